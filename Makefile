@@ -1,0 +1,55 @@
+# `make` lists the targets. Everything a target needs it sets up itself: only python3 (3.11 or newer),
+# make and git have to be on the machine.
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format types layers soak lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+READY := $(VENV)/.installed
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("PersonaKit needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say PYTHON=... to use another.") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## start the service on this checkout's own history; prints an address, a key and two curl lines
+	@$(BIN)/personakit up --demo .
+
+test: $(READY) ## run all tests (starts its own PostgreSQL)
+	@$(BIN)/python -m pytest -m "not soak"
+
+soak: $(READY) ## run the long tests too
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff: lint and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(READY) ## let ruff fix what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(READY) ## mypy strict everywhere, pyright strict on the SDK
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright
+
+layers: $(READY) ## imports point down
+	@$(BIN)/lint-imports
+
+check: lint types layers test ## everything CI runs
+
+lock: ## rewrite requirements.lock from pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra service --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove the virtual environment and caches (never the data directory)
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,49 @@
+-- The read model `changes`: what `/sync` serves, one row an entity, at the position that last changed
+-- what a client would be given of it.
+
+-- :ddl
+CREATE TABLE changes (
+    tenant     text        NOT NULL,
+    kind       text        NOT NULL,  -- mapper or persona
+    entity     text        NOT NULL,  -- a mapper's id, a persona's UUID
+    position   bigint      NOT NULL,
+    changed_at timestamptz NOT NULL,
+    op         text        NOT NULL,
+    PRIMARY KEY (tenant, kind, entity)
+);
+CREATE UNIQUE INDEX ON changes (tenant, position, kind, entity);
+
+-- :on PersonRegistered
+INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
+FROM personakit.events_of(%(events)s)
+
+-- :on MindscapeUpdated exactly
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text
+
+-- :on PersonaCoreGenerated exactly
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.stream::text
+
+-- :on MapperPublished
+-- A draft is nobody's business but its author's.
+INSERT INTO changes AS c
+SELECT tenant, 'mapper', payload->>'mapper_id', position, recorded_at, 'put'
+FROM personakit.events_of(%(events)s) WHERE payload->>'status' = 'active'
+ON CONFLICT (tenant, kind, entity) DO UPDATE
+SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
+
+-- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
+
+-- :query since
+SELECT kind, entity, position, op FROM changes
+WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(through)s
+ORDER BY position, kind, entity
+LIMIT %(limit)s
+
+-- :query position_before
+-- The last position recorded before an instant; a change at that very instant is served again.
+SELECT coalesce(max(position), 0) AS position FROM changes
+WHERE tenant = %(tenant)s AND changed_at < %(instant)s

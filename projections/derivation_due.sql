@@ -1,0 +1,56 @@
+-- The read model `derivation_due`: how far each derivation has read each person, and how far it should.
+-- What awaits derivation is asked here, never taken from a message, so that a lost wake-up loses nothing.
+
+-- :ddl
+CREATE TABLE derivation_due (
+    tenant       text   NOT NULL,
+    person       uuid   NOT NULL,
+    derivation   text   NOT NULL,
+    due          bigint NOT NULL DEFAULT 0,  -- position of the newest observation
+    read_through bigint NOT NULL DEFAULT 0,
+    definition   text,                       -- the fingerprint of the rules that read so far
+    derived_at   bigint NOT NULL DEFAULT 0,  -- position of the derivation's newest event
+    PRIMARY KEY (tenant, person, derivation)
+);
+CREATE INDEX ON derivation_due (due) WHERE due > read_through;
+CREATE INDEX ON derivation_due (tenant, derived_at);
+
+-- :on ObservationRecorded
+INSERT INTO derivation_due AS d (tenant, person, derivation, due)
+SELECT tenant, person, 'computed', max(position)
+FROM personakit.events_of(%(events)s) GROUP BY tenant, person
+ON CONFLICT (tenant, person, derivation) DO UPDATE SET due = greatest(d.due, excluded.due)
+
+-- :on MindscapeUpdated DerivationCompleted
+-- Other rules begin again from the first observation, so their read-through replaces the old one.
+INSERT INTO derivation_due AS d (tenant, person, derivation, read_through, definition, derived_at)
+SELECT tenant, person, payload->>'derivation', (payload->>'read_through')::bigint,
+       payload->>'definition', position
+FROM personakit.events_of(%(events)s)
+ON CONFLICT (tenant, person, derivation) DO UPDATE
+SET read_through = CASE WHEN d.definition = excluded.definition
+                        THEN greatest(d.read_through, excluded.read_through)
+                        ELSE excluded.read_through END,
+    definition = excluded.definition,
+    derived_at = excluded.derived_at
+
+-- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
+
+-- :query due
+SELECT tenant, person, due FROM derivation_due WHERE due > read_through ORDER BY due LIMIT %(limit)s
+
+-- :query cursor
+SELECT read_through FROM derivation_due
+WHERE tenant = %(tenant)s AND person = %(person)s AND derivation = %(derivation)s
+  AND definition = %(definition)s
+
+-- :query of_people
+SELECT person, derivation, read_through FROM derivation_due
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+
+-- :query derived_through
+-- Of a tenant: does an observation recorded up to `position` await derivation still; and where the
+-- newest derivation's event stands.
+SELECT EXISTS (SELECT FROM derivation_due
+               WHERE tenant = %(tenant)s AND due > read_through AND read_through < %(position)s) AS pending,
+       (SELECT coalesce(max(derived_at), 0) FROM derivation_due WHERE tenant = %(tenant)s) AS derived_at

@@ -1,0 +1,40 @@
+-- The read model `observations`: every observation as it was recorded.
+
+-- :ddl
+CREATE TABLE observations (
+    tenant      text        NOT NULL,
+    id          uuid        NOT NULL,
+    person      uuid        NOT NULL,
+    type        text        NOT NULL,
+    content     jsonb       NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    local_time  timestamp   NOT NULL,  -- what the clock on the wall said: occurred_at in its own offset
+    source      text,
+    metadata    jsonb,
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+CREATE INDEX ON observations (tenant, person, position);
+
+-- :on ObservationRecorded
+INSERT INTO observations
+SELECT tenant, stream, person, payload->>'type', payload->'content',
+       (payload->>'occurred_at')::timestamptz, (payload->>'occurred_at')::timestamp,
+       payload->>'source', payload->'metadata', position, recorded_at
+FROM personakit.events_of(%(events)s)
+
+-- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
+-- :ignore PersonaCoreGenerated MapperPublished
+
+-- :query by_person
+SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
+FROM observations AS o
+WHERE tenant = %(tenant)s AND person = %(person)s
+  AND position > %(after)s AND position <= %(through)s
+ORDER BY position
+LIMIT %(limit)s
+
+-- :query position
+-- How far this projection had come in the snapshot that is being read.
+SELECT position FROM personakit.projections WHERE name = 'observations' AND active

@@ -1,0 +1,102 @@
+-- The read model `personas`: views of mindscapes, with the cached core and whether it is stale.
+-- A core is stale when a trait it depends on changed materially in a mindscape version above the one
+-- that the core was made from. The overlay is read live from `mindscapes` and is not kept here.
+
+-- :ddl
+CREATE TABLE personas (
+    tenant       text   NOT NULL,
+    persona      uuid   NOT NULL,
+    own          boolean NOT NULL,          -- a person's own persona; its id is the person's
+    version      bigint NOT NULL,           -- of the persona's stream
+    core         jsonb,
+    core_version bigint NOT NULL DEFAULT 0,
+    made_from    jsonb,                     -- {person: mindscape version}
+    generated_at timestamptz,
+    is_stale     boolean NOT NULL DEFAULT false,
+    stale_since  timestamptz,
+    PRIMARY KEY (tenant, persona)
+);
+CREATE TABLE persona_people (
+    tenant  text NOT NULL,
+    persona uuid NOT NULL,
+    person  uuid NOT NULL,
+    PRIMARY KEY (tenant, persona, person)
+);
+CREATE INDEX ON persona_people (tenant, person);
+CREATE INDEX ON personas (tenant) WHERE own AND core IS NULL;
+-- The mindscape version of the last material change of each trait a core depends on.
+CREATE TABLE persona_changes (
+    tenant     text        NOT NULL,
+    persona    uuid        NOT NULL,
+    person     uuid        NOT NULL,
+    path       text        NOT NULL,
+    version    bigint      NOT NULL,
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, persona, person, path)
+);
+
+-- :on PersonRegistered
+INSERT INTO personas (tenant, persona, own, version)
+SELECT tenant, stream, true, 0 FROM personakit.events_of(%(events)s)
+
+-- :on PersonRegistered
+INSERT INTO persona_people SELECT tenant, stream, person FROM personakit.events_of(%(events)s)
+
+-- :on MindscapeUpdated
+INSERT INTO persona_changes AS c
+SELECT e.tenant, p.persona, e.person, path, e.version, e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+JOIN persona_people AS p USING (tenant, person)
+CROSS JOIN jsonb_array_elements_text(e.payload->'material') AS path
+ON CONFLICT (tenant, persona, person, path) DO UPDATE
+SET version = excluded.version, changed_at = excluded.changed_at
+
+-- :on MindscapeUpdated
+UPDATE personas AS p SET is_stale = true, stale_since = coalesce(p.stale_since, s.since)
+FROM (SELECT e.tenant, m.persona, min(e.recorded_at) AS since
+      FROM personakit.events_of(%(events)s) AS e
+      JOIN persona_people AS m USING (tenant, person)
+      JOIN persona_changes AS c
+        ON c.tenant = e.tenant AND c.persona = m.persona AND c.person = e.person AND c.version = e.version
+      JOIN personas AS o ON o.tenant = m.tenant AND o.persona = m.persona
+      WHERE o.core IS NOT NULL AND e.version > coalesce((o.made_from->>e.person::text)::bigint, 0)
+      GROUP BY e.tenant, m.persona) AS s
+WHERE p.tenant = s.tenant AND p.persona = s.persona
+
+-- :on PersonaCoreGenerated exactly
+-- A core that raced an update is born stale: what changed since it was read counts at once.
+UPDATE personas AS p
+SET version = e.version, core_version = p.core_version + 1, generated_at = e.recorded_at,
+    core = jsonb_build_object('summary', e.payload->'summary', 'traits', e.payload->'traits',
+                              'source', coalesce(e.payload->>'source', 'composed')),
+    made_from = e.payload->'mindscape_versions',
+    is_stale = raced.since IS NOT NULL, stale_since = raced.since
+FROM personakit.events_of(%(events)s) AS e
+CROSS JOIN LATERAL (
+    SELECT min(c.changed_at) AS since FROM persona_changes AS c
+    WHERE c.tenant = e.tenant AND c.persona = e.stream
+      AND c.version > coalesce((e.payload->'mindscape_versions'->>c.person::text)::bigint, 0)) AS raced
+WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
+
+-- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
+
+-- :query by_id
+-- With `person_id`, the caller's name for a person whose own persona it is.
+SELECT p.*, (SELECT k.person_id FROM personakit.person_keys AS k WHERE p.own AND k.person = p.persona) AS person_id,
+       (SELECT array_agg(person ORDER BY person) FROM persona_people AS m
+             WHERE m.tenant = p.tenant AND m.persona = p.persona) AS people,
+       (SELECT array_agg(DISTINCT c.path ORDER BY c.path) FROM persona_changes AS c
+        WHERE p.is_stale AND c.tenant = p.tenant AND c.persona = p.persona
+          AND c.version > coalesce((p.made_from->>c.person::text)::bigint, 0)) AS changed
+FROM personas AS p
+WHERE p.tenant = %(tenant)s AND p.persona = ANY (%(personas)s)
+
+-- :query without_core
+-- Own personas that have no core yet although there are traits to put into one.
+SELECT p.tenant, p.persona FROM personas AS p
+JOIN mindscapes AS m ON m.tenant = p.tenant AND m.person = p.persona
+WHERE p.own AND p.core IS NULL
+  AND EXISTS (SELECT FROM jsonb_each(m.traits) AS trait(path, body)
+              WHERE coalesce(body->>'volatility', 'low') <> 'high'
+                AND coalesce((body->>'visible')::boolean, true))
+LIMIT %(limit)s

@@ -1,0 +1,7 @@
+"""`python -m personakit` is the command `personakit`."""
+
+from __future__ import annotations
+
+from personakit.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Background agents: followers, the mindscaper, the regenerator; and what wakes them."""

@@ -1,0 +1,53 @@
+"""The Regenerator: makes persona cores, once per set of mindscape versions however many ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from personakit.agents.mindscaper import mindscape_of
+from personakit.domain.events import PersonaCoreGenerated
+from personakit.domain.mindscape import EMPTY, Mindscape
+from personakit.domain.persona import CoreState, compose_core, evolve
+from personakit.eventlog.stored import StreamId
+from personakit.eventlog.streams import Loaded, Streams
+from personakit.projections.read import Reader, Snapshot
+
+Wanted = Callable[[PersonaCoreGenerated, CoreState], bool]
+
+
+class Regenerator:
+    """Composes cores from mindscapes."""
+
+    def __init__(self, reader: Reader, streams: Streams) -> None:
+        self._reader = reader
+        self._streams = streams
+
+    def first_core(self, tenant: str, persona: UUID) -> int | None:
+        """Composes a persona's first core if it has none and there are traits; the event's position."""
+        return self._generate(tenant, persona, lambda core, state: bool(core.traits) and state.made == 0)
+
+    def regenerate(self, tenant: str, persona: UUID) -> int | None:
+        """Composes a core from today's mindscapes; None when the newest core is of these already."""
+        return self._generate(tenant, persona, lambda core, state: core.mindscape_versions != state.made_from)
+
+    def _generate(self, tenant: str, persona: UUID, wanted: Wanted) -> int | None:
+        with self._reader.snapshot() as snapshot:
+            row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
+            if row is None:
+                return None
+            core = compose_core(mindscapes_of(snapshot, tenant, row["people"]))
+
+        def decide(state: CoreState) -> PersonaCoreGenerated | None:
+            return core if wanted(core, state) else None
+
+        start = Loaded(CoreState(row["core_version"], row["made_from"] or {}), row["version"])
+        stream = StreamId(tenant, "persona", persona)
+        return self._streams.update(stream, start, evolve, decide, person=row["people"][0]).position
+
+
+def mindscapes_of(snapshot: Snapshot, tenant: str, people: list[UUID]) -> dict[UUID, Mindscape]:
+    """The mindscapes of these people, in their order; empty ones for those without."""
+    rows = snapshot.rows("mindscapes.by_people", tenant=tenant, people=people)
+    found = {row["person"]: mindscape_of(row) for row in rows}
+    return {person: found.get(person, EMPTY) for person in people}

@@ -1,0 +1,97 @@
+"""The composition root: a Litestar application over an open Service."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Litestar, Request
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from personakit.agents.service import Service
+from personakit.api import (
+    feedback,
+    health,
+    map_persona,
+    mappers,
+    mindscapes,
+    observations,
+    openapi,
+    personas,
+    sync,
+)
+from personakit.api.answers import MIN_POSITION
+from personakit.api.auth import ApiKeyAuthentication, KeyRing
+from personakit.api.bodies import MAX_BODY
+from personakit.api.problems import respond
+from personakit_sdk.errors import Fault, InvalidInput
+
+MIN_POSITION_SECONDS = 5.0
+
+
+def create_app(service: Service) -> Litestar:
+    """The whole HTTP API."""
+
+    def provide_service() -> Service:
+        return service
+
+    async def wait_for_min_position(request: Request[Any, Any, Any]) -> None:
+        """Honours PersonaKit-Min-Position: answers from a state that holds what the caller has seen."""
+        wanted = request.headers.get(MIN_POSITION)
+        if wanted is not None and request.scope.get("user") is not None:
+            position = _position(wanted)
+            await asyncio.to_thread(service.reader.wait_for, request.user, position, MIN_POSITION_SECONDS)
+
+    return Litestar(
+        route_handlers=[
+            observations.router,
+            mindscapes.router,
+            personas.router,
+            map_persona.router,
+            mappers.router,
+            feedback.give_feedback,
+            sync.sync,
+            health.router,
+            openapi.openapi_json,
+            openapi.docs,
+        ],
+        dependencies={
+            "service": Provide(provide_service, sync_to_thread=False),
+            "tenant": Provide(_tenant, sync_to_thread=False),
+        },
+        middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
+        before_request=wait_for_min_position,
+        exception_handlers={Exception: respond},
+        request_max_body_size=MAX_BODY,
+        openapi_config=_description(),
+        logging_config=None,
+    )
+
+
+def _tenant(request: Request[Any, Any, Any]) -> str:
+    return str(request.user)
+
+
+def _position(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    raise InvalidInput(
+        f"{MIN_POSITION} is {text!r}; it must be a position, as PersonaKit-Position of an answer gives it.",
+        (Fault(MIN_POSITION, "not a position"),),
+    )
+
+
+def _description() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="PersonaKit",
+        version="0.1.0",
+        description="Observations about a person in, suggestions out, and the reasons for them.",
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
+        use_handler_docstrings=True,
+        render_plugins=[],
+        path="/-",
+    )

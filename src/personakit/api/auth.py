@@ -1,0 +1,63 @@
+"""Who asks: an API key in `Authorization: Bearer pk_…` opens one tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import ASGIApp
+
+from personakit.api.problems import Unauthorized
+from personakit.eventlog.access import tenant_of
+from personakit.eventlog.recorder import LogRecorder
+
+REMEMBERED_SECONDS = 0.9
+"""How long a key is believed without asking again: a revoked one stops within a second."""
+OPEN_PATHS = ["^/health/", "^/openapi.json$", "^/docs"]
+"""Health, and the description of the API, which holds no data."""
+
+
+class KeyRing:
+    """Looks keys up, and remembers for a moment those that opened something."""
+
+    def __init__(self, recorder: LogRecorder) -> None:
+        self._recorder = recorder
+        self._known: dict[str, tuple[str, float]] = {}
+
+    async def tenant(self, key: str) -> str | None:
+        """The tenant that the key opens, or None."""
+        tenant, until = self._known.get(key, ("", 0.0))
+        if time.monotonic() < until:
+            return tenant
+        found = await asyncio.to_thread(tenant_of, self._recorder, key)
+        if found is None:
+            self._known.pop(key, None)
+            return None
+        self._known[key] = (found, time.monotonic() + REMEMBERED_SECONDS)
+        return found
+
+
+class ApiKeyAuthentication(AbstractAuthenticationMiddleware):
+    """Sets `request.user` to the tenant. Raises Unauthorized with what to do."""
+
+    def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
+        super().__init__(app, exclude=OPEN_PATHS)
+        self._keys = keys
+
+    async def authenticate_request(
+        self, connection: ASGIConnection[Any, Any, Any, Any]
+    ) -> AuthenticationResult:
+        """The tenant of the key in the Authorization header."""
+        scheme, _, key = connection.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise Unauthorized(
+                "This needs an API key: send the header 'Authorization: Bearer pk_…'. "
+                "`personakit up` keeps the first key in the file api-key of its data directory."
+            )
+        tenant = await self._keys.tenant(key.strip())
+        if tenant is None:
+            raise Unauthorized("This API key is not known; make one with: personakit keys create")
+        return AuthenticationResult(user=tenant, auth=None)

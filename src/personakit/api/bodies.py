@@ -1,0 +1,131 @@
+"""Request bodies: decoded strictly, every fault with a pointer, and nothing taken that cannot be kept."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from personakit_sdk.errors import Fault, InvalidInput
+
+T = TypeVar("T")
+
+MAX_DEPTH = 32
+MAX_BODY = 1024 * 1024
+_INT64 = range(-(2**63), 2**63)
+_PATH = re.compile(r" - at `\$(.*)`$")
+_FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+class Malformed(InvalidInput):
+    """A body that is not JSON at all."""
+
+
+def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """The body as a `type_`. Raises Malformed for what is not JSON, InvalidInput for what is not a
+    `type_` or could not be stored (NUL, depth over MAX_DEPTH, numbers beyond int64 or double)."""
+    try:
+        value = msgspec.json.decode(body, type=type_)
+    except msgspec.ValidationError as error:
+        fault = _fault(str(error))
+        raise InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(
+            f"The body is not JSON that can be read: {error}. Check quotes and brackets."
+        ) from None
+    faults = (*unstorable(msgspec.to_builtins(value)), *_out_of_time(value))
+    if faults:
+        raise InvalidInput(f"The body cannot be stored{_where(faults[0])}: {faults[0].message}.", faults)
+    return value
+
+
+class _Identified(msgspec.Struct):
+    id: UUID
+
+
+def decode_items(body: bytes) -> list[msgspec.Raw]:
+    """The members of a JSON array, each still to be decoded. Raises Malformed."""
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"The body is not a JSON array that can be read: {error}.") from None
+
+
+def id_in(raw: msgspec.Raw) -> UUID | None:
+    """The `id` of an object that may be wrong in every other way."""
+    try:
+        return msgspec.json.decode(raw, type=_Identified).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def unstorable(value: Any, pointer: str = "", depth: int = 0) -> list[Fault]:
+    """What in a JSON value PostgreSQL, or a reader in another language, could not hold."""
+    match value:
+        case dict() | list() if depth >= MAX_DEPTH:
+            return [Fault(pointer, f"nested deeper than {MAX_DEPTH} levels")]
+        case dict():
+            return [
+                fault
+                for key, member in value.items()
+                for fault in (
+                    *unstorable(key, f"{pointer}/{escape(key)}", depth),
+                    *unstorable(member, f"{pointer}/{escape(key)}", depth + 1),
+                )
+            ]
+        case list():
+            return [f for n, m in enumerate(value) for f in unstorable(m, f"{pointer}/{n}", depth + 1)]
+        case _:
+            return _unstorable_scalar(value, pointer)
+
+
+def _unstorable_scalar(value: Any, pointer: str) -> list[Fault]:
+    match value:
+        case str() if "\x00" in value:
+            return [Fault(pointer, "a text with a NUL character")]
+        case str() if any("\ud800" <= character <= "\udfff" for character in value):
+            return [Fault(pointer, "a text with half of a surrogate pair")]
+        case bool():
+            return []
+        case int() if value not in _INT64:
+            return [Fault(pointer, "a whole number beyond 64 bits; send it as a text")]
+        case float() if not math.isfinite(value):
+            return [Fault(pointer, "a number that is not finite")]
+        case _:
+            return []
+
+
+def _out_of_time(value: Any) -> list[Fault]:
+    """Instants at the ends of what a calendar library can turn into another offset."""
+    if not isinstance(value, msgspec.Struct):
+        return []
+    found_in = [getattr(value, name) for name in value.__struct_fields__]
+    return [
+        Fault(f"/{wire_name}", "an instant before the year 2 or after 9998")
+        for found, wire_name in zip(found_in, value.__struct_encode_fields__, strict=True)
+        if isinstance(found, datetime) and not 2 <= found.year <= 9998
+    ]
+
+
+def escape(key: str) -> str:
+    """A key as a segment of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _fault(message: str) -> Fault:
+    """msgspec's message, its path turned into a pointer to the very field."""
+    path = _PATH.search(message)
+    text = message[: path.start()] if path else message
+    steps = _STEP.findall(path[1]) if path else []
+    field = _FIELD.search(text)
+    names = [escape(name or index) for name, index in steps] + ([escape(field[1])] if field else [])
+    return Fault("".join(f"/{name}" for name in names), text[0].lower() + text[1:])
+
+
+def _where(fault: Fault) -> str:
+    return f" at {fault.pointer}" if fault.pointer else ""

@@ -1,0 +1,67 @@
+"""`/feedback`: what became of a suggestion."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+from litestar.params import HeaderParameter, RawBody
+
+from personakit.api import bodies
+from personakit.api.answers import answer, person_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.openapi import documented
+from personakit.api.problems import NotFound
+from personakit.eventlog.intake import About, id_of_key
+from personakit_sdk import wire
+from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.rules import suggestion_id
+
+
+@post(
+    "/feedback",
+    status_code=201,
+    sync_to_thread=True,
+    operation_class=documented(wire.Feedback),
+    tags=["feedback"],
+)
+def give_feedback(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    body: RawBody,
+    key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)] = None,
+) -> Response[wire.Written]:
+    """Say what became of a suggestion, by its id or by mapper, rule and persona."""
+    sent = bodies.decode(body, wire.Feedback)
+    if sent.id is None and key is not None:
+        sent = msgspec.structs.replace(sent, id=id_of_key(tenant, key))
+    persona_id, about = _about(sent)
+    person = person_of(service, tenant, persona_id)
+    with service.reader.snapshot() as snapshot:
+        if snapshot.row("mappers.by_id", tenant=tenant, mapper_id=about.mapper_id) is None:
+            raise NotFound(f"There is no mapper {about.mapper_id!r}; GET /mappers lists what there is.")
+    receipt = service.intake.receive(tenant, sent, about, person)
+    written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
+    return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
+
+
+def _about(sent: wire.Feedback) -> tuple[str, About]:
+    """The persona's id and the rule. Raises InvalidInput for feedback that says too little."""
+    if (sent.helpful, sent.rating, sent.outcome) == (None, None, None):
+        raise InvalidInput("Feedback says `helpful`, `rating` or `outcome`; this says none of them.")
+    if sent.suggestion_id is not None:
+        ref = suggestion_id.decode(sent.suggestion_id)
+        return ref.persona_id, About(
+            mapper_id=ref.mapper_id,
+            rule_id=ref.rule_id,
+            mapper_version=ref.mapper_version,
+            rank=ref.rank,
+            at=ref.at,
+        )
+    if sent.mapper_id is None or sent.rule_id is None or sent.persona_id is None:
+        raise InvalidInput(
+            "Feedback names its suggestion by `suggestionId`, or by `mapperId`, `ruleId` and `personaId`.",
+            (Fault("/suggestionId", "missing"),),
+        )
+    return sent.persona_id, About(mapper_id=sent.mapper_id, rule_id=sent.rule_id)

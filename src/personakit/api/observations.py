@@ -1,0 +1,138 @@
+"""`/observations`: record one or many, list a person's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromQuery, HeaderParameter, QueryParameter, RawBody
+
+from personakit.api import bodies
+from personakit.api.answers import answer, next_page, page_after, page_size, person_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.openapi import documented
+from personakit.api.problems import problem_of
+from personakit.eventlog.intake import IdTaken, Receipt, id_of_key
+from personakit_sdk import wire
+from personakit_sdk.errors import Fault, InvalidInput
+
+MAX_BATCH = 500
+_EVERYTHING = 2**63 - 1
+
+
+@post("/", status_code=201, sync_to_thread=True, operation_class=documented(wire.Observation))
+def record(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    body: RawBody,
+    key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)] = None,
+) -> Response[wire.Written]:
+    """Record one observation: 201 stored, 200 a repeat of one that is stored, 409 its id is taken."""
+    observation = bodies.decode(body, wire.Observation)
+    if observation.id is None and key is not None:
+        observation = msgspec.structs.replace(observation, id=id_of_key(tenant, key))
+    fate = service.intake.record(tenant, [observation])[0]
+    if isinstance(fate, IdTaken):
+        raise fate
+    written = wire.Written(id=fate.id, position=fate.position, status=fate.status)
+    return answer(written, fate.position, 201 if fate.status == "stored" else 200)
+
+
+@post("/batch", status_code=200, sync_to_thread=True, operation_class=documented(list[wire.Observation]))
+def record_batch(
+    service: ServiceGiven, tenant: TenantGiven, body: RawBody, request: Request[Any, Any, Any]
+) -> Response[wire.BatchAnswer]:
+    """Record up to 500 observations, as a JSON array or as NDJSON. Each needs an id; one that is bad is
+    rejected alone, and the others are committed together."""
+    items = [_item(raw) for raw in _split(body, request.headers.get("content-type", ""))]
+    good = [item for item in items if isinstance(item, wire.Observation)]
+    fates = iter(service.intake.record(tenant, good) if good else [])
+    results = [
+        _result(next(fates)) if isinstance(item, wire.Observation) else _rejected(*item) for item in items
+    ]
+    position = max((result.position or 0 for result in results), default=0)
+    return answer(wire.BatchAnswer(results=results), position or service.reader.head())
+
+
+@get("/", sync_to_thread=True)
+def list_observations(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    person_id: Annotated[str, QueryParameter(name="personId")],
+    after: FromQuery[str | None] = None,
+    limit: FromQuery[int | None] = None,
+) -> Response[wire.ObservationList]:
+    """A person's observations, in the order in which they were recorded."""
+    person = person_of(service, tenant, person_id).surrogate
+    size = page_size(limit)
+    with service.reader.snapshot() as snapshot:
+        rows = snapshot.rows(
+            "observations.by_person",
+            tenant=tenant,
+            person=person,
+            after=page_after(after, 0),
+            through=_EVERYTHING,
+            limit=size,
+        )
+    items = [_stored(row, person_id) for row in rows]
+    page = wire.ObservationList(items=items, next=next_page(items, size, lambda item: item.position))
+    return answer(page, snapshot.position)
+
+
+def _split(body: bytes, content_type: str) -> list[msgspec.Raw]:
+    """The items of a batch, not read yet. NDJSON by its media type, or when it does not begin with [."""
+    if "ndjson" in content_type or not body.lstrip().startswith(b"["):
+        items = [msgspec.Raw(line) for line in body.splitlines() if line.strip()]
+    else:
+        items = bodies.decode_items(body)
+    if not 1 <= len(items) <= MAX_BATCH:
+        raise InvalidInput(f"A batch has 1 to {MAX_BATCH} observations; this one has {len(items)}.")
+    return items
+
+
+def _item(raw: msgspec.Raw) -> wire.Observation | tuple[UUID | None, Exception]:
+    """An observation, or what is wrong with it and the id it bears if one can be read."""
+    try:
+        return _with_id(bodies.decode(raw, wire.Observation))
+    except InvalidInput as error:
+        return bodies.id_in(raw), error
+
+
+def _with_id(observation: wire.Observation) -> wire.Observation:
+    if observation.id is None:
+        raise InvalidInput(
+            "An observation in a batch needs an id (a UUID), so that sending the batch again is harmless.",
+            (Fault("/id", "missing"),),
+        )
+    return observation
+
+
+def _result(fate: Receipt | IdTaken) -> wire.BatchResult:
+    if isinstance(fate, IdTaken):
+        return _rejected(fate.id, fate)
+    return wire.BatchResult(id=fate.id, status=fate.status, position=fate.position)
+
+
+def _rejected(id_: UUID | None, error: Exception) -> wire.BatchResult:
+    return wire.BatchResult(id=id_, status="rejected", problem=problem_of(error))
+
+
+def _stored(row: dict[str, Any], person_id: str) -> wire.StoredObservation:
+    return wire.StoredObservation(
+        id=row["id"],
+        person_id=person_id,
+        type=row["type"],
+        content=row["content"],
+        occurred_at=row["occurred_at"],
+        recorded_at=row["recorded_at"],
+        position=row["position"],
+        source=row["source"],
+        metadata=row["metadata"],
+    )
+
+
+router = Router(
+    "/observations", route_handlers=[record, record_batch, list_observations], tags=["observations"]
+)

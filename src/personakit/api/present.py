@@ -1,0 +1,142 @@
+"""Domain to wire: traits with the confidence they deserve at an instant, cores, personas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from personakit.agents.regenerator import mindscapes_of
+from personakit.domain.mindscape import Mindscape
+from personakit.domain.persona import compose_core, overlay_traits
+from personakit.domain.traits import Trait
+from personakit.projections.read import Snapshot
+from personakit_sdk import wire
+from personakit_sdk.rules.facts import TraitFact, confidence
+
+
+class PersonaState(msgspec.Struct, frozen=True, kw_only=True):
+    """A persona as the read models have it in one snapshot. `core_version` 0 is composed in memory."""
+
+    id: str
+    persona: UUID
+    people: tuple[UUID, ...]
+    mindscapes: Mapping[UUID, Mindscape]
+    summary: str
+    core_traits: Mapping[str, Trait]
+    source: str
+    core_version: int
+    generated_at: datetime | None
+    is_stale: bool
+    stale_since: datetime | None
+    changed: tuple[str, ...]
+
+    @property
+    def overlay(self) -> dict[str, Trait]:
+        """The fast traits, as of the snapshot."""
+        return overlay_traits(self.mindscapes.values())
+
+    @property
+    def facts(self) -> dict[str, TraitFact]:
+        """What rules may see: the core as it is (stale or not), and the overlay."""
+        return {**self.core_traits, **self.overlay}
+
+
+def persona_state(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> PersonaState:
+    """The persona in this snapshot. One just registered, or without a core, gets one made in memory."""
+    row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona]) or {"people": [persona]}
+    return persona_from(row, id_, persona, mindscapes_of(snapshot, tenant, row["people"]))
+
+
+def persona_states(snapshot: Snapshot, tenant: str, personas: list[UUID]) -> list[PersonaState]:
+    """Many personas in this snapshot, each under the id that callers know it by."""
+    rows = snapshot.rows("personas.by_id", tenant=tenant, personas=personas)
+    people = [person for row in rows for person in row["people"]]
+    mindscapes = mindscapes_of(snapshot, tenant, people)
+    return [
+        persona_from(
+            row, row["person_id"], row["persona"], {person: mindscapes[person] for person in row["people"]}
+        )
+        for row in rows
+    ]
+
+
+def facts(state: PersonaState) -> dict[str, TraitFact]:
+    """A persona's traits with just the evidence that rules need: what the SDK maps from, offline."""
+    names = TraitFact.__struct_fields__
+    return {
+        path: TraitFact(**{name: getattr(trait, name) for name in names})
+        for path, trait in sorted(state.facts.items())
+    }
+
+
+def persona_from(
+    row: Mapping[str, Any], id_: str, persona: UUID, mindscapes: Mapping[UUID, Mindscape]
+) -> PersonaState:
+    """The persona of a row of the read model and the mindscapes it views."""
+    core = row.get("core")
+    if core is None:
+        composed = compose_core(mindscapes)
+        core = {"summary": composed.summary, "traits": composed.traits, "source": "composed"}
+    return PersonaState(
+        id=id_,
+        persona=persona,
+        people=tuple(row["people"]),
+        mindscapes=mindscapes,
+        summary=core["summary"],
+        core_traits=msgspec.convert(core["traits"], dict[str, Trait]),
+        source=core["source"],
+        core_version=row.get("core_version", 0),
+        generated_at=row.get("generated_at"),
+        is_stale=row.get("is_stale", False),
+        stale_since=row.get("stale_since"),
+        changed=tuple(row.get("changed") or ()),
+    )
+
+
+def trait(trait: Trait, at: datetime) -> wire.Trait:
+    """A trait as a caller sees it, with its confidence at `at`."""
+    return wire.Trait(
+        value=trait.value,
+        confidence=confidence(trait, at),
+        volatility=trait.volatility,
+        samples=trait.samples,
+        last_observed_at=trait.last_observed_at,
+        source=trait.source,
+        pinned=trait.pinned,
+        truncated=trait.truncated,
+        evidence=list(trait.evidence),
+    )
+
+
+def traits(found: Mapping[str, Trait], at: datetime) -> dict[str, wire.Trait]:
+    """Traits as a caller sees them, by path."""
+    return {path: trait(found[path], at) for path in sorted(found)}
+
+
+def core(state: PersonaState, at: datetime) -> wire.Core:
+    """The core; one made in memory is generated now."""
+    return wire.Core(
+        summary=state.summary,
+        traits=traits(state.core_traits, at),
+        source="model" if state.source == "model" else "composed",
+        generated_at=state.generated_at or at,
+    )
+
+
+def persona(state: PersonaState, people: list[str], at: datetime, position: int) -> wire.Persona:
+    """A persona in full."""
+    return wire.Persona(
+        id=state.id,
+        people=people,
+        core=core(state, at),
+        overlay=traits(state.overlay, at),
+        is_stale=state.is_stale,
+        core_version=state.core_version,
+        stale_since=state.stale_since,
+        changed_traits=list(state.changed),
+        position=position,
+    )

@@ -1,0 +1,131 @@
+"""The one table from error to status, and the problem documents (RFC 9457) made by it."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from eventsourcing.persistence import PersistenceError
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from psycopg import Error as DatabaseFault
+
+from personakit.api.bodies import MAX_BODY, Malformed
+from personakit.domain.mapper import PreconditionFailed, VersionWentDown
+from personakit.eventlog.appender import LogBusy, LogClosed
+from personakit.eventlog.intake import IdTaken
+from personakit.eventlog.streams import TooContended
+from personakit.projections.read import BeyondHead, NotThereYet
+from personakit_sdk import wire
+from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError
+
+logger = logging.getLogger(__name__)
+
+
+class NotFound(PersonaKitError):
+    """What was asked for does not exist, for this tenant."""
+
+
+class Unauthorized(PersonaKitError):
+    """No key, or one that opens nothing."""
+
+
+class CoreStale(PersonaKitError):
+    """The caller wanted no stale core, and this one is."""
+
+
+class UnknownMediaType(PersonaKitError):
+    """The body is of a kind that this route does not read."""
+
+
+class CursorExpired(PersonaKitError):
+    """A sync cursor that cannot be continued."""
+
+
+# The first row that fits counts, so a class stands before those that it derives from.
+_TABLE: tuple[tuple[type[Exception], int, str], ...] = (
+    (Malformed, 400, "malformed-json"),
+    (DocumentInvalid, 422, "document-invalid"),
+    (InvalidInput, 422, "invalid-input"),
+    (Unauthorized, 401, "unauthorized"),
+    (NotFound, 404, "not-found"),
+    (IdTaken, 409, "id-taken"),
+    (VersionWentDown, 409, "version-went-down"),
+    (CoreStale, 409, "core-stale"),
+    (CursorExpired, 410, "cursor-expired"),
+    (PreconditionFailed, 412, "precondition-failed"),
+    (UnknownMediaType, 415, "unknown-media-type"),
+    (BeyondHead, 400, "beyond-head"),
+    (NotThereYet, 503, "not-there-yet"),
+    (TooContended, 503, "too-contended"),
+    (LogBusy, 503, "busy"),
+    (LogClosed, 503, "shutting-down"),
+    (PersistenceError, 503, "storage-unavailable"),
+    (DatabaseFault, 503, "storage-unavailable"),
+)
+_OF_STATUS = {
+    404: ("not-found", "There is nothing at this address; /docs lists what there is."),
+    405: ("method-not-allowed", "This address does not take this method; /docs lists what it takes."),
+    413: ("too-large", f"The body is larger than {MAX_BODY} bytes; send it in smaller parts."),
+}
+_STORAGE = "The database cannot be reached; nothing was stored. Try again shortly."
+
+
+def problem_of(error: Exception) -> wire.Problem:
+    """The problem document for an error; one that nobody foresaw says no more than that."""
+    for kind, status, slug in _TABLE:
+        if isinstance(error, kind):
+            detail = _STORAGE if slug == "storage-unavailable" else str(error)
+            return _problem(status, slug, detail, getattr(error, "faults", ()))
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    return _problem(500, "internal", "The service failed; the failure is in its log. Nothing was lost.")
+
+
+def _of_http(error: HTTPException) -> wire.Problem:
+    """Litestar's own refusals: routes, methods, query parameters."""
+    slug, detail = _OF_STATUS.get(error.status_code, ("invalid-request", error.detail))
+    faults = [
+        wire.FaultAt(pointer=_camel(str(extra.get("key", ""))), message=str(extra.get("message", "")))
+        for extra in (error.extra if isinstance(error.extra, list) else [])
+        if isinstance(extra, dict)
+    ]
+    if faults:
+        detail = f"The parameter {faults[0].pointer} is not valid: {faults[0].message}."
+    return msgspec.structs.replace(_problem(error.status_code, slug, detail), errors=faults)
+
+
+def _camel(name: str) -> str:
+    """A handler's parameter under the name that a caller knows it by."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _problem(status: int, slug: str, detail: str, faults: Any = ()) -> wire.Problem:
+    return wire.Problem(
+        type=f"urn:personakit:problem:{slug}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=[wire.FaultAt(pointer=fault.pointer, message=fault.message) for fault in faults],
+    )
+
+
+def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to a request that failed."""
+    problem = problem_of(error)
+    if problem.status >= 500:
+        logger.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
+    headers = {"Cache-Control": "no-store"}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if problem.status == 503:
+        headers["Retry-After"] = "1"
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=problem.status,
+        media_type="application/problem+json",
+        headers=headers,
+    )

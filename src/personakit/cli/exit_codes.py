@@ -1,0 +1,38 @@
+"""The one table from error to exit code."""
+
+from __future__ import annotations
+
+import click
+
+from personakit.config import SettingInvalid
+from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError
+from personakit_sdk.transport import ServiceError, Unreachable
+
+
+def exit_code(error: PersonaKitError) -> int:
+    """1 the answer is no, 2 usage or settings, 3 the service cannot be reached or cannot answer."""
+    match error:
+        case Unreachable():
+            return 3
+        case ServiceError():
+            return _of_status(error.status)
+        case DocumentInvalid():
+            return 1
+        case InvalidInput() | SettingInvalid():
+            return 2
+        case _:
+            return 1
+
+
+def say(error: PersonaKitError) -> None:
+    """The error's sentence on stderr, and a line for each fault that the service found."""
+    click.echo(f"personakit: {error}", err=True)
+    for fault in error.errors if isinstance(error, ServiceError) else ():
+        click.echo(f"  {fault.pointer or '(whole)'}: {fault.message}", err=True)
+
+
+def _of_status(status: int) -> int:
+    # A key that is wrong or not enough is a setting; what the service says no to is an answer.
+    if status in {401, 403}:
+        return 2
+    return 3 if status >= 500 else 1

@@ -1,0 +1,42 @@
+"""The command `personakit`: its table of commands. Exit codes: 0 done, 1 the answer is no (something was
+rejected or is not valid), 2 usage or settings, 3 no service can be reached.
+"""
+
+from __future__ import annotations
+
+import click
+
+from personakit.cli.lazy_group import LazyCommand, LazyGroup
+from personakit.cli.options import data_dir_option, port_option
+
+COMMANDS = {
+    "demo": LazyCommand("personakit.cli.demo:demo", "Load a sample history into a running service."),
+    "import": LazyCommand("personakit.cli.imports:import_", "Import a history: git, ics or jsonl."),
+    "keys": LazyCommand("personakit.cli.keys:keys", "Create, list and revoke API keys."),
+    "map": LazyCommand("personakit.cli.map:map_", "Ask a mapper for suggestions for a persona."),
+    "mappers": LazyCommand("personakit.cli.mappers:mappers", "Validate, test and push mappers."),
+    "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
+    "projections": LazyCommand(
+        "personakit.cli.projections:projections", "List, rebuild and verify projections."
+    ),
+    "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
+    "up": LazyCommand("personakit.cli.up:up", "Run the whole service on this machine."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@data_dir_option
+@port_option
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+@click.version_option(package_name="personakit", message="%(prog)s %(version)s")
+def personakit(**_: object) -> None:
+    """Software that understands a person, and says why it believes what it believes.
+
+    The service is found by --port, else PERSONAKIT_URL, else on port 8042 of this machine; its key in
+    PERSONAKIT_API_KEY, else in the file `api-key` of the data directory.
+    """
+
+
+def main() -> None:
+    """The entry point: runs one command and exits with its code."""
+    personakit(prog_name="personakit")

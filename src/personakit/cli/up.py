@@ -1,0 +1,142 @@
+"""`personakit up`: PostgreSQL, API and agents in one command, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import psycopg
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from personakit.agents.service import Service
+from personakit.api.app import create_app
+from personakit.cli.demo import run_demo
+from personakit.cli.options import with_settings
+from personakit.config import SettingInvalid, Settings
+from personakit.embedded import EmbeddedPostgres
+from personakit.eventlog.access import create_key, create_tenant
+from personakit_sdk.errors import PersonaKitError
+from personakit_sdk.transport import Transport
+
+FIRST_TENANT = "default"
+WATCH_SECONDS = 1.0
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@with_settings
+@click.option(
+    "--demo",
+    "repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Import the git history of this folder (or a sample) and show what to ask.",
+)
+def up(settings: Settings, repository: Path | None) -> None:
+    """Run the whole service on this machine, until Ctrl-C.
+
+    Data, PostgreSQL's files and the first API key live in the data directory. The address and the key
+    are printed; a key that was made before is not shown again.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    refuse_taken_port(settings)
+    with database(settings) as conninfo, Service(conninfo, settings.redis_url) as service:
+        made = prepare(service, settings)
+        service.publish_shipped(FIRST_TENANT)
+        asyncio.run(_serve(service, settings, lambda: _ready(settings, made, repository)))
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The database to use: the one in the settings, else an embedded one in the data directory."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin) as postgres, _watched(postgres):
+        yield postgres.conninfo
+
+
+@contextmanager
+def _watched(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """Starts PostgreSQL again when it dies; writes that wait for it meanwhile are kept waiting."""
+    ending = threading.Event()
+
+    def watch() -> None:
+        while not ending.wait(WATCH_SECONDS):
+            try:
+                postgres.start()
+            except (PersonaKitError, psycopg.Error) as error:
+                logger.warning("PostgreSQL does not come back yet: %s", error)
+
+    watcher = threading.Thread(target=watch, name="postgres-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        watcher.join()
+
+
+def prepare(service: Service, settings: Settings) -> bool:
+    """Makes the first tenant and key where there are none; whether a key was made."""
+    create_tenant(service.recorder, FIRST_TENANT, "The first tenant")
+    if settings.key_file.exists():
+        return False
+    key = create_key(service.recorder, FIRST_TENANT, "made by personakit up")
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    written = settings.key_file.with_suffix(".new")
+    with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(f"{key}\n")
+    written.rename(settings.key_file)
+    return True
+
+
+def refuse_taken_port(settings: Settings) -> None:
+    """Raises SettingInvalid, before anything is started, when the address cannot be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SettingInvalid(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Another service may "
+                "be running there; choose another port with --port or PERSONAKIT_PORT."
+            ) from None
+
+
+async def _serve(service: Service, settings: Settings, ready: Callable[[], None]) -> None:
+    """Serves until a signal; requests under way are answered first."""
+    server = Server(
+        create_app(service),
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+        websockets=False,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    threading.Thread(target=ready, name="ready", daemon=True).start()
+    await server.serve()
+
+
+def _ready(settings: Settings, made: bool, repository: Path | None) -> None:
+    """Says where the service is, once it answers."""
+    key = settings.key_file.read_text(encoding="ascii").strip()
+    Transport(settings.url, key, patience=30.0).request("GET", "/health/ready")
+    click.echo(f"PersonaKit serves at {settings.url} (its API: {settings.url}/docs)")
+    click.echo(f"API key: {key if made or repository else f'in {settings.key_file}'}")
+    if repository is not None:
+        try:
+            run_demo(settings, repository)
+        except PersonaKitError as error:
+            click.echo(f"The demo could not be loaded: {error}", err=True)
+    click.echo("Stop with Ctrl-C.")

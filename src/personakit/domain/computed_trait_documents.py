@@ -1,0 +1,167 @@
+"""Computed-trait documents: checked against the language, and brought into definitions that can run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from personakit.domain.aggregates import AGGREGATES
+from personakit.domain.aggregates.accumulator import Options
+from personakit.domain.traits import Precision
+from personakit_sdk.errors import DocumentInvalid
+from personakit_sdk.rules.checks import compile_condition
+from personakit_sdk.rules.facts import Facts, Volatility
+from personakit_sdk.rules.node import Node
+from personakit_sdk.rules.paths import parse_path, read_path
+
+WHAT: Final = "computed-trait document"
+VOLATILITIES: Final = ("low", "medium", "high")
+SHORTEST_HALF_LIFE: Final = 0.01
+LONGEST_HALF_LIFE: Final = 36_500
+MOST_SAMPLES: Final = 1_000_000
+LATER: Final = ("trend",)
+"""Aggregates that the language names and this release does not have."""
+
+_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?")
+_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_PATH = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """One computed trait. `segments` lead into an observation's content; none means the content itself.
+
+    `document` is what the author wrote of it, for the fingerprint.
+    """
+
+    path: str
+    observes: str
+    source: str
+    segments: tuple[str, ...]
+    aggregate: str
+    options: Options
+    volatility: Volatility
+    precision: Precision | None
+    when: Callable[[Facts], bool] | None
+    document: dict[str, Any]
+
+
+def read_document(document: Mapping[str, Any]) -> list[Definition]:
+    """The definitions of one document. Raises DocumentInvalid with every fault found."""
+    place = Node.root(document, WHAT)
+    fields = place.fields(("metadata", "observes", "traits"), ("metadata", "observes", "traits"))
+    source = _read_source(fields["metadata"]) if "metadata" in fields else ""
+    observes = _read_word(fields["observes"], _TYPE, "work_session") if "observes" in fields else ""
+    traits = fields["traits"].items(at_least=1) if "traits" in fields else []
+    definitions = [_read_definition(node, source, observes) for node in traits]
+    place.refuse_faults(WHAT)
+    return [definition for definition in definitions if definition is not None]
+
+
+def _read_source(node: Node) -> str:
+    """`computed:<id>@<version>`; metadata may bear other keys."""
+    fields = node.entries()
+    for key in ("id", "version", "description"):
+        if key not in fields:
+            node.fault(f"the key {key!r} is missing")
+        else:
+            fields[key].text()
+    id_ = _read_word(fields["id"], _ID, "work_session") if "id" in fields else ""
+    version = _read_word(fields["version"], _VERSION, "1.0.0") if "version" in fields else ""
+    return f"computed:{id_}@{version}"
+
+
+def _read_word(node: Node, pattern: re.Pattern[str], example: str) -> str:
+    if not isinstance(node.value, str) or not pattern.fullmatch(node.value):
+        node.fault(f"it must be a text like {example!r}")
+        return ""
+    return node.value
+
+
+def _read_definition(node: Node, source: str, observes: str) -> Definition | None:
+    """None where a key that it cannot do without is missing or wrong."""
+    known = ("path", "from", "aggregate", "options", "volatility", "precision", "when")
+    fields = node.fields(known, ("path", "aggregate", "volatility"))
+    aggregate = _read_aggregate(fields["aggregate"]) if "aggregate" in fields else ""
+    if aggregate and AGGREGATES[aggregate].reads and "from" not in fields:
+        node.fault(f"the aggregate {aggregate!r} needs `from`: the path of its value in the content")
+    options = _read_options(fields.get("options", node.child("options", {})), aggregate)
+    precision = _read_precision(fields["precision"]) if "precision" in fields else None
+    segments = parse_path(read_path(fields["from"])).segments if "from" in fields else ()
+    when = _read_when(fields["when"]) if "when" in fields else None
+    path = _read_path(fields["path"]) if "path" in fields else ""
+    volatility = fields["volatility"].choice("the volatility", VOLATILITIES) if "volatility" in fields else ""
+    if not (aggregate and path and volatility in VOLATILITIES):
+        return None
+    return Definition(
+        path=path,
+        observes=observes,
+        source=source,
+        segments=segments,
+        aggregate=aggregate,
+        options=options,
+        volatility=cast("Volatility", volatility),
+        precision=precision,
+        when=when,
+        document=node.value,
+    )
+
+
+def _read_path(node: Node) -> str:
+    path = _read_word(node, _PATH, "work.focus_duration")
+    return read_path(node) if path else ""
+
+
+def _read_aggregate(node: Node) -> str:
+    if node.value in LATER:
+        node.fault(f"the aggregate {node.value!r} is not there yet; use one of {', '.join(AGGREGATES)}")
+        return ""
+    name = node.choice("the aggregate", AGGREGATES)
+    return name if name in AGGREGATES else ""
+
+
+def _read_options(node: Node, aggregate: str) -> Options:
+    requires = AGGREGATES[aggregate].requires if aggregate else ()
+    known = {"half_life_days", "min_samples", *requires}
+    if not aggregate:  # then it is not known which options there are
+        known.add("quantiles")
+    fields = node.fields(sorted(known), requires)
+    half_life = fields.get("half_life_days")
+    least = fields.get("min_samples")
+    quantiles = fields.get("quantiles")
+    return Options(
+        half_life_days=half_life.number(SHORTEST_HALF_LIFE, LONGEST_HALF_LIFE) if half_life else None,
+        min_samples=least.whole(1, MOST_SAMPLES) if least else 1,
+        quantiles=_read_quantiles(quantiles) if quantiles else (),
+    )
+
+
+def _read_quantiles(node: Node) -> tuple[int, ...]:
+    """Whole percents: 0.5 is 50, and is shown as `p50`."""
+    percents = []
+    for item in node.items(at_least=1, at_most=20):
+        percent = round(100 * item.number(0.01, 0.99))
+        if isinstance(item.value, float) and item.value != percent / 100:
+            item.fault(f"{item.value} is not a whole percent")
+        percents.append(percent)
+    if len(set(percents)) != len(percents):
+        node.fault("a quantile is named twice")
+    return tuple(percents)
+
+
+def _read_precision(node: Node) -> Precision:
+    """A step above 0, or an object of steps."""
+    if isinstance(node.value, dict):
+        return {member: step.number(1e-9, 1e9) for member, step in node.entries().items()}
+    return node.number(1e-9, 1e9)
+
+
+def _read_when(node: Node) -> Callable[[Facts], bool] | None:
+    try:
+        return compile_condition(node.value, node.pointer)
+    except DocumentInvalid as refused:
+        node.faults.extend(refused.faults)
+        return None

@@ -1,0 +1,132 @@
+"""Computed traits: how observations become traits without a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from personakit.domain.aggregates.decay import micros_of
+from personakit.domain.aggregates.fold import Fold
+from personakit.domain.aggregates.sample import Sample
+from personakit.domain.computed_trait_documents import WHAT, Definition, read_document
+from personakit.domain.traits import Trait
+from personakit_sdk.errors import DocumentInvalid, Fault
+from personakit_sdk.rules.facts import Facts
+from personakit_sdk.rules.paths import MISSING, enter
+
+STATE_FORMAT: Final = 1
+"""Part of the fingerprint: counting it up makes every trait be folded anew, from the observations."""
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """An observation as far as traits are computed from it; `occurred_at` bears its original offset."""
+
+    id: UUID
+    type: str
+    content: dict[str, Any]
+    occurred_at: datetime
+
+
+class ComputedTraits:
+    """An immutable set of definitions. `fingerprint` changes when any of them does."""
+
+    def __init__(self, definitions: Iterable[Definition]) -> None:
+        by_type: defaultdict[str, list[Definition]] = defaultdict(list)
+        for definition in definitions:
+            by_type[definition.observes].append(definition)
+        self._by_type: Mapping[str, Sequence[Definition]] = dict(by_type)
+        self.fingerprint = _fingerprint(by_type)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The paths of all traits that are defined."""
+        return frozenset(definition.path for kind in self._by_type.values() for definition in kind)
+
+    def fold(self, traits: Mapping[str, Trait], observed: Sequence[Observed]) -> dict[str, Trait]:
+        """The traits that these observations change, with their new states; pinned ones stay as they are.
+
+        However the observations are ordered and cut into batches, the last state is the same. Each must
+        be folded in once.
+        """
+        folds: dict[str, Fold] = {}
+        definitions: dict[str, Definition] = {}
+        for observation in observed:
+            for definition in self._by_type.get(observation.type, ()):
+                before = traits.get(definition.path)
+                if before is not None and before.pinned:
+                    continue
+                if definition.path not in folds:
+                    definitions[definition.path] = definition
+                    folds[definition.path] = _begin(definition, before)
+                _take(folds[definition.path], definition, observation)
+        return {path: _trait(definitions[path], folds[path]) for path in sorted(folds) if folds[path].taken}
+
+
+def load_computed_traits(documents: Iterable[Mapping[str, Any]]) -> ComputedTraits:
+    """The computed traits of these documents.
+
+    Raises DocumentInvalid for a document that is not in the language, and for two definitions of one
+    path: then the pointer is that of the second in its document.
+    """
+    definitions: dict[str, Definition] = {}
+    for document in documents:
+        for index, definition in enumerate(read_document(document)):
+            first = definitions.setdefault(definition.path, definition)
+            if first is not definition:
+                message = f"the trait {definition.path!r} is defined already, by {first.source}"
+                raise DocumentInvalid(WHAT, (Fault(f"/traits/{index}/path", message),))
+    return ComputedTraits(definitions.values())
+
+
+def is_computed(trait: Trait) -> bool:
+    """Whether a computed trait's definition made it."""
+    return trait.source.startswith("computed:")
+
+
+def _begin(definition: Definition, before: Trait | None) -> Fold:
+    """A trait that another source left at this path is replaced, not continued."""
+    continued = before if before is not None and before.source == definition.source else None
+    return Fold(definition.aggregate, definition.options, continued)
+
+
+def _take(fold: Fold, definition: Definition, observation: Observed) -> None:
+    value = enter(observation.content, definition.segments)
+    if value is MISSING or value is None or not _wanted(definition, observation):
+        return
+    micros = micros_of(observation.occurred_at)
+    weight = fold.decay.weight(micros)
+    fold.take(Sample(value, observation.id, micros, observation.occurred_at, weight))
+
+
+def _wanted(definition: Definition, observation: Observed) -> bool:
+    if definition.when is None:
+        return True
+    return definition.when(Facts(traits={}, context=observation.content, at=observation.occurred_at))
+
+
+def _trait(definition: Definition, fold: Fold) -> Trait:
+    return Trait(
+        **fold.stats(),
+        volatility=definition.volatility,
+        source=definition.source,
+        precision=definition.precision,
+    )
+
+
+def _fingerprint(by_type: Mapping[str, Sequence[Definition]]) -> str:
+    """16 hexadecimal digits over what the authors wrote, whatever the order of documents and keys."""
+    canonical = sorted(
+        msgspec.json.encode(
+            (definition.observes, definition.source, definition.document), order="deterministic"
+        )
+        for definitions in by_type.values()
+        for definition in definitions
+    )
+    digest = hashlib.sha256(b"\n".join((str(STATE_FORMAT).encode(), *canonical)))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""The mindscape: the versioned document of a person's traits, and what a derivation changes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from personakit.domain.computed_traits import ComputedTraits, Observed, is_computed
+from personakit.domain.events import DerivationCompleted, MindscapeUpdated
+from personakit.domain.traits import Trait, is_material
+
+DERIVATION: Final = "computed"
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """How far a derivation has read this person's observations (a log position), and by which rules."""
+
+    read_through: int
+    definition: str
+
+
+class Mindscape(msgspec.Struct, frozen=True):
+    """All that is believed about a person. `version` counts the updates; 0 is empty."""
+
+    version: int
+    traits: dict[str, Trait]
+    derivations: dict[str, Derived]
+
+    def visible_traits(self) -> dict[str, Trait]:
+        """The traits that a reader may see: those with enough samples."""
+        return {path: trait for path, trait in self.traits.items() if trait.visible}
+
+
+EMPTY: Final = Mindscape(version=0, traits={}, derivations={})
+
+
+def evolve(mindscape: Mindscape, event: MindscapeUpdated) -> Mindscape:
+    """The document after one more event."""
+    kept = {path: trait for path, trait in mindscape.traits.items() if path not in event.removed}
+    derived = Derived(event.read_through, event.definition)
+    return Mindscape(
+        version=mindscape.version + 1,
+        traits=kept | event.traits,
+        derivations=mindscape.derivations | {event.derivation: derived},
+    )
+
+
+def derive_update(
+    mindscape: Mindscape, computed: ComputedTraits, observed: Sequence[Observed], read_through: int
+) -> MindscapeUpdated | DerivationCompleted:
+    """What these observations change in the mindscape, or that they change nothing.
+
+    Where the mindscape was derived by other rules, `observed` must begin with the person's first
+    observation: the traits are folded anew, and computed ones that are no longer derived are removed.
+    """
+    base = _base(mindscape, computed)
+    folded = computed.fold(base, observed)
+    changed = {path: trait for path, trait in folded.items() if trait != mindscape.traits.get(path)}
+    removed = tuple(sorted(mindscape.traits.keys() - base.keys() - folded.keys()))
+    # A new fold that ends where the old one did is recorded too: else the next one, which sees only the
+    # newer observations, would begin from nothing again.
+    if not changed and not removed and base == mindscape.traits:
+        return DerivationCompleted(
+            derivation=DERIVATION, definition=computed.fingerprint, read_through=read_through
+        )
+    return MindscapeUpdated(
+        traits=changed,
+        derivation=DERIVATION,
+        definition=computed.fingerprint,
+        read_through=read_through,
+        removed=removed,
+        material=_material(mindscape, changed, removed),
+    )
+
+
+def _base(mindscape: Mindscape, computed: ComputedTraits) -> dict[str, Trait]:
+    """The traits to fold into; those that other rules computed are left out."""
+    derived = mindscape.derivations.get(DERIVATION)
+    if derived is not None and derived.definition == computed.fingerprint:
+        return mindscape.traits
+    return {path: trait for path, trait in mindscape.traits.items() if trait.pinned or not is_computed(trait)}
+
+
+def _material(mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]) -> tuple[str, ...]:
+    paths = sorted((*changed, *removed))
+    return tuple(path for path in paths if is_material(mindscape.traits.get(path), changed.get(path)))

@@ -1,0 +1,45 @@
+"""A row of the log, as `eventsourcing` sees it and with what we need beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import Notification, StoredEvent
+
+
+class StreamId(msgspec.Struct, frozen=True, order=True):
+    """A stream: the events of one entity. `kind` says of what; `stream` which one."""
+
+    tenant: str
+    kind: str
+    stream: UUID
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.kind}/{self.stream}"
+
+    @classmethod
+    def parse(cls, text: str) -> StreamId:
+        """The stream that `str()` of a StreamId names: what the library calls an originator id."""
+        tenant, kind, stream = text.split("/")
+        return cls(tenant, kind, UUID(stream))
+
+
+@dataclass(frozen=True)
+class LogEvent(StoredEvent):
+    """An event to be appended. `once` marks a stream that is written once: a repeat is a duplicate."""
+
+    stream_id: StreamId
+    person: UUID | None
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class LogNotification(Notification):
+    """An event that is in the log; `id` is its position."""
+
+    stream_id: StreamId
+    person: UUID | None
+    recorded_at: datetime

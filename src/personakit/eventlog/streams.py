@@ -1,0 +1,92 @@
+"""Load, decide, append with the expected version; on a conflict re-read and decide anew."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from personakit.domain.events import Event
+from personakit.eventlog import codec
+from personakit.eventlog.appender import Appender, NewEvent
+from personakit.eventlog.recorder import LogRecorder, VersionConflict
+from personakit.eventlog.stored import StreamId
+from personakit_sdk.errors import PersonaKitError
+
+S = TypeVar("S")
+ATTEMPTS = 64
+"""Enough for dozens of writers on one entity; each attempt lets at least one of them through."""
+
+
+class TooContended(PersonaKitError):
+    """An entity is being changed by so many writers that this one never got through."""
+
+
+class Loaded(msgspec.Struct, Generic[S], frozen=True):
+    """A state and the version of its stream that it reflects."""
+
+    state: S
+    version: int
+
+
+class Updated(msgspec.Struct, Generic[S], frozen=True):
+    """The state after a decision; `position` is None when there was nothing to append."""
+
+    state: S
+    version: int
+    position: int | None
+
+
+class Streams:
+    """Changes entities through their streams; no change is ever lost to another writer."""
+
+    def __init__(self, recorder: LogRecorder, appender: Appender) -> None:
+        self._recorder = recorder
+        self._appender = appender
+
+    def load(self, stream: StreamId, start: Loaded[S], evolve: Callable[[S, Any], S]) -> Loaded[S]:
+        """`start` (a read-model row at some version, or empty at 0) plus the stream's events above it."""
+        state, version = start.state, start.version
+        for stored in self._recorder.select_events(str(stream), gt=version):
+            state = evolve(state, codec.decode(stored.topic, stored.state))
+            version = stored.originator_version
+        return Loaded(state, version)
+
+    def last(self, stream: StreamId) -> Loaded[Any]:
+        """The newest event of a stream as its state, for streams whose events stand for themselves."""
+        for stored in self._recorder.select_events(str(stream), desc=True, limit=1):
+            return Loaded(codec.decode(stored.topic, stored.state), stored.originator_version)
+        return Loaded(None, 0)
+
+    def update(
+        self,
+        stream: StreamId,
+        start: Loaded[S],
+        evolve: Callable[[S, Any], S],
+        decide: Callable[[S], Event | None],
+        *,
+        person: UUID | None = None,
+    ) -> Updated[S]:
+        """Appends what `decide` makes of the current state; None appends nothing.
+
+        `decide` is called again with the newer state whenever another writer came first. Raises what
+        `decide` raises, and TooContended after ATTEMPTS conflicts.
+        """
+        loaded = start
+        for attempt in range(ATTEMPTS):
+            loaded = self.load(stream, loaded, evolve)
+            event = decide(loaded.state)
+            if event is None:
+                return Updated(loaded.state, loaded.version, None)
+            try:
+                new = NewEvent(stream, loaded.version + 1, event, person)
+                appended = self._appender.append([new]).result()
+            except VersionConflict:
+                time.sleep(random.uniform(0, min(0.05, 0.002 * 2**attempt)))  # noqa: S311 - jitter
+            else:
+                return Updated(evolve(loaded.state, event), loaded.version + 1, appended[0].position)
+        raise TooContended(f"A {stream.kind} is being changed by too many writers at once; try again.")

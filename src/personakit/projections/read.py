@@ -1,0 +1,144 @@
+"""Reading: one snapshot over all projections, resolved to the definitions that are active in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from psycopg import Connection, IsolationLevel
+from psycopg.rows import DictRow
+from psycopg.types.json import set_json_loads
+
+from personakit.projections.follow import Pool
+from personakit.projections.sql import Projection
+from personakit_sdk.errors import PersonaKitError
+
+POLL_SECONDS = 0.005
+
+# Sets the search path to the active schemas and says how far each had come: one statement, so that
+# both are seen in the snapshot that the queries after it read from.
+_ENTER = """
+SELECT set_config('search_path', coalesce(string_agg(quote_ident(schema), ', '), 'pg_catalog'), true),
+       jsonb_object_agg(name, position) AS positions
+FROM personakit.projections WHERE active
+"""
+_LIST = """
+SELECT name, position, active, schema,
+       (SELECT coalesce(max(position), 0) FROM personakit.events) AS head,
+       (SELECT count(*) FROM personakit.events AS e WHERE e.position > p.position) AS lag_events,
+       coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM personakit.events AS e
+                 WHERE e.position > p.position ORDER BY e.position LIMIT 1), 0)::float AS lag_seconds
+FROM personakit.projections AS p ORDER BY name, active DESC
+"""
+
+set_json_loads(msgspec.json.decode)
+
+
+class NotThereYet(PersonaKitError):
+    """The read models have not reached the position that a caller asked for."""
+
+
+class BeyondHead(PersonaKitError):
+    """A caller asked for a position that the log has not reached."""
+
+
+class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a projection has come. `lag_seconds` is the age of the oldest event it has not taken."""
+
+    name: str
+    schema: str
+    active: bool
+    position: int
+    head: int
+    lag_events: int
+    lag_seconds: float
+
+
+class Snapshot:
+    """One consistent state of all read models. `position` is the lowest any of them had reached."""
+
+    def __init__(
+        self,
+        connection: Connection[DictRow],
+        projections: Mapping[str, Projection],
+        positions: Mapping[str, int],
+    ) -> None:
+        self._connection = connection
+        self._projections = projections
+        self.positions = positions
+
+    @property
+    def position(self) -> int:
+        """The state of the log that everything read here reflects at least."""
+        return min(self.positions.values())
+
+    def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """The rows of a named query, for example `observations.by_person`."""
+        projection, _, name = query.partition(".")
+        sql = self._projections[projection].queries[name]
+        return self._connection.execute(sql, values).fetchall()
+
+    def row(self, query: str, **values: Any) -> dict[str, Any] | None:
+        """The first row of a named query, or None."""
+        rows = self.rows(query, **values)
+        return rows[0] if rows else None
+
+
+class Reader:
+    """Opens snapshots, and waits for positions."""
+
+    def __init__(self, pool: Pool, projections: Mapping[str, Projection]) -> None:
+        self._pool = pool
+        self._projections = projections
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """A REPEATABLE READ, read-only transaction."""
+        with self._pool.connection() as connection:
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            try:
+                with connection.transaction():
+                    row = connection.execute(_ENTER).fetchone()
+                    positions = row["positions"] if row else {}
+                    yield Snapshot(connection, self._projections, positions)
+            finally:
+                if not connection.closed:
+                    connection.isolation_level = None
+                    connection.read_only = None
+
+    def wait_for(self, tenant: str, position: int, seconds: float) -> None:
+        """Returns when projections and computed traits of `tenant` reflect `position`.
+
+        Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`.
+        """
+        if position > self.head():
+            raise BeyondHead(f"Position {position} lies beyond the end of the log, {self.head()}.")
+        deadline = time.monotonic() + seconds
+        while not self._reflects(tenant, position):
+            if time.monotonic() > deadline:
+                raise NotThereYet(f"Position {position} is not visible yet; try again shortly.")
+            time.sleep(POLL_SECONDS)
+
+    def _reflects(self, tenant: str, position: int) -> bool:
+        with self.snapshot() as snapshot:
+            if snapshot.position < position:
+                return False
+            derived = snapshot.row("derivation_due.derived_through", tenant=tenant, position=position)
+            return (
+                derived is not None and not derived["pending"] and snapshot.position >= derived["derived_at"]
+            )
+
+    def head(self) -> int:
+        """The position of the newest event; 0 in an empty log."""
+        with self._pool.connection() as connection:
+            row = connection.execute("SELECT max(position) AS head FROM personakit.events").fetchone()
+        return (row["head"] or 0) if row else 0
+
+    def states(self) -> list[ProjectionState]:
+        """Every definition of every projection, by name."""
+        with self._pool.connection() as connection:
+            return [ProjectionState(**row) for row in connection.execute(_LIST).fetchall()]

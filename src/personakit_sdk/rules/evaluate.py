@@ -1,0 +1,194 @@
+"""Evaluation: a plan and facts in, a decision out. The same input gives the same output, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from personakit_sdk.errors import InvalidInput
+from personakit_sdk.rules import suggestion_id
+from personakit_sdk.rules.explain import Explanation, Fate, Reason, explain_named, explain_rule, reasons
+from personakit_sdk.rules.facts import Facts
+from personakit_sdk.rules.paths import MISSING
+from personakit_sdk.rules.plan import Plan, PlannedRule, PlannedSuggestion, Priority
+from personakit_sdk.rules.reading import Reading
+from personakit_sdk.rules.rule import PRIORITIES
+from personakit_sdk.rules.template import text_of
+
+NOTHING_LEARNED: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What a fired rule proposes.
+
+    `score` is `weight` (the author's) times `learned` (from feedback). `because` are the checks it rests
+    on. `parameters` keep their types; `metadata` is the template's own.
+    """
+
+    id: str
+    rule_id: str
+    type: str
+    title: str
+    description: str
+    priority: Priority
+    weight: float
+    learned: float
+    score: float
+    parameters: dict[str, Any]
+    because: list[Reason]
+    metadata: dict[str, Any] = {}
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`suggestions` are those made, best first; `fired` the ids of all rules that fired, in the order in
+    which their suggestions stood before the cut; `missing_traits` the required traits that are absent."""
+
+    suggestions: list[Suggestion]
+    fired: list[str]
+    missing_traits: list[str]
+    explanation: Explanation | None = None
+
+
+class _Candidate(msgspec.Struct, frozen=True):
+    """A suggestion of a rule that fired, before it is rendered."""
+
+    rule: PlannedRule
+    planned: PlannedSuggestion
+    learned: float
+
+    @property
+    def score(self) -> float:
+        return self.rule.weight * self.learned
+
+
+class _Rendered(msgspec.Struct, frozen=True):
+    """The texts and parameters of a suggestion that is made."""
+
+    title: str
+    description: str
+    parameters: dict[str, Any]
+
+
+def evaluate(
+    plan: Plan,
+    facts: Facts,
+    *,
+    persona_id: str,
+    mapper_version: int,
+    limit: int,
+    learned: Mapping[str, float] = NOTHING_LEARNED,
+    explain: bool = False,
+) -> Decision:
+    """At most `limit` suggestions for a persona at `facts.at`.
+
+    `learned` multiplies the weights, by rule id; 1 where a rule is not named. Raises InvalidInput when
+    `facts.at` has no offset.
+    """
+    if facts.at.utcoffset() is None:
+        raise InvalidInput(
+            f"The instant {facts.at.isoformat()} has no offset; give one, such as Z or +01:00."
+        )
+    reading = Reading(plan.slots, facts)
+    ranked = sorted(_candidates(plan, reading, learned), key=_standing)
+    kept = ranked[: max(0, limit)]
+    rendered = [_render(candidate, reading) for candidate in kept]
+    suggestions = [
+        _suggestion(
+            candidate,
+            texts,
+            reading,
+            suggestion_id.encode(
+                persona_id, plan.mapper_id, mapper_version, candidate.rule.id, rank, facts.at
+            ),
+            plan,
+        )
+        for rank, (candidate, texts) in enumerate(zip(kept, rendered, strict=True), start=1)
+        if isinstance(texts, _Rendered)
+    ]
+    return Decision(
+        suggestions=suggestions,
+        fired=list(dict.fromkeys(candidate.rule.id for candidate in ranked)),
+        missing_traits=[path for path, slot in plan.required if reading.traits[slot] is MISSING],
+        explanation=_explanation(plan, reading, learned, ranked, rendered) if explain else None,
+    )
+
+
+def _candidates(plan: Plan, reading: Reading, learned: Mapping[str, float]) -> Iterator[_Candidate]:
+    """The suggestions of all rules that fire, in the author's order."""
+    for rule in plan.rules:
+        multiplier = learned.get(rule.id, 1.0)
+        if rule.enabled and rule.weight * multiplier > 0 and rule.check.holds(reading):
+            for planned in rule.suggestions:
+                yield _Candidate(rule, planned, multiplier)
+
+
+def _standing(candidate: _Candidate) -> tuple[int, float, int]:
+    """Sorts the best first; sorting is stable, so that the author's order decides between equals."""
+    return -candidate.rule.priority, -candidate.score, PRIORITIES.index(candidate.planned.priority)
+
+
+def _render(candidate: _Candidate, reading: Reading) -> _Rendered | str:
+    """The texts with their values put in; or, where a value is missing, the sentence that says so."""
+    planned = candidate.planned
+    values = {name: parameter(reading) for name, parameter in planned.parameters}
+    for name, value in values.items():
+        if value is MISSING:
+            return f"The parameter {name!r} has no value and no default."
+    texts: dict[str, str] = {}
+    for name in sorted(planned.named):
+        text = text_of(values[name])
+        if text is None:
+            return f"The parameter {name!r} has a value that cannot stand in a text."
+        texts[name] = text
+    return _Rendered(planned.title.render(texts), planned.description.render(texts), values)
+
+
+def _suggestion(
+    candidate: _Candidate, texts: _Rendered, reading: Reading, identifier: str, plan: Plan
+) -> Suggestion:
+    return Suggestion(
+        id=identifier,
+        rule_id=candidate.rule.id,
+        type=candidate.planned.type,
+        title=texts.title,
+        description=texts.description,
+        priority=candidate.planned.priority,
+        weight=candidate.rule.weight,
+        learned=candidate.learned,
+        score=candidate.score,
+        parameters=texts.parameters,
+        because=reasons(candidate.rule, plan.named, reading),
+        metadata=candidate.planned.metadata,
+    )
+
+
+def _explanation(
+    plan: Plan,
+    reading: Reading,
+    learned: Mapping[str, float],
+    ranked: list[_Candidate],
+    rendered: list[_Rendered | str],
+) -> Explanation:
+    fates: dict[str, list[Fate]] = {}
+    for rank, candidate in enumerate(ranked, start=1):
+        fates.setdefault(candidate.rule.id, []).append(_fate(candidate, rank, rendered))
+    return Explanation(
+        rules=[
+            explain_rule(rule, learned.get(rule.id, 1.0), reading, fates.get(rule.id, []))
+            for rule in plan.rules
+        ],
+        conditions=explain_named(plan, reading),
+    )
+
+
+def _fate(candidate: _Candidate, rank: int, rendered: list[_Rendered | str]) -> Fate:
+    if rank > len(rendered):
+        detail = f"It came {rank}. and the limit was {len(rendered)}."
+        return Fate(type=candidate.planned.type, rank=rank, fate="cut", detail=detail)
+    outcome = rendered[rank - 1]
+    if isinstance(outcome, str):
+        return Fate(type=candidate.planned.type, rank=rank, fate="dropped", detail=outcome)
+    return Fate(type=candidate.planned.type, rank=rank, fate="made", detail=f"It came {rank}.")

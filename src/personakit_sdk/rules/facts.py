@@ -1,0 +1,61 @@
+"""What a rule may look at: traits with the evidence behind them, the caller's context, one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+Volatility = Literal["low", "medium", "high"]
+
+CREDIBILITY_K: Final = 4.0
+"""Weighted samples at which a trait without spread or age is believed by half."""
+
+
+class TraitFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A trait's value and the clock-free evidence that its confidence is computed from.
+
+    `weight` is the decayed number of samples as of `last_observed_at`; None means that the value is
+    certain (pinned by a person, or given in a test). `spread` is the dispersion of the samples from
+    0 (all agree) to 1. `half_life_days` None means that age does not count.
+    """
+
+    value: Any
+    volatility: Volatility = "low"
+    weight: float | None = None
+    spread: float = 0.0
+    last_observed_at: datetime | None = None
+    half_life_days: float | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one evaluation depends on besides the plan. `at` must be timezone-aware.
+
+    `traits` is keyed by the trait's full dotted path.
+    """
+
+    traits: Mapping[str, TraitFact]
+    context: Mapping[str, Any]
+    at: datetime
+
+
+def age_discount(trait: TraitFact, at: datetime) -> float:
+    """2^(-age / half-life), in (0, 1]; 1 for a trait without half-life or seen at or after `at`."""
+    if trait.half_life_days is None or trait.last_observed_at is None:
+        return 1.0
+    days = max(0.0, (at - trait.last_observed_at).total_seconds() / 86400)
+    return float(2.0 ** (-days / trait.half_life_days))
+
+
+def confidence(trait: TraitFact, at: datetime) -> float:
+    """How far a trait is to be believed at `at`, from 0 to 1, rounded to 4 decimals.
+
+    w / (w + K) x (1 - spread / 2) x 2^(-age / half-life). The first factor is the credibility factor
+    Z = n / (n + K) of Bühlmann ("Experience rating and credibility", ASTIN Bulletin 4, 1967).
+    """
+    if trait.weight is None:
+        return 1.0
+    credibility = trait.weight / (trait.weight + CREDIBILITY_K)
+    return round(credibility * (1 - trait.spread / 2) * age_discount(trait, at), 4)

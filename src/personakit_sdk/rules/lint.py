@@ -1,0 +1,109 @@
+"""Warnings about a mapper that would run but may not be what its author meant; never refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import msgspec
+
+from personakit_sdk.errors import Fault
+from personakit_sdk.rules.conditions import Condition, leaves, references
+from personakit_sdk.rules.operators import number
+from personakit_sdk.rules.paths import parse_path
+from personakit_sdk.rules.plain import is_list, is_object, pointer_to
+from personakit_sdk.rules.plan import Plan
+from personakit_sdk.rules.reading import ZONE_TRAIT
+
+_ORDERINGS = ("greater", "greater_or_equal", "less", "less_or_equal")
+
+
+def lint(plan: Plan, known_traits: Collection[str] | None = None) -> list[Fault]:
+    """The warnings, each at its place in the plan's document.
+
+    `known_traits` are the paths that computed traits or mindscapes have; without them no trait is
+    reported as unknown.
+    """
+    return [
+        *_unused(plan.document),
+        *_duplicates(plan.document),
+        *_never(plan.document),
+        *(_unknown_traits(plan, known_traits) if known_traits is not None else ()),
+    ]
+
+
+def _unused(document: dict[str, Any]) -> Iterator[Fault]:
+    used = {
+        action["generate_suggestion"].get("template")
+        for rule in document["rules"]
+        for action in rule["actions"]
+    }
+    for name in document["templates"]:
+        if name not in used:
+            yield Fault(pointer_to("/templates", name), f"no rule uses the template {name!r}")
+    referred = {name for _, condition in _conditions(document) for name in references(condition)}
+    for name in document["conditions"]:
+        if name not in referred:
+            yield Fault(pointer_to("/conditions", name), f"nothing refers to the condition {name!r}")
+
+
+def _conditions(document: dict[str, Any]) -> Iterator[tuple[str, Condition]]:
+    """Every tree of conditions with its pointer."""
+    for name, condition in document["conditions"].items():
+        yield pointer_to("/conditions", name), condition
+    for index, rule in enumerate(document["rules"]):
+        yield f"/rules/{index}/conditions", rule["conditions"]
+
+
+def _duplicates(document: dict[str, Any]) -> Iterator[Fault]:
+    """Rules that do the same under the same conditions."""
+    seen: dict[bytes, str] = {}
+    for index, rule in enumerate(document["rules"]):
+        body = msgspec.json.encode([rule["conditions"], rule["actions"]], order="sorted")
+        first = seen.setdefault(body, rule["id"])
+        if first != rule["id"]:
+            yield Fault(f"/rules/{index}", f"the rule {rule['id']!r} does what {first!r} does")
+
+
+def _never(document: dict[str, Any]) -> Iterator[Fault]:
+    """Rules that are switched off by weight, and checks that no facts can meet."""
+    for index, rule in enumerate(document["rules"]):
+        if rule["weight"] <= 0:
+            yield Fault(f"/rules/{index}/weight", f"the rule {rule['id']!r} never fires, for its weight is 0")
+    for pointer, condition in _conditions(document):
+        for leaf in leaves(condition):
+            why = _impossible(leaf)
+            if why:
+                yield Fault(pointer, f"a condition in it can never hold: {why}")
+
+
+def _impossible(leaf: Condition) -> str:
+    if "time_check" in leaf:
+        start, end = leaf["time_check"].get("hour_range", (0, 24))
+        return f"the hours from {start} to {end} are none" if start == end else ""
+    check: dict[str, Any] = leaf.get("trait_check") or leaf.get("context_check") or {}
+    operator, value = check.get("operator"), check.get("value")
+    if operator in _ORDERINGS and not is_object(value) and not _orderable(value):
+        return f"nothing is {operator} than {value!r}; give a number or a text"
+    if operator in ("in", "contains_any") and value == []:
+        return f"the list of {operator!r} is empty"
+    if operator == "between" and is_list(value):
+        return _empty_range(value[0], value[1])
+    return ""
+
+
+def _orderable(value: Any) -> bool:
+    return isinstance(value, str) or number(value) is not None
+
+
+def _empty_range(low: Any, high: Any) -> str:
+    lowest, highest = number(low), number(high)
+    empty = lowest is not None and highest is not None and lowest > highest
+    return f"nothing lies between {low!r} and {high!r}" if empty else ""
+
+
+def _unknown_traits(plan: Plan, known: Collection[str]) -> Iterator[Fault]:
+    """Paths that lie in no known trait."""
+    for path in sorted({*plan.trait_paths} - {ZONE_TRAIT}):
+        if not any(trait_path in known for trait_path, _ in parse_path(path).splits):
+            yield Fault("", f"no computed trait or mindscape has the trait {path!r}")

@@ -1,0 +1,117 @@
+"""A plan: a mapper document compiled once, to be evaluated many times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from personakit_sdk.rules.checks import Check, compile_check
+from personakit_sdk.rules.document import Document, read_mapper, reference_order
+from personakit_sdk.rules.limits import DEFAULT_LIMITS, Limits
+from personakit_sdk.rules.parameters import Parameter, compile_parameter
+from personakit_sdk.rules.plain import ordered
+from personakit_sdk.rules.reading import Slots
+from personakit_sdk.rules.rule import names_in
+from personakit_sdk.rules.template import Template, parse_template
+
+Priority = Literal["high", "medium", "low"]
+
+
+class PlannedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """One action of a rule. `parameters` are sorted by name; `named` are those that a text uses."""
+
+    type: str
+    title: Template
+    description: Template
+    priority: Priority
+    metadata: dict[str, Any]
+    parameters: tuple[tuple[str, Parameter], ...]
+    named: frozenset[str]
+
+
+class PlannedRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, ready to be decided."""
+
+    id: str
+    enabled: bool
+    priority: int
+    weight: float
+    check: Check
+    suggestions: tuple[PlannedSuggestion, ...]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A compiled mapper.
+
+    `document` is its normal form, `hash` the SHA-256 (hex) of that as JSON with sorted keys. `required`
+    are the required traits with their slots; `trait_paths` all paths into traits that it may read.
+    """
+
+    mapper_id: str
+    author_version: str
+    document: Document
+    hash: str
+    rules: tuple[PlannedRule, ...]
+    named: dict[str, Check]
+    required: tuple[tuple[str, int], ...]
+    slots: Slots
+
+    @property
+    def required_traits(self) -> tuple[str, ...]:
+        return tuple(path for path, _ in self.required)
+
+    @property
+    def trait_paths(self) -> tuple[str, ...]:
+        return tuple(sorted(self.slots.traits))
+
+
+def compile_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> Plan:
+    """The plan of a mapper document in any accepted form.
+
+    Validation and compilation are one path: raises DocumentInvalid, with every fault, for a document that
+    would not run. Compiling a plan's own `document` gives an equal plan.
+    """
+    normal = read_mapper(document, limits)
+    slots = Slots()
+    named: dict[str, Check] = {}
+    for name in reference_order(normal["conditions"]):
+        named[name] = compile_check(normal["conditions"][name], slots, named)
+    return Plan(
+        mapper_id=normal["metadata"]["id"],
+        author_version=normal["metadata"]["version"],
+        document=normal,
+        hash=hashlib.sha256(msgspec.json.encode(normal, order="sorted")).hexdigest(),
+        rules=tuple(_rule(rule, normal, slots, named) for rule in normal["rules"]),
+        named=named,
+        required=tuple((path, slots.trait(path)) for path in normal["required_traits"]),
+        slots=slots,
+    )
+
+
+def _rule(rule: dict[str, Any], normal: Document, slots: Slots, named: dict[str, Check]) -> PlannedRule:
+    actions = [action["generate_suggestion"] for action in rule["actions"]]
+    return PlannedRule(
+        id=rule["id"],
+        enabled=rule["enabled"],
+        priority=rule["priority"],
+        weight=rule["weight"],
+        check=compile_check(rule["conditions"], slots, named),
+        suggestions=tuple(_suggestion(action, normal["templates"], slots) for action in actions),
+    )
+
+
+def _suggestion(action: dict[str, Any], templates: dict[str, Any], slots: Slots) -> PlannedSuggestion:
+    texts = templates[action["template"]] if "template" in action else action
+    parameters: dict[str, Any] = action["parameters"]
+    return PlannedSuggestion(
+        type=action["type"],
+        title=parse_template(texts["title"]),
+        description=parse_template(texts["description"]),
+        priority=texts["priority"],
+        metadata=ordered(texts["metadata"]),
+        parameters=tuple((name, compile_parameter(parameters[name], slots)) for name in sorted(parameters)),
+        named=frozenset(names_in(texts)),
+    )

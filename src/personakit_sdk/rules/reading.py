@@ -1,0 +1,85 @@
+"""Facts as one evaluation sees them: every path and every named condition is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+
+from personakit_sdk.rules.clock import find_zone, local
+from personakit_sdk.rules.facts import Facts, TraitFact, confidence
+from personakit_sdk.rules.paths import Path, enter, find_trait, parse_path
+
+USER_ZONE: Final = "user_local"
+ZONE_TRAIT: Final = "profile.timezone"
+
+
+class Slots:
+    """The paths that a plan reads, each with its place in a Reading; filled while a plan is compiled."""
+
+    def __init__(self) -> None:
+        self.traits: dict[str, int] = {}
+        self.context: dict[str, int] = {}
+        self.trait_paths: list[Path] = []
+        self.context_paths: list[Path] = []
+
+    def trait(self, path: str) -> int:
+        return _slot(path, self.traits, self.trait_paths)
+
+    def field(self, path: str) -> int:
+        return _slot(path, self.context, self.context_paths)
+
+
+def _slot(path: str, slots: dict[str, int], paths: list[Path]) -> int:
+    if path not in slots:
+        slots[path] = len(paths)
+        paths.append(parse_path(path))
+    return slots[path]
+
+
+class Reading:
+    """`traits` and `fields` are values by slot, MISSING where nothing is."""
+
+    __slots__ = ("_confidences", "_locals", "at", "facts", "fields", "found", "named", "traits")
+
+    def __init__(self, slots: Slots, facts: Facts) -> None:
+        self.facts = facts
+        self.at = facts.at
+        read = [find_trait(path, facts.traits) for path in slots.trait_paths]
+        self.traits: list[Any] = [value for value, _ in read]
+        self.found: list[TraitFact | None] = [trait for _, trait in read]
+        self.fields: list[Any] = [enter(facts.context, path.segments) for path in slots.context_paths]
+        self.named: dict[str, bool] = {}
+        self._confidences: dict[int, float] = {}
+        self._locals: dict[str, datetime] = {}
+
+    def confidence(self, slot: int) -> float:
+        """How far the trait that the slot's path lies in is to be believed; 0 where there is none."""
+        if slot not in self._confidences:
+            trait = self.found[slot]
+            self._confidences[slot] = 0.0 if trait is None else confidence(trait, self.at)
+        return self._confidences[slot]
+
+    def decide_once(self, name: str, holds: Callable[[Reading], bool]) -> bool:
+        """Whether a named condition holds; references to it may share the answer, or a few hundred of
+        them could ask for exponentially many evaluations."""
+        if name not in self.named:
+            self.named[name] = holds(self)
+        return self.named[name]
+
+    def local(self, zone: str) -> datetime:
+        """The instant as a clock in `zone` shows it; where the person is, for `user_local`."""
+        if zone not in self._locals:
+            found = find_zone(zone) if zone != USER_ZONE else self._user_zone()
+            self._locals[zone] = local(self.at, found or UTC)
+        return self._locals[zone]
+
+    def _user_zone(self) -> tzinfo:
+        """The person's `profile.timezone`, else the context's `timezone`, else UTC; a name that is no
+        time zone is passed over."""
+        own, _ = find_trait(parse_path(ZONE_TRAIT), self.facts.traits)
+        for name in (own, self.facts.context.get("timezone")):
+            zone = find_zone(name) if isinstance(name, str) else None
+            if zone is not None:
+                return zone
+        return UTC

@@ -1,0 +1,366 @@
+"""Every body of the HTTP API, one Struct each, shared by the service and its clients.
+
+Field names are camelCase on the wire. Unknown fields are errors in requests. Mapper documents keep
+their own snake_case and travel as plain objects.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from personakit_sdk.rules.evaluate import Suggestion
+from personakit_sdk.rules.facts import TraitFact, Volatility
+
+PersonId = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="1 to 128 of A-Z a-z 0-9 . _ : @ -"),
+]
+PersonaId = Annotated[str, Meta(pattern=r"^~?[A-Za-z0-9._:@-]{1,128}$")]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+DetailLevel = Literal["instant", "balanced", "deep_dive"]
+IfStale = Literal["serve", "regenerate", "fail"]
+Outcome = Literal["accepted", "dismissed", "ignored"]
+WriteStatus = Literal["stored", "duplicate", "rejected", "retry"]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What a client sends."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the service answers; clients ignore fields they do not know."""
+
+
+# --- observations
+
+
+class Observation(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """A fact about a person, never changed once written. Without `id` the service makes one."""
+
+    person_id: PersonId
+    type: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$", description="for example work_session")]
+    content: dict[str, Any]
+    occurred_at: Instant
+    id: UUID | None = None
+    source: Annotated[str, Meta(max_length=256)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Written(Answer, frozen=True, kw_only=True):
+    """The fate of one write; `position` is the log position of the stored (or first) event."""
+
+    id: UUID
+    position: int
+    status: Literal["stored", "duplicate"]
+
+
+class BatchResult(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """The fate of one item of a batch; `id` is null where none could be read."""
+
+    status: WriteStatus
+    id: UUID | None = None
+    position: int | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Answer, frozen=True, kw_only=True):
+    """One result for each item, in input order."""
+
+    results: list[BatchResult]
+
+
+class StoredObservation(Answer, frozen=True, kw_only=True):
+    """An observation as it was recorded."""
+
+    id: UUID
+    person_id: str
+    type: str
+    content: dict[str, Any]
+    occurred_at: datetime
+    recorded_at: datetime
+    position: int
+    source: str | None
+    metadata: dict[str, Any] | None
+
+
+class ObservationList(Answer, frozen=True, kw_only=True):
+    """A page of observations, oldest position first."""
+
+    items: list[StoredObservation]
+    next: str | None
+
+
+# --- mindscapes and personas
+
+
+class Trait(Answer, frozen=True, kw_only=True):
+    """One trait of a person, with how far to believe it and the newest observations it rests on.
+
+    `truncated` says that the value is an estimate, because more different ones came than are kept.
+    """
+
+    value: Any
+    confidence: float
+    volatility: Volatility
+    samples: int
+    last_observed_at: datetime | None
+    source: str
+    pinned: bool
+    truncated: bool
+    evidence: list[UUID]
+
+
+class Mindscape(Answer, frozen=True, kw_only=True):
+    """All that is believed about a person. `version` counts its updates; 0 is empty."""
+
+    person_id: str
+    version: int
+    traits: dict[str, Trait]
+    derived_through: dict[str, int]
+    position: int
+
+
+class Core(Answer, frozen=True, kw_only=True):
+    """The slow, cached part of a persona."""
+
+    summary: str
+    traits: dict[str, Trait]
+    source: Literal["composed", "model"]
+    generated_at: datetime
+
+
+class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """A view of one or more mindscapes: the cached core, and the overlay read live.
+
+    `core_version` counts the generated cores; 0 is one composed in memory that is not cached.
+    """
+
+    id: str
+    people: list[str]
+    core: Core
+    overlay: dict[str, Trait]
+    is_stale: bool
+    core_version: int
+    stale_since: datetime | None = None
+    changed_traits: list[str] = []
+    position: int = 0
+
+
+class Freshness(Answer, frozen=True, kw_only=True):
+    """Which state of the log an answer reflects."""
+
+    position: int
+    mindscape_versions: dict[str, int]
+    derived_through: dict[str, dict[str, int]]
+
+
+class Estimate(Answer, frozen=True, kw_only=True):
+    """What regenerating a core would cost."""
+
+    input_tokens: int
+    output_tokens: int
+    usd: float
+
+
+class Regenerate(Answer, frozen=True, kw_only=True):
+    """Where to ask for a fresh core, and at what price."""
+
+    href: str
+    estimate: Estimate
+
+
+# --- mapping
+
+
+class MapPersona(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Turn a persona into suggestions. `at` defaults to `context.current_time`, then to now."""
+
+    mapper_id: str
+    persona_id: PersonaId
+    detail_level: DetailLevel = "balanced"
+    if_stale: IfStale = "serve"
+    at: Instant | None = None
+    timezone: str | None = None
+    context: dict[str, Any] = {}
+    limit: Annotated[int, Meta(ge=1, le=100)] | None = None
+    explain: bool = False
+
+
+class PersonaView(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """The persona as far as the detail level shows it."""
+
+    id: str
+    core: Core
+    is_stale: bool
+    core_version: int
+    overlay: dict[str, Trait] | None = None
+    stale_since: datetime | None = None
+
+
+class MapperRef(Answer, frozen=True, kw_only=True):
+    """Exactly which mapper decided."""
+
+    id: str
+    version: int
+    hash: str
+
+
+class MapAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """Suggestions, best first, with what they were decided from."""
+
+    persona: PersonaView
+    suggestions: list[Suggestion]
+    mapper: MapperRef
+    missing_traits: list[str]
+    freshness: Freshness
+    regenerate: Regenerate
+    explanation: Any = None
+
+
+# --- feedback
+
+
+class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona."""
+
+    id: UUID | None = None
+    suggestion_id: Annotated[str, Meta(max_length=1024)] | None = None
+    mapper_id: str | None = None
+    rule_id: str | None = None
+    persona_id: PersonaId | None = None
+    helpful: bool | None = None
+    rating: Annotated[int, Meta(ge=1, le=5)] | None = None
+    outcome: Outcome | None = None
+    comment: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+# --- mappers
+
+
+class Mapper(Answer, frozen=True, kw_only=True):
+    """One version of a mapper. `hash` is of the document alone: learning never changes it."""
+
+    id: str
+    version: int
+    status: Literal["draft", "active", "deprecated"]
+    document: dict[str, Any]
+    hash: str
+    created_at: datetime
+    origin: str
+
+
+class MapperSummary(Answer, frozen=True, kw_only=True):
+    """A mapper in a list, without its document."""
+
+    id: str
+    version: int
+    status: str
+    name: str
+    description: str
+    hash: str
+    created_at: datetime
+
+
+class MapperList(Answer, frozen=True, kw_only=True):
+    """A page of mappers, by id."""
+
+    items: list[MapperSummary]
+    next: str | None
+
+
+class MapperVersion(Answer, frozen=True, kw_only=True):
+    """One entry of a mapper's history, newest first."""
+
+    version: int
+    status: str
+    author_version: str
+    hash: str
+    created_at: datetime
+    origin: str
+
+
+class MapperVersionList(Answer, frozen=True, kw_only=True):
+    """A page of a mapper's history."""
+
+    items: list[MapperVersion]
+    next: str | None
+
+
+# --- sync
+
+
+class SyncItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """One entity that changed; `version` is the log position that last changed its body."""
+
+    kind: Literal["mapper", "persona"]
+    id: str
+    version: int
+    op: Literal["put", "delete"]
+    body: Any = None
+
+
+class SyncAnswer(Answer, frozen=True, kw_only=True):
+    """A diff since the caller's cursor; `next` is the cursor for the following call."""
+
+    epoch: UUID
+    intent: Literal["full", "changes", "none"]
+    items: list[SyncItem]
+    next: str
+    has_more: bool
+    up_to_date: bool
+    as_of: datetime
+    position: int
+    valid_until: datetime
+
+
+class SyncedPersona(Answer, frozen=True, kw_only=True):
+    """A persona as the SDK caches it: enough to map offline with the answer the service would give."""
+
+    id: str
+    people: list[str]
+    core: Core
+    is_stale: bool
+    core_version: int
+    traits: dict[str, TraitFact]
+    mindscape_versions: dict[str, int]
+
+
+class SyncedMapper(Answer, frozen=True, kw_only=True):
+    """A mapper as the SDK caches it."""
+
+    id: str
+    version: int
+    hash: str
+    document: dict[str, Any]
+
+
+# --- health and problems
+
+
+class Health(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """`status` is ok or unavailable; `checks` says of each part what was seen."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str] = {}
+
+
+class FaultAt(Answer, frozen=True, kw_only=True):
+    """One fault of a request: an RFC 6901 JSON pointer into the body, and a sentence."""
+
+    pointer: str
+    message: str
+
+
+class Problem(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """An error, as RFC 9457 has it. `type` is stable; `detail` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FaultAt] = []

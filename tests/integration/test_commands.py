@@ -1,0 +1,102 @@
+"""The operator's commands, as real processes on a real installation."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from personakit_sdk.transport import ServiceError, Transport
+from tests.postgres import data_dir
+from tests.processes import Installation, free_port, installation
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[Installation]:
+    with data_dir() as folder, installation(folder) as made:
+        made.start()
+        yield made
+
+
+def test_the_first_key_is_kept_where_only_its_owner_reads_it(installed: Installation) -> None:
+    mode = (installed.data_dir / "api-key").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_tenant_sees_the_shipped_mappers_and_nobody_elses_people(installed: Installation) -> None:
+    installed.run("observe", "--person", "ada", "--type", "check_in", "mood=4")
+    made = installed.run("tenants", "create", "acme")
+    again = installed.run("tenants", "create", "acme")
+    key = installed.run("keys", "create", "--tenant", "acme").stdout.strip()
+    assert (made.returncode, again.returncode) == (0, 0), made.stderr
+    assert "created" in made.stdout
+    assert "exists already" in again.stdout
+
+    acme = Transport(f"http://127.0.0.1:{installed.port}", key, patience=1.0)
+    mappers = msgspec.json.decode(acme.request("GET", "/mappers").body)
+    assert "work_rhythm" in [item["id"] for item in mappers["items"]]
+    assert installed.transport().request("GET", "/personas/ada").status == 200
+    with pytest.raises(ServiceError) as refused:
+        acme.request("GET", "/personas/ada")
+    assert refused.value.status == 404
+
+
+def test_a_key_of_no_tenant_is_refused_with_what_to_do(installed: Installation) -> None:
+    done = installed.run("keys", "create", "--tenant", "nobody")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "personakit tenants create nobody" in done.stderr
+
+
+def test_projections_are_listed_with_their_lag(installed: Installation) -> None:
+    shown = installed.run("projections", "list")
+    states = msgspec.json.decode(installed.run("projections", "list", "--json").stdout)
+    assert {"observations", "mindscapes", "personas"} <= {state["name"] for state in states}
+    assert all(state["position"] <= state["head"] for state in states)
+    assert "observations" in shown.stdout
+    assert "lag" in shown.stdout
+
+
+def test_a_taken_port_is_said_and_nothing_is_started(installed: Installation) -> None:
+    with data_dir() as folder:
+        other = Installation(folder, PERSONAKIT_PORT=str(installed.port))
+        done = other.run("up")
+        assert done.returncode == 2
+        assert str(installed.port) in done.stderr
+        assert "--port" in done.stderr
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PERSONAKIT_PORT", "eighty", "1 to 65535"),
+        ("PERSONAKIT_DATABASE_URL", "mysql://x", "postgresql://"),
+        ("PERSONAKIT_REDIS_URL", "x", "redis://"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence_and_exit_2(name: str, value: str, said: str) -> None:
+    with data_dir() as folder:
+        done = Installation(folder, **{name: value}).run("up")
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_service_the_commands_say_how_to_start_one() -> None:
+    with data_dir() as folder:
+        silent = Installation(folder, PERSONAKIT_API_KEY=f"pk_{'x' * 43}", PERSONAKIT_PORT=str(free_port()))
+        done = silent.run("map", "work_rhythm", "ada")
+    assert done.returncode == 3
+    assert "personakit up" in done.stderr
+
+
+def test_sigterm_ends_the_service_cleanly_and_the_next_start_finds_everything(
+    installed: Installation,
+) -> None:
+    installed.run("observe", "--person", "kept", "--type", "check_in", "mood=5")
+    assert installed.stop() == 0
+    assert installed.start().request("GET", "/personas/kept").status == 200

