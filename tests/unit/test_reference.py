@@ -13,3 +13,9 @@ def test_the_page_of_the_bodies_is_the_one_that_the_code_makes() -> None:
     assert (REFERENCE / "bodies.md").read_text(encoding="utf-8") == made
     assert "## Observation (sent)" in made
     assert "## MapAnswer (answered)" in made
+
+
+def test_the_page_of_the_commands_is_the_one_that_their_help_makes() -> None:
+    made = runpy.run_path(str(REFERENCE / "make_cli.py"))["page"]()
+    assert (REFERENCE / "cli.md").read_text(encoding="utf-8") == made
+    assert "## personakit import git" in made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -49,11 +49,21 @@ def run_demo(settings: Settings, repository: Path) -> None:
     )
     show_suggestions(transport, summary.position)
     key = api_key(settings)
-    query = urlencode({"mapperId": MAPPER, "personaId": PERSON})
+    query = urlencode(question(datetime.now().astimezone()))
     click.echo("\nAsk yourself:\n")
     for path in (f"/map-persona?{query}", f"/mindscapes/{PERSON}"):
         click.echo(f"  curl -s -H 'Authorization: Bearer {key}' '{settings.url}{path}'")
     click.echo("")
+
+
+def question(now: datetime) -> dict[str, str]:
+    """What to ask: the zone too, where the clock here is whole hours from UTC, for "morning" to be ours.
+
+    The zones `Etc/GMT+n` lie n hours behind UTC: their sign is POSIX's.
+    """
+    asked = {"mapperId": MAPPER, "personaId": PERSON}
+    hours, rest = divmod(now.utcoffset() or timedelta(), timedelta(hours=1))
+    return asked if rest or not hours else {**asked, "timezone": f"Etc/GMT{-hours:+d}"}
 
 
 def import_history(transport: Transport, repository: Path) -> Summary:
@@ -70,7 +80,7 @@ def show_suggestions(transport: Transport, position: int) -> None:
     answer = transport.request(
         "GET",
         "/map-persona",
-        query={"mapperId": MAPPER, "personaId": PERSON},
+        query=question(datetime.now().astimezone()),
         headers={"PersonaKit-Min-Position": str(position)},
     ).decode(MapAnswer)
     click.echo(f"\n{len(answer.suggestions)} suggestions right now, from mapper {MAPPER}:")

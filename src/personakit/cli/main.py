@@ -10,15 +10,15 @@ from personakit.cli.lazy_group import LazyCommand, LazyGroup
 from personakit.cli.options import data_dir_option, port_option
 
 COMMANDS = {
-    "demo": LazyCommand("personakit.cli.demo:demo", "Load a sample history into a running service."),
+    "demo": LazyCommand(
+        "personakit.cli.demo:demo", "Import a history into a running service, and show what to ask."
+    ),
     "import": LazyCommand("personakit.cli.imports:import_", "Import a history: git, ics or jsonl."),
-    "keys": LazyCommand("personakit.cli.keys:keys", "Create, list and revoke API keys."),
+    "keys": LazyCommand("personakit.cli.keys:keys", "Create API keys."),
     "map": LazyCommand("personakit.cli.map:map_", "Ask a mapper for suggestions for a persona."),
     "mappers": LazyCommand("personakit.cli.mappers:mappers", "Validate, test and push mappers."),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
-    "projections": LazyCommand(
-        "personakit.cli.projections:projections", "List, rebuild and verify projections."
-    ),
+    "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
     "up": LazyCommand("personakit.cli.up:up", "Run the whole service on this machine."),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
+WAITERS = 16
+"""Who waits for a position holds a thread; beyond this many, one is told at once to come back."""
 
 # Sets the search path to the active schemas and says how far each had come: one statement, so that
 # both are seen in the snapshot that the queries after it read from.
@@ -93,6 +96,7 @@ class Reader:
     def __init__(self, pool: Pool, projections: Mapping[str, Projection]) -> None:
         self._pool = pool
         self._projections = projections
+        self._waiters = threading.BoundedSemaphore(WAITERS)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -113,11 +117,19 @@ class Reader:
     def wait_for(self, tenant: str, position: int, seconds: float) -> None:
         """Returns when projections and computed traits of `tenant` reflect `position`.
 
-        Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`.
+        Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`,
+        or at once when WAITERS wait already.
         """
         if position > self.head():
             raise BeyondHead(f"Position {position} lies beyond the end of the log, {self.head()}.")
-        deadline = time.monotonic() + seconds
+        if not self._waiters.acquire(blocking=False):
+            raise NotThereYet(f"Too many wait for a position already; ask for {position} again shortly.")
+        try:
+            self._poll(tenant, position, time.monotonic() + seconds)
+        finally:
+            self._waiters.release()
+
+    def _poll(self, tenant: str, position: int, deadline: float) -> None:
         while not self._reflects(tenant, position):
             if time.monotonic() > deadline:
                 raise NotThereYet(f"Position {position} is not visible yet; try again shortly.")

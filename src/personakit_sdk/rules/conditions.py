@@ -138,10 +138,11 @@ def _read_trait_check(node: Node) -> dict[str, Any]:
 def _read_checked_path(node: Node, fields: dict[str, Node]) -> str:
     """`trait` is taken for `path`."""
     given = [fields[key] for key in ("path", "trait") if key in fields]
-    if len(given) != 1:
+    if len(given) == 1:
+        return read_path(given[0])
+    if is_object(node.value):
         node.fault("it needs a `path`" if not given else "`trait` is another word for `path`; give one")
-        return ""
-    return read_path(given[0])
+    return ""
 
 
 def _read_context_check(node: Node) -> dict[str, Any]:
@@ -228,7 +229,7 @@ def _read_time_check(node: Node) -> dict[str, Any]:
         check["hour_range"] = _read_hours(fields["hour_range"])
     if "day_of_week" in fields:
         check["day_of_week"] = [_read_day(day) for day in fields["day_of_week"].items(at_least=1, at_most=7)]
-    if not check:
+    if not check and is_object(node.value):
         node.fault("it needs a `period`, an `hour_range` or a `day_of_week`")
     if "timezone" in fields:
         check["timezone"] = _read_zone(fields["timezone"])

@@ -72,8 +72,11 @@ def read_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
         ),
         "tests": take_list(sections, "tests", lambda each: _read_cases(each, rule_ids)),
     }
-    named = sections.get("conditions", root).entries() if conditions else {}
-    _check_references(normal, named, rules)
+    named = take_object(sections, "conditions", Node.entries)
+    placed = [
+        (node.child("conditions", None), rule["conditions"]) for node, rule in zip(rules, read, strict=True)
+    ]
+    _check_references(conditions, named, placed)
     root.refuse_faults("mapper")
     return normal
 
@@ -143,16 +146,12 @@ def _check_ids(nodes: list[Node], rules: list[dict[str, Any]]) -> set[str]:
     return seen
 
 
-def _check_references(normal: Document, named: dict[str, Node], rules: list[Node]) -> None:
-    """Every condition that is referred to must exist, none may lead back to itself, and none be too deep
-    with what it refers to counted in."""
-    conditions: dict[str, Condition] = normal["conditions"]
-    placed = [(named[name], condition) for name, condition in conditions.items()]
-    placed += [
-        (node.child("conditions", None), rule["conditions"])
-        for node, rule in zip(rules, normal["rules"], strict=True)
-    ]
-    for node, condition in placed:
+def _check_references(
+    conditions: dict[str, Condition], named: dict[str, Node], rules: list[tuple[Node, Condition]]
+) -> None:
+    """Every condition that is referred to must exist, and none may lead back to itself. `named` are the
+    places of the named conditions, `rules` those of the rules' conditions."""
+    for node, condition in [*((named[name], conditions[name]) for name in conditions), *rules]:
         for name in sorted(references(condition) - conditions.keys()):
             node.unknown(name, "the condition", conditions)
     try:
@@ -164,5 +163,5 @@ def _check_references(normal: Document, named: dict[str, Node], rules: list[Node
     depths: dict[str, int] = {}
     for name in order:
         depths[name] = check_depth(named[name], conditions[name], depths)
-    for node, condition in placed[len(conditions) :]:
+    for node, condition in rules:
         check_depth(node, condition, depths)

@@ -95,17 +95,13 @@ def evaluate(
     ranked = sorted(_candidates(plan, reading, learned), key=_standing)
     kept = ranked[: max(0, limit)]
     rendered = [_render(candidate, reading) for candidate in kept]
+    ids = [
+        suggestion_id.encode(persona_id, plan.mapper_id, mapper_version, candidate.rule.id, rank, facts.at)
+        for rank, candidate in enumerate(kept, start=1)
+    ]
     suggestions = [
-        _suggestion(
-            candidate,
-            texts,
-            reading,
-            suggestion_id.encode(
-                persona_id, plan.mapper_id, mapper_version, candidate.rule.id, rank, facts.at
-            ),
-            plan,
-        )
-        for rank, (candidate, texts) in enumerate(zip(kept, rendered, strict=True), start=1)
+        _suggestion(plan, candidate, texts, reading, identifier)
+        for candidate, texts, identifier in zip(kept, rendered, ids, strict=True)
         if isinstance(texts, _Rendered)
     ]
     return Decision(
@@ -147,7 +143,7 @@ def _render(candidate: _Candidate, reading: Reading) -> _Rendered | str:
 
 
 def _suggestion(
-    candidate: _Candidate, texts: _Rendered, reading: Reading, identifier: str, plan: Plan
+    plan: Plan, candidate: _Candidate, texts: _Rendered, reading: Reading, identifier: str
 ) -> Suggestion:
     return Suggestion(
         id=identifier,

@@ -46,7 +46,7 @@ def instant(value: Any) -> datetime | None:
         return None
     try:
         return msgspec.convert(value, _Instant)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from personakit_sdk.rules.conditions import read_rule_conditions
 from personakit_sdk.rules.node import Node, did_you_mean, take, take_list, take_object
 from personakit_sdk.rules.parameters import check_text, read_parameter
+from personakit_sdk.rules.plain import is_object
 from personakit_sdk.rules.template import NAME, parse_template
 
 PRIORITIES: Final = ("high", "medium", "low")
@@ -103,7 +104,7 @@ def _read_template_name(fields: dict[str, Node], templates: Templates) -> str:
 
 
 def _read_inline_texts(node: Node, fields: dict[str, Node]) -> dict[str, Any]:
-    if "title" not in fields or "description" not in fields:
+    if is_object(node.value) and ("title" not in fields or "description" not in fields):
         node.fault("it needs a `template`, or a `title` and a `description`")
     return _read_texts(fields)
 

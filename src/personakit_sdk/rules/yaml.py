@@ -165,7 +165,7 @@ class _Builder:
         """A key is the text that stands there, as in JSON: `1:` and `true:` are texts."""
         if _kind(event) != "Scalar" or event.tag is not None:
             raise self._refused(event, "a key must be a plain text")
-        return str(event.value)
+        return _joined(event.value)
 
     def _alias(self, event: Any) -> Any:
         self.aliases += 1
@@ -177,7 +177,7 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Any:
         """What a plain scalar means in the core schema of YAML 1.2; a quoted one is a text."""
-        text = str(event.value)
+        text = _joined(event.value)
         if not event.implicit[0]:
             return text
         if text in _NULL:
@@ -192,6 +192,12 @@ class _Builder:
 
     def _refused(self, event: Any, message: str) -> DocumentInvalid:
         return _refused("YAML document", message, event.start_mark)
+
+
+def _joined(text: str) -> str:
+    """`text` with the halves of surrogate pairs joined: JSON writes one character as two escapes, which
+    YAML reads one by one. A half that stands alone stays, and is refused later."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _kind(event: Any) -> str:
