@@ -18,9 +18,10 @@ from personakit_sdk.rules.facts import TraitFact, Volatility
 
 PersonId = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="1 to 128 of A-Z a-z 0-9 . _ : @ -"),
+    Meta(pattern=r"^[A-Za-z0-9._:@-]{1,128}$(?!\n)", description="1 to 128 of A-Z a-z 0-9 . _ : @ -"),
 ]
-PersonaId = Annotated[str, Meta(pattern=r"^~?[A-Za-z0-9._:@-]{1,128}$")]
+PersonaId = Annotated[str, Meta(pattern=r"^(~[0-9a-f-]{36}|[A-Za-z0-9._:@-]{1,128})$(?!\n)")]
+RuleRef = Annotated[str, Meta(min_length=1, max_length=256)]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 DetailLevel = Literal["instant", "balanced", "deep_dive"]
 IfStale = Literal["serve", "regenerate", "fail"]
@@ -43,7 +44,9 @@ class Observation(Request, frozen=True, kw_only=True, omit_defaults=True):
     """A fact about a person, never changed once written. Without `id` the service makes one."""
 
     person_id: PersonId
-    type: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$", description="for example work_session")]
+    type: Annotated[
+        str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$(?!\n)", description="for example work_session")
+    ]
     content: dict[str, Any]
     occurred_at: Instant
     id: UUID | None = None
@@ -230,8 +233,8 @@ class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
 
     id: UUID | None = None
     suggestion_id: Annotated[str, Meta(max_length=1024)] | None = None
-    mapper_id: str | None = None
-    rule_id: str | None = None
+    mapper_id: RuleRef | None = None
+    rule_id: RuleRef | None = None
     persona_id: PersonaId | None = None
     helpful: bool | None = None
     rating: Annotated[int, Meta(ge=1, le=5)] | None = None

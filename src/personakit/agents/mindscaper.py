@@ -65,7 +65,9 @@ class Mindscaper:
         self._streams.update(stream, self._start(tenant, person), evolve, decide, person=person)
         for change in completed:
             self._complete(tenant, person, change)
-        return full
+        # A pass that changed nothing moves a cursor that is seen only when `derivation_due` has followed:
+        # the rest is still due then, and the next wake-up reads on from there.
+        return full and not completed
 
     def _start(self, tenant: str, person: UUID) -> Loaded[Mindscape]:
         with self._reader.snapshot() as snapshot:
@@ -99,13 +101,12 @@ class Mindscaper:
     def _complete(self, tenant: str, person: UUID, change: DerivationCompleted) -> None:
         stream = StreamId(tenant, f"derivation.{change.derivation}", person)
         last = self._streams.last(stream)
-        self._streams.update(
-            stream,
-            last,
-            lambda _, event: event,
-            lambda before: change if before is None or before.read_through < change.read_through else None,
-            person=person,
-        )
+
+        def decide(before: DerivationCompleted | None) -> DerivationCompleted | None:
+            known = before is not None and before.definition == change.definition
+            return None if known and before.read_through >= change.read_through else change
+
+        self._streams.update(stream, last, lambda _, event: event, decide, person=person)
 
 
 def mindscape_of(row: dict[str, Any] | None) -> Mindscape:

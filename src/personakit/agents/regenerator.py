@@ -28,8 +28,8 @@ class Regenerator:
         return self._generate(tenant, persona, lambda core, state: bool(core.traits) and state.made == 0)
 
     def regenerate(self, tenant: str, persona: UUID) -> int | None:
-        """Composes a core from today's mindscapes; None when the newest core is of these already."""
-        return self._generate(tenant, persona, lambda core, state: core.mindscape_versions != state.made_from)
+        """Composes a core from today's mindscapes; None when the newest core is of these or newer ones."""
+        return self._generate(tenant, persona, _newer)
 
     def _generate(self, tenant: str, persona: UUID, wanted: Wanted) -> int | None:
         with self._reader.snapshot() as snapshot:
@@ -44,6 +44,13 @@ class Regenerator:
         start = Loaded(CoreState(row["core_version"], row["made_from"] or {}), row["version"])
         stream = StreamId(tenant, "persona", persona)
         return self._streams.update(stream, start, evolve, decide, person=row["people"][0]).position
+
+
+def _newer(core: PersonaCoreGenerated, state: CoreState) -> bool:
+    """Whether the core saw a mindscape version that the newest one did not: never the other way round."""
+    return any(
+        version > state.made_from.get(person, -1) for person, version in core.mindscape_versions.items()
+    )
 
 
 def mindscapes_of(snapshot: Snapshot, tenant: str, people: list[UUID]) -> dict[UUID, Mindscape]:

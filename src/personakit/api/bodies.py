@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -101,14 +101,15 @@ def _unstorable_scalar(value: Any, pointer: str) -> list[Fault]:
 
 
 def _out_of_time(value: Any) -> list[Fault]:
-    """Instants at the ends of what a calendar library can turn into another offset."""
+    """Instants that PostgreSQL or a calendar library could not turn into another offset."""
     if not isinstance(value, msgspec.Struct):
         return []
     found_in = [getattr(value, name) for name in value.__struct_fields__]
     return [
-        Fault(f"/{wire_name}", "an instant before the year 2 or after 9998")
+        Fault(f"/{wire_name}", "an instant before the year 2, after 9998, or 16 hours or more from UTC")
         for found, wire_name in zip(found_in, value.__struct_encode_fields__, strict=True)
-        if isinstance(found, datetime) and not 2 <= found.year <= 9998
+        if isinstance(found, datetime)
+        and (not 2 <= found.year <= 9998 or abs(found.utcoffset() or timedelta()) >= timedelta(hours=16))
     ]
 
 

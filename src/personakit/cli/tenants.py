@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from personakit.agents.service import Service
@@ -22,7 +24,7 @@ def tenants() -> None:
 @click.option("--name", help="What people call it; the id unless given.")
 def create(settings: Settings, tenant: str, name: str | None) -> None:
     """Create a tenant, with the shipped mappers. Its first key: personakit keys create --tenant TENANT."""
-    with database(settings) as conninfo, Service(conninfo, settings.redis_url) as service:
+    with database(settings) as conninfo, closing(Service(conninfo, settings.redis_url)) as service:
         made = create_tenant(service.recorder, tenant, name or tenant)
         service.publish_shipped(tenant)
     click.echo(f"Tenant {tenant} {'created' if made else 'exists already'}.")

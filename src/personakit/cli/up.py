@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 import psycopg
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -23,7 +24,7 @@ from personakit.cli.demo import run_demo
 from personakit.cli.options import with_settings
 from personakit.config import SettingInvalid, Settings
 from personakit.embedded import EmbeddedPostgres
-from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.access import create_key, create_tenant, tenant_of
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
 
@@ -46,6 +47,8 @@ def up(settings: Settings, repository: Path | None) -> None:
     Data, PostgreSQL's files and the first API key live in the data directory. The address and the key
     are printed; a key that was made before is not shown again.
     """
+    # The service itself is neither the one that PERSONAKIT_URL names nor opened by PERSONAKIT_API_KEY.
+    settings = msgspec.structs.replace(settings, service_url=None, api_key=None)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     refuse_taken_port(settings)
     with database(settings) as conninfo, Service(conninfo, settings.redis_url) as service:
@@ -88,7 +91,7 @@ def _watched(postgres: EmbeddedPostgres) -> Iterator[None]:
 def prepare(service: Service, settings: Settings) -> bool:
     """Makes the first tenant and key where there are none; whether a key was made."""
     create_tenant(service.recorder, FIRST_TENANT, "The first tenant")
-    if settings.key_file.exists():
+    if _key_opens(service, settings.key_file):
         return False
     key = create_key(service.recorder, FIRST_TENANT, "made by personakit up")
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -97,6 +100,11 @@ def prepare(service: Service, settings: Settings) -> bool:
         file.write(f"{key}\n")
     written.rename(settings.key_file)
     return True
+
+
+def _key_opens(service: Service, key_file: Path) -> bool:
+    """Whether the key that was kept opens this database: it may be another's, or be restored."""
+    return key_file.exists() and tenant_of(service.recorder, key_file.read_text().strip()) is not None
 
 
 def refuse_taken_port(settings: Settings) -> None:

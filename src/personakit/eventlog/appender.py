@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import msgspec
+import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -28,6 +30,7 @@ from personakit_sdk.errors import PersonaKitError
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 10_000
+WAIT_SECONDS = 30.0
 WRITTEN_ONCE = frozenset({"observation", "feedback", "person"})
 
 
@@ -43,6 +46,15 @@ class LogClosed(PersonaKitError):
 
     def __init__(self) -> None:
         super().__init__("The service is shutting down; send this again when it is back.")
+
+
+class LogSlow(PersonaKitError):
+    """An append has not been answered in time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database does not answer; this may be stored or not. Send it again with the same id."
+        )
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -79,16 +91,23 @@ class Appender:
         taken (streams that are written once answer `duplicate` instead). Raises LogBusy or LogClosed
         at once when nothing can be taken.
         """
+        if not events:
+            raise ValueError("There is nothing to append.")
         submission = _Submission([_stored(event) for event in events], uuid4(), Future())
         submission.future.set_running_or_notify_cancel()  # a caller who goes away cancels nothing
         with self._closing:
-            if self._closed or not self._thread.is_alive():
+            if self._closed:
                 raise LogClosed
             try:
                 self._queue.put_nowait(submission)
             except queue.Full:
                 raise LogBusy from None
         return submission.future
+
+    @property
+    def alive(self) -> bool:
+        """Whether what is handed in will be written."""
+        return self._thread.is_alive() and not self._closed
 
     def close(self) -> None:
         """Takes nothing more, writes all that was taken, and returns when that is done."""
@@ -101,8 +120,11 @@ class Appender:
 
     def _run(self) -> None:
         submission = self._queue.get()
-        while submission is not None:
-            submission = self._write_while_connected(submission)
+        try:
+            while submission is not None:
+                submission = self._write_while_connected(submission)
+        finally:
+            self._refuse_rest()
 
     def _write_while_connected(self, submission: _Submission) -> _Submission | None:
         """Writes submissions over one connection; returns the one under way when that breaks."""
@@ -115,18 +137,12 @@ class Appender:
                     doubtful = False
                     current = self._queue.get()
         except (InterfaceError, OperationalError) as error:
-            if self._closed:
-                self._refuse_rest(current)
+            if self._closed and current is not None:
+                current.future.set_exception(LogClosed())
                 return None
             logger.warning("The database cannot be reached, trying again: %s", error)
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter, not a secret
         return current
-
-    def _refuse_rest(self, current: _Submission | None) -> None:
-        """Shutting down without a database: nothing more can be stored, so say so to all who wait."""
-        while current is not None:
-            current.future.set_exception(LogClosed())
-            current = self._queue.get()
 
     def _write(self, connection: Connection[DictRow], submission: _Submission, *, doubtful: bool) -> None:
         """Writes one submission and answers it. After a break the last one may already be stored."""
@@ -134,13 +150,33 @@ class Appender:
         try:
             known = self._recorder.find(connection, events, append_id) if doubtful else None
             appended = known or self._recorder.append(connection, events, append_id)
-        except Exception as error:
+        except (psycopg.InterfaceError, psycopg.OperationalError) as error:
             if connection.closed:
                 raise
+            submission.future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - not swallowed: whoever handed the events in gets it
             submission.future.set_exception(error)
         else:
             submission.future.set_result(appended)
             self._on_append(max(item.position for item in appended))
+
+    def _refuse_rest(self) -> None:
+        """Nothing more will be stored, so say so to all who wait: nobody waits for ever."""
+        with self._closing:
+            self._closed = True
+        with suppress(queue.Empty):
+            while True:
+                waiting = self._queue.get_nowait()
+                if waiting is not None:
+                    waiting.future.set_exception(LogClosed())
+
+
+def wait(future: Future[list[Appended]]) -> list[Appended]:
+    """What became of an append. Raises LogSlow when that is not known after WAIT_SECONDS."""
+    try:
+        return future.result(WAIT_SECONDS)
+    except TimeoutError:
+        raise LogSlow from None
 
 
 def _stored(new: NewEvent) -> LogEvent:

@@ -11,7 +11,7 @@ import msgspec
 
 from personakit.domain.events import FeedbackReceived, ObservationRecorded
 from personakit.eventlog import codec
-from personakit.eventlog.appender import Appender, NewEvent
+from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.people import People, Person
 from personakit.eventlog.recorder import Appended
 from personakit.eventlog.stored import StreamId
@@ -70,7 +70,7 @@ class Intake:
             _recorded(tenant, id_, observation, people[observation.person_id])
             for id_, observation in zip(ids, observations, strict=True)
         ]
-        appended = self._appender.append(events).result()
+        appended = wait(self._appender.append(events))
         return [
             _receipt("observation", id_, event, found)
             for id_, event, found in zip(ids, events, appended, strict=True)
@@ -82,7 +82,7 @@ class Intake:
         event = NewEvent(
             StreamId(tenant, "feedback", id_), 1, _received(sent, about, person), person.surrogate
         )
-        receipt = _receipt("feedback", id_, event, self._appender.append([event]).result()[0])
+        receipt = _receipt("feedback", id_, event, wait(self._appender.append([event]))[0])
         if isinstance(receipt, IdTaken):
             raise receipt
         return receipt

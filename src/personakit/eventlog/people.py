@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from personakit.domain.events import PersonRegistered
-from personakit.eventlog.appender import Appender, NewEvent
+from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.recorder import SQL, LogRecorder
 from personakit.eventlog.stored import StreamId
 
@@ -55,7 +55,7 @@ class People:
     def _add(self, tenant: str, person_ids: list[str]) -> dict[str, Person]:
         with self._recorder.datastore.get_connection() as connection:
             added = {person_id: _insert(connection, tenant, person_id) for person_id in person_ids}
-        self._appender.append([_registration(tenant, person) for person in added.values()]).result()
+        wait(self._appender.append([_registration(tenant, person) for person in added.values()]))
         if len(self._known) + len(added) > CACHE_SIZE:
             self._known.clear()
         self._known |= {(tenant, person_id): person for person_id, person in added.items()}

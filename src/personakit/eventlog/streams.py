@@ -12,7 +12,7 @@ import msgspec
 
 from personakit.domain.events import Event
 from personakit.eventlog import codec
-from personakit.eventlog.appender import Appender, NewEvent
+from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.recorder import LogRecorder, VersionConflict
 from personakit.eventlog.stored import StreamId
 from personakit_sdk.errors import PersonaKitError
@@ -84,7 +84,7 @@ class Streams:
                 return Updated(loaded.state, loaded.version, None)
             try:
                 new = NewEvent(stream, loaded.version + 1, event, person)
-                appended = self._appender.append([new]).result()
+                appended = wait(self._appender.append([new]))
             except VersionConflict:
                 time.sleep(random.uniform(0, min(0.05, 0.002 * 2**attempt)))  # noqa: S311 - jitter
             else:

@@ -21,7 +21,9 @@ _PREFIX: Final = "sug_"
 _FORMAT: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Name = Annotated[str, msgspec.Meta(max_length=256)]
+_Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Rank = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class SuggestionRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +41,11 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """`at` counts microseconds since 1970."""
 
     format: int
-    persona_id: str
-    mapper_id: str
-    mapper_version: _Count
-    rule_id: str
-    rank: _Count
+    persona_id: _Name
+    mapper_id: _Name
+    mapper_version: _Version
+    rule_id: _Name
+    rank: _Rank
     at: int
 
 
