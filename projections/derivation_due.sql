@@ -7,6 +7,7 @@ CREATE TABLE derivation_due (
     person       uuid   NOT NULL,
     derivation   text   NOT NULL,
     due          bigint NOT NULL DEFAULT 0,  -- position of the newest observation
+    first_due    bigint NOT NULL DEFAULT 0,  -- at or below the oldest one that is not read yet
     read_through bigint NOT NULL DEFAULT 0,
     definition   text,                       -- the fingerprint of the rules that read so far
     derived_at   bigint NOT NULL DEFAULT 0,  -- position of the derivation's newest event
@@ -14,12 +15,15 @@ CREATE TABLE derivation_due (
 );
 CREATE INDEX ON derivation_due (due) WHERE due > read_through;
 CREATE INDEX ON derivation_due (tenant, derived_at);
+CREATE INDEX ON derivation_due (definition) WHERE due > 0;
 
 -- :on ObservationRecorded
-INSERT INTO derivation_due AS d (tenant, person, derivation, due)
-SELECT tenant, person, 'computed', max(position)
+INSERT INTO derivation_due AS d (tenant, person, derivation, due, first_due)
+SELECT tenant, person, 'computed', max(position), min(position)
 FROM personakit.events_of(%(events)s) GROUP BY tenant, person
-ON CONFLICT (tenant, person, derivation) DO UPDATE SET due = greatest(d.due, excluded.due)
+ON CONFLICT (tenant, person, derivation) DO UPDATE
+SET due = greatest(d.due, excluded.due),
+    first_due = CASE WHEN d.due > d.read_through THEN d.first_due ELSE excluded.first_due END
 
 -- :on MindscapeUpdated DerivationCompleted
 -- Other rules begin again from the first observation, so their read-through replaces the old one.
@@ -31,13 +35,18 @@ ON CONFLICT (tenant, person, derivation) DO UPDATE
 SET read_through = CASE WHEN d.definition = excluded.definition
                         THEN greatest(d.read_through, excluded.read_through)
                         ELSE excluded.read_through END,
+    first_due = greatest(d.first_due, excluded.read_through + 1),
     definition = excluded.definition,
     derived_at = excluded.derived_at
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 
 -- :query due
-SELECT tenant, person, due FROM derivation_due WHERE due > read_through ORDER BY due LIMIT %(limit)s
+-- Who has observations that were not read, or were read by other rules than these.
+(SELECT tenant, person, due FROM derivation_due WHERE due > read_through ORDER BY due LIMIT %(limit)s)
+UNION ALL
+(SELECT tenant, person, due FROM derivation_due
+ WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s) LIMIT %(limit)s)
 
 -- :query cursor
 SELECT read_through FROM derivation_due
@@ -52,5 +61,5 @@ WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 -- Of a tenant: does an observation recorded up to `position` await derivation still; and where the
 -- newest derivation's event stands.
 SELECT EXISTS (SELECT FROM derivation_due
-               WHERE tenant = %(tenant)s AND due > read_through AND read_through < %(position)s) AS pending,
+               WHERE tenant = %(tenant)s AND due > read_through AND first_due <= %(position)s) AS pending,
        (SELECT coalesce(max(derived_at), 0) FROM derivation_due WHERE tenant = %(tenant)s) AS derived_at

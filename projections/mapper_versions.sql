@@ -29,6 +29,17 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 
+-- :query one
+SELECT * FROM mapper_versions
+WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND version = %(version)s
+
+-- :query has_rule
+-- Whether any version of the mapper, gone ones too, has this rule.
+SELECT EXISTS (SELECT FROM mapper_versions
+               WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
+                 AND document->'rules' @> jsonb_build_array(jsonb_build_object('id', %(rule_id)s::text))
+              ) AS found
+
 -- :query list
 SELECT version, status, document->'metadata'->>'version' AS author_version, hash, origin, created_at
 FROM mapper_versions

@@ -103,8 +103,9 @@ class Mindscaper:
         last = self._streams.last(stream)
 
         def decide(before: DerivationCompleted | None) -> DerivationCompleted | None:
-            known = before is not None and before.definition == change.definition
-            return None if known and before.read_through >= change.read_through else change
+            if before is None or before.definition != change.definition:
+                return change
+            return change if before.read_through < change.read_through else None
 
         self._streams.update(stream, last, lambda _, event: event, decide, person=person)
 

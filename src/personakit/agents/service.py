@@ -52,8 +52,8 @@ class Service:
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
         self._followers = {name: Follower(self.pool, p) for name, p in self.projections.items()}
-        self._wakeups = Wakeups(open_broker(redis_url), self._sweep)
         self.epoch, self.secret = self._identity()
+        self._wakeups = Wakeups(open_broker(redis_url, str(self.epoch)), self._sweep)
 
     def __enter__(self) -> Self:
         """Sets the agents to work. Until then the service records, and nobody folds what it recorded."""
@@ -69,9 +69,9 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Writes what was taken, lets the agents end what they are at, and lets go of the database."""
-        self.appender.close()
+        """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
         self._wakeups.close()
+        self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
 
@@ -116,7 +116,7 @@ class Service:
 
     def _derive_due(self) -> None:
         with self.reader.snapshot() as snapshot:
-            due = snapshot.rows("derivation_due.due", limit=DUE_LIMIT)
+            due = snapshot.rows("derivation_due.due", definition=self.computed.fingerprint, limit=DUE_LIMIT)
         for row in due:
             self._wakeups.wake("derive", row["tenant"], str(row["person"]))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request
@@ -30,6 +32,7 @@ from personakit.api.problems import respond
 from personakit_sdk.errors import Fault, InvalidInput
 
 MIN_POSITION_SECONDS = 5.0
+WAITERS = 16
 
 
 def create_app(service: Service) -> Litestar:
@@ -38,12 +41,18 @@ def create_app(service: Service) -> Litestar:
     def provide_service() -> Service:
         return service
 
-    async def wait_for_min_position(request: Request[Any, Any, Any]) -> None:
-        """Honours PersonaKit-Min-Position: answers from a state that holds what the caller has seen."""
+    # Waiters hold a thread each: threads of their own, so that they never keep others from being served.
+    waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="waiter")
+
+    async def before_request(request: Request[Any, Any, Any]) -> None:
+        """Refuses what no handler can take, and honours PersonaKit-Min-Position: answers from a state
+        that holds what the caller has seen."""
+        if "%00" in f"{request.scope['raw_path']!r}{request.scope['query_string']!r}":
+            raise InvalidInput("The address has a NUL character in it; leave it out.")
         wanted = request.headers.get(MIN_POSITION)
         if wanted is not None and request.scope.get("user") is not None:
-            position = _position(wanted)
-            await asyncio.to_thread(service.reader.wait_for, request.user, position, MIN_POSITION_SECONDS)
+            wait = partial(service.reader.wait_for, request.user, _position(wanted), MIN_POSITION_SECONDS)
+            await asyncio.get_running_loop().run_in_executor(waiters, wait)
 
     return Litestar(
         route_handlers=[
@@ -63,7 +72,8 @@ def create_app(service: Service) -> Litestar:
             "tenant": Provide(_tenant, sync_to_thread=False),
         },
         middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
-        before_request=wait_for_min_position,
+        before_request=before_request,
+        on_shutdown=[waiters.shutdown],
         exception_handlers={Exception: respond},
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),

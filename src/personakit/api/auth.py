@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -16,6 +17,7 @@ from personakit.eventlog.recorder import LogRecorder
 
 REMEMBERED_SECONDS = 0.9
 """How long a key is believed without asking again: a revoked one stops within a second."""
+LOOKUPS = 4
 OPEN_PATHS = ["^/health/", "^/openapi.json$", "^/docs"]
 """Health, and the description of the API, which holds no data."""
 
@@ -25,6 +27,7 @@ class KeyRing:
 
     def __init__(self, recorder: LogRecorder) -> None:
         self._recorder = recorder
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="keys")
         self._known: dict[str, tuple[str, float]] = {}
 
     async def tenant(self, key: str) -> str | None:
@@ -32,7 +35,8 @@ class KeyRing:
         tenant, until = self._known.get(key, ("", 0.0))
         if time.monotonic() < until:
             return tenant
-        found = await asyncio.to_thread(tenant_of, self._recorder, key)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, tenant_of, self._recorder, key)
         if found is None:
             self._known.pop(key, None)
             return None

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 MAX_DEPTH = 32
 MAX_BODY = 1024 * 1024
+MAX_ITEM = 256 * 1024
 _INT64 = range(-(2**63), 2**63)
 _PATH = re.compile(r" - at `\$(.*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
@@ -42,6 +43,18 @@ def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
     if faults:
         raise InvalidInput(f"The body cannot be stored{_where(faults[0])}: {faults[0].message}.", faults)
     return value
+
+
+class TooLarge(InvalidInput):
+    """One item is larger than may be stored."""
+
+
+def decode_item(body: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """Like `decode`, for what is stored as one event. Raises TooLarge beyond MAX_ITEM bytes."""
+    size = len(memoryview(body))
+    if size > MAX_ITEM:
+        raise TooLarge(f"This has {size} bytes; one item may have {MAX_ITEM}. Send less, or in parts.")
+    return decode(body, type_)
 
 
 class _Identified(msgspec.Struct):

@@ -39,8 +39,14 @@ def give_feedback(
     persona_id, about = _about(sent)
     person = person_of(service, tenant, persona_id)
     with service.reader.snapshot() as snapshot:
-        if snapshot.row("mappers.by_id", tenant=tenant, mapper_id=about.mapper_id) is None:
-            raise NotFound(f"There is no mapper {about.mapper_id!r}; GET /mappers lists what there is.")
+        known = snapshot.row(
+            "mapper_versions.has_rule", tenant=tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
+        )
+    if known is None or not known["found"]:
+        raise NotFound(
+            f"There is no rule {about.rule_id!r} in any version of a mapper {about.mapper_id!r}; "
+            "GET /mappers lists what there is."
+        )
     receipt = service.intake.receive(tenant, sent, about, person)
     written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)

@@ -16,11 +16,14 @@ def live() -> wire.Health:
 
 @get("/ready", sync_to_thread=True)
 def ready(service: ServiceGiven) -> Response[wire.Health]:
-    """The log can be read and written to; how far each projection lags behind it."""
+    """Whether the log can be read and written to; how far each projection lags behind it."""
     checks = {
         state.name: f"{state.lag_events} events behind" for state in service.reader.states() if state.active
     }
-    return Response(wire.Health(status="ok", checks=checks))
+    if service.appender.alive:
+        return Response(wire.Health(status="ok", checks={"log": "writable", **checks}))
+    checks = {"log": "takes no more writes; start the service again", **checks}
+    return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
 
 
 router = Router("/health", route_handlers=[live, ready], tags=["health"])

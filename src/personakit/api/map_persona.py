@@ -101,7 +101,7 @@ def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.M
     if mapped.state.is_stale and ask.if_stale == "regenerate":
         made = service.regenerator.regenerate(tenant, mapped.state.persona)
         if made is not None:
-            service.reader.wait_for(tenant, made, WAIT_SECONDS)
+            service.reader.wait_for_projections(made, WAIT_SECONDS)
         mapped = _read(service, tenant, ask, at)
     return answer(_answer(mapped, ask, now), mapped.freshness.position)
 

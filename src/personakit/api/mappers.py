@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, Router, get, post, put
 from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody
@@ -21,6 +21,7 @@ from personakit_sdk.rules.plan import Plan
 from personakit_sdk.rules.yaml import load_json, load_yaml
 
 WAIT_SECONDS = 5.0
+ShownStatus = Literal["draft", "active"]
 _NEWEST = 2**63 - 1
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
@@ -29,7 +30,7 @@ _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 def list_mappers(
     service: ServiceGiven,
     tenant: TenantGiven,
-    status: FromQuery[str | None] = None,
+    status: FromQuery[ShownStatus | None] = None,
     after: FromQuery[str] = "",
     limit: FromQuery[int | None] = None,
 ) -> Response[wire.MapperList]:
@@ -45,7 +46,11 @@ def list_mappers(
 @get("/{mapper_id:str}", sync_to_thread=True)
 def get_mapper(service: ServiceGiven, tenant: TenantGiven, mapper_id: FromPath[str]) -> Response[wire.Mapper]:
     """A mapper at its active version; one that was only ever a draft, as that draft."""
-    return _show(service, tenant, mapper_id)
+    with service.reader.snapshot() as snapshot:
+        row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
+    if row is None:
+        raise _unknown(mapper_id)
+    return _shown(row, snapshot.position)
 
 
 @post("/", status_code=201, sync_to_thread=True, operation_class=documented(dict[str, Any]))
@@ -135,26 +140,26 @@ def _plan(body: bytes, request: Request[Any, Any, Any]) -> Plan:
 def _publish(
     service: Service, tenant: str, plan: Plan, status: Status, *, if_match: str | None, made: int
 ) -> Response[wire.Mapper]:
+    """Publishes, and answers the version that was made, or the newest where that is this one already."""
     published = service.change_mapper(
         tenant,
         plan.mapper_id,
         lambda state: publish(state, plan, status, origin="api", if_match=if_match),
     )
-    if published.position is None:
-        return _show(service, tenant, plan.mapper_id)
-    service.reader.wait_for(tenant, published.position, WAIT_SECONDS)
-    return _show(service, tenant, plan.mapper_id, made, published.position)
-
-
-def _show(
-    service: Service, tenant: str, mapper_id: str, status: int = 200, written: int | None = None
-) -> Response[wire.Mapper]:
+    position = published.position or service.reader.head()
+    service.reader.wait_for_projections(position, WAIT_SECONDS)
     with service.reader.snapshot() as snapshot:
-        row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
+        row = snapshot.row(
+            "mapper_versions.one", tenant=tenant, mapper_id=plan.mapper_id, version=published.version
+        )
     if row is None:
-        raise _unknown(mapper_id)
+        raise _unknown(plan.mapper_id)
+    return _shown(row, position, made if published.position else 200)
+
+
+def _shown(row: dict[str, Any], position: int, status: int = 200) -> Response[wire.Mapper]:
     shown = wire.Mapper(
-        id=mapper_id,
+        id=row["mapper_id"],
         version=row["version"],
         status=row["status"],
         document=row["document"],
@@ -162,8 +167,7 @@ def _show(
         created_at=row["created_at"],
         origin=row["origin"],
     )
-    headers = {"ETag": f'"{row["hash"]}"'}
-    return answer(shown, written or snapshot.position, status, headers)
+    return answer(shown, position, status, {"ETag": f'"{row["hash"]}"'})
 
 
 def _unknown(mapper_id: str) -> NotFound:

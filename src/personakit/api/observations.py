@@ -30,7 +30,7 @@ def record(
     key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)] = None,
 ) -> Response[wire.Written]:
     """Record one observation: 201 stored, 200 a repeat of one that is stored, 409 its id is taken."""
-    observation = bodies.decode(body, wire.Observation)
+    observation = bodies.decode_item(body, wire.Observation)
     if observation.id is None and key is not None:
         observation = msgspec.structs.replace(observation, id=id_of_key(tenant, key))
     fate = service.intake.record(tenant, [observation])[0]
@@ -95,7 +95,7 @@ def _split(body: bytes, content_type: str) -> list[msgspec.Raw]:
 def _item(raw: msgspec.Raw) -> wire.Observation | tuple[UUID | None, Exception]:
     """An observation, or what is wrong with it and the id it bears if one can be read."""
     try:
-        return _with_id(bodies.decode(raw, wire.Observation))
+        return _with_id(bodies.decode_item(raw, wire.Observation))
     except InvalidInput as error:
         return bodies.id_in(raw), error
 

@@ -1,34 +1,75 @@
 """The API's description: OpenAPI 3.1 at `/openapi.json`, a page of it at `/docs`.
 
-Bodies are decoded by hand (a typed `data` parameter would decode them twice), so they are described
-here by hand: a route names its body's type, and the schema is msgspec's.
+Litestar describes routes and parameters. Bodies are decoded by hand (a typed `data` parameter would
+decode them twice), so a route names its body's type in `documented`; every schema is msgspec's.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from litestar import MediaType, Request, Response, get
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
+from litestar.params import PathParameter, QueryParameter
 
+from personakit.api.answers import MAX_PAGE, MIN_POSITION, PAGE, POSITION
+from personakit.api.auth import OPEN_PATHS
 from personakit.api.docs_page import render
 from personakit_sdk import wire
 
-_BODIES = [wire.Observation, wire.Feedback, wire.MapPersona, wire.Problem]
 _REF = "#/components/schemas/{name}"
+_STRUCTS = [
+    struct
+    for struct in vars(wire).values()
+    if isinstance(struct, type) and issubclass(struct, (wire.Request, wire.Answer)) and struct.__struct_fields__
+]
+_SAID = {"200": "What was asked for", "201": "It is stored"}
+_INT64 = {"type": "integer", "minimum": 0}
+
+PersonIdInPath = Annotated[str, PathParameter(name="personId", description="The person's id")]
+PersonaIdInPath = Annotated[
+    str, PathParameter(name="personaId", description="A person's id, or `~` and the UUID of another persona")
+]
+MapperIdInPath = Annotated[
+    str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
+]
+PageAfter = Annotated[
+    str | None, QueryParameter(description="The `next` of the page before; without it, the first page")
+]
+# Its range is described and not checked here: `page_size` refuses with a sentence and 422.
+PageLimit = Annotated[
+    int | None,
+    QueryParameter(
+        description="How many items a page has",
+        schema_extra={"minimum": 1, "maximum": MAX_PAGE, "default": PAGE},
+    ),
+]
 
 
-def documented(body: Any) -> type[Operation]:
-    """The Litestar operation class of a route whose JSON body is a `body`."""
+def documented(
+    body: Any, *, as_well: dict[str, dict[str, Any] | None] | None = None, repeated: str | None = None
+) -> type[Operation]:
+    """The Litestar operation class of a route whose JSON body is a `body`.
+
+    `as_well` maps other media types that it takes to their schema, None for the same one; `repeated`
+    says what an answer of 200 beside 201 means.
+    """
     schema = msgspec.json.schema_components([body], ref_template=_REF)[0][0]
+    media = {"application/json": schema} | {kind: own or schema for kind, own in (as_well or {}).items()}
 
     @dataclass
     class WithBody(Operation):
         def __post_init__(self) -> None:
-            content = {"application/json": OpenAPIMediaType(schema=_Raw(schema))}
+            content = {kind: OpenAPIMediaType(schema=_Raw(each)) for kind, each in media.items()}
             self.request_body = RequestBody(content=content, required=True)
+            answers = self.responses or {}
+            made = answers.get("201")
+            if repeated is not None and isinstance(made, OpenAPIResponse):
+                again = OpenAPIResponse(repeated, headers=made.headers, content=made.content)
+                self.responses = {"200": again, **answers}
 
     return WithBody
 
@@ -44,36 +85,51 @@ class _Raw(Schema):
         return self._schema
 
 
-def description(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The OpenAPI document: Litestar's, with the bodies' schemas and the problem document added."""
-    document: dict[str, Any] = request.app.openapi_schema.to_schema()
-    _, components = msgspec.json.schema_components(_BODIES, ref_template=_REF)
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    document["components"]["schemas"] = {**schemas, **components}
-    problem = {
-        "description": "A problem document (RFC 9457): what happened, and what to do about it",
-        "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
+def describe(app: Litestar) -> dict[str, Any]:
+    """The OpenAPI document: Litestar's routes, with our schemas, headers and problems."""
+    document: dict[str, Any] = app.openapi_schema.to_schema()
+    document["components"] |= {"schemas": _schemas(), "parameters": _PARAMETERS, "headers": _HEADERS}
+    document["paths"] = {
+        path: {
+            method: _completed(operation, is_open=any(re.search(each, path) for each in OPEN_PATHS))
+            for method, operation in operations.items()
+        }
+        for path, operations in document["paths"].items()
     }
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation["responses"] = {
-                status: answer for status, answer in operation["responses"].items() if status < "400"
-            } | {"default": problem}
     return document
 
 
-@get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
-def openapi_json(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The OpenAPI document."""
-    return description(request)
+def _schemas() -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
+    schemas["SyncItem"]["properties"]["body"] |= {
+        "description": "By its `kind`; absent when it was deleted",
+        "anyOf": [{"$ref": _REF.format(name=name)} for name in ("SyncedPersona", "SyncedMapper")],
+    }
+    for schema in schemas.values():
+        schema["description"] = " ".join(schema["description"].split())
+    return dict(sorted(schemas.items()))
 
 
-@get("/docs", include_in_schema=False, sync_to_thread=False)
-def docs(request: Request[Any, Any, Any]) -> Response[str]:
-    """The same as a page, without scripts and without anything from elsewhere."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return Response(
-        render(description(request)),
-        media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
-    )
+def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+    parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
+    answers = {
+        status: _answer(status, answer, is_open=is_open)
+        for status, answer in operation["responses"].items()
+        if status < "400"
+    }
+    if not is_open:
+        parameters.append({"$ref": f"#/components/parameters/{MIN_POSITION}"})
+    return {
+        **_without_noise(operation),
+        **({"parameters": parameters} if parameters else {}),
+        **({"security": []} if is_open else {}),
+        "responses": {**answers, "default": _PROBLEM},
+    }
+
+
+def _answer(status: str, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+    headers = {name: _without_noise(header) for name, header in answer.get("headers", {}).items()}
+    if not is_open:
+        headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
+    text = answer["description"] if status == "200" and _is_ours(answer) else _SAID[status]
+    return answer | {"description": text, "headers": headers}

@@ -31,7 +31,7 @@ def regenerate(
     """Make the core anew from today's mindscapes. Costs nothing as long as no model is used."""
     made = service.regenerator.regenerate(tenant, persona_of(service, tenant, persona_id))
     if made is not None:
-        service.reader.wait_for(tenant, made, WAIT_SECONDS)
+        service.reader.wait_for_projections(made, WAIT_SECONDS)
     return show(service, tenant, persona_id)
 
 

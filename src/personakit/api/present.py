@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.regenerator import mindscapes_of
+from personakit.api.problems import NotFound
 from personakit.domain.mindscape import Mindscape
 from personakit.domain.persona import compose_core, overlay_traits
 from personakit.domain.traits import Trait
@@ -46,8 +47,14 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def persona_state(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> PersonaState:
-    """The persona in this snapshot. One just registered, or without a core, gets one made in memory."""
-    row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona]) or {"people": [persona]}
+    """The persona in this snapshot. One just registered, or without a core, gets one made in memory.
+
+    Raises NotFound for the id of a created persona (it begins with ~) that is none.
+    """
+    row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
+    if id_.startswith("~") and (row is None or row["own"]):
+        raise NotFound(f"There is no persona {id_!r}.")
+    row = row or {"people": [persona]}
     return persona_from(row, id_, persona, mindscapes_of(snapshot, tenant, row["people"]))
 
 

@@ -7,14 +7,14 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from eventsourcing.persistence import PersistenceError
+import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from psycopg import Error as DatabaseFault
 
-from personakit.api.bodies import MAX_BODY, Malformed
+from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.mapper import PreconditionFailed, VersionWentDown
-from personakit.eventlog.appender import LogBusy, LogClosed
+from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.intake import IdTaken
 from personakit.eventlog.streams import TooContended
 from personakit.projections.read import BeyondHead, NotThereYet
@@ -47,6 +47,7 @@ class CursorExpired(PersonaKitError):
 # The first row that fits counts, so a class stands before those that it derives from.
 _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Malformed, 400, "malformed-json"),
+    (TooLarge, 413, "too-large"),
     (DocumentInvalid, 422, "document-invalid"),
     (InvalidInput, 422, "invalid-input"),
     (Unauthorized, 401, "unauthorized"),
@@ -62,15 +63,18 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (TooContended, 503, "too-contended"),
     (LogBusy, 503, "busy"),
     (LogClosed, 503, "shutting-down"),
-    (PersistenceError, 503, "storage-unavailable"),
-    (DatabaseFault, 503, "storage-unavailable"),
+    (LogSlow, 503, "storage-slow"),
+    (OperationalError, 503, "storage-unavailable"),
+    (InterfaceError, 503, "storage-unavailable"),
+    (psycopg.OperationalError, 503, "storage-unavailable"),
+    (psycopg.InterfaceError, 503, "storage-unavailable"),
 )
 _OF_STATUS = {
     404: ("not-found", "There is nothing at this address; /docs lists what there is."),
     405: ("method-not-allowed", "This address does not take this method; /docs lists what it takes."),
     413: ("too-large", f"The body is larger than {MAX_BODY} bytes; send it in smaller parts."),
 }
-_STORAGE = "The database cannot be reached; nothing was stored. Try again shortly."
+_STORAGE = "The database cannot be reached. Try again shortly; a write with an id may be sent again safely."
 
 
 def problem_of(error: Exception) -> wire.Problem:
@@ -81,7 +85,7 @@ def problem_of(error: Exception) -> wire.Problem:
             return _problem(status, slug, detail, getattr(error, "faults", ()))
     if isinstance(error, HTTPException):
         return _of_http(error)
-    return _problem(500, "internal", "The service failed; the failure is in its log. Nothing was lost.")
+    return _problem(500, "internal", "The service failed; the failure is in its log.")
 
 
 def _of_http(error: HTTPException) -> wire.Problem:

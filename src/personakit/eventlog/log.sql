@@ -129,6 +129,16 @@ WHERE position > %(after)s AND position <= coalesce(%(stop)s, 922337203685477580
 ORDER BY position
 LIMIT %(limit)s
 
+-- :query batch
+-- The next events for a follower: at most `limit`, and no more bytes than fit into one parameter; one
+-- event at least, however large.
+SELECT * FROM (
+    SELECT e.*, sum(octet_length(state)) OVER (ORDER BY position) - octet_length(state) AS bytes_before
+    FROM (SELECT * FROM personakit.events WHERE position > %(after)s ORDER BY position LIMIT %(limit)s) AS e
+) AS next
+WHERE bytes_before < 16 * 1024 * 1024
+ORDER BY position
+
 -- :query head
 SELECT max(position) AS position FROM personakit.events
 

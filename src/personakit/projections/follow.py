@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -18,6 +19,7 @@ from personakit.eventlog.stored import LogNotification
 from personakit.projections.sql import Handler, Projection
 
 BATCH = 500
+logger = logging.getLogger(__name__)
 Pool = ConnectionPool[Connection[DictRow]]
 
 # Fixed texts, so plain strings: the tables of the log are the same for every projection.
@@ -38,8 +40,7 @@ WHERE name = %(name)s AND definition = %(definition)s
 """
 _DEACTIVATE = "UPDATE personakit.projections SET active = false WHERE name = %(name)s AND active"
 _ACTIVATE = """
-UPDATE personakit.projections SET active = true
-WHERE name = %(name)s AND definition = %(definition)s
+UPDATE personakit.projections SET active = true WHERE name = %(name)s AND definition = %(definition)s
 """
 
 
@@ -61,8 +62,8 @@ def open_pool(conninfo: str, size: int) -> Pool:
 
 
 def install(pool: Pool, projections: Mapping[str, Projection]) -> None:
-    """Makes the tables of every definition that has none yet. The first definition is read at once; a
-    later one when it has caught up."""
+    """Makes the tables of every definition that has none yet, and brings those that are not read yet up
+    to the log, so that this release's queries read this release's tables. Raises ProjectionBroken."""
     with pool.connection() as connection, connection.transaction():
         connection.execute(_LOCK)
         for projection in projections.values():
@@ -70,6 +71,8 @@ def install(pool: Pool, projections: Mapping[str, Projection]) -> None:
                 connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(projection.schema)))
                 _enter(connection, projection)
                 connection.execute(projection.ddl)
+    for projection in projections.values():
+        Follower(pool, projection).take_over()
 
 
 class Follower:
@@ -86,6 +89,20 @@ class Follower:
             moved = True
         return moved
 
+    def take_over(self) -> None:
+        """Makes this definition the one that is read, once it has taken all there is."""
+        names = _names(self._projection)
+        with self._pool.connection() as connection:
+            taken = connection.execute(_TAKE, names).fetchone()
+        if taken is None or taken["active"]:
+            return
+        logger.warning("Building %s anew, because its definition has changed.", self._projection.name)
+        self.catch_up()
+        with self._pool.connection() as connection, connection.transaction():
+            connection.execute(_LOCK)
+            connection.execute(_DEACTIVATE, names)
+            connection.execute(_ACTIVATE, names)
+
     def step(self, batch: int = BATCH) -> bool:
         """Takes at most `batch` events; whether there were any.
 
@@ -96,20 +113,12 @@ class Follower:
             taken = connection.execute(_TAKE, names).fetchone()
             if taken is None:
                 raise LookupError(f"The projection {self._projection.name} is not installed.")
-            events = self._events_after(connection, taken["position"], batch)
+            after = {"after": taken["position"], "limit": batch}
+            events = [notification_of(row) for row in connection.execute(recorder.SQL["batch"], after)]
             if events:
                 self._apply(connection, events)
                 connection.execute(_MOVE, names | {"position": events[-1].id})
-            elif not taken["active"]:
-                connection.execute(_DEACTIVATE, names)
-                connection.execute(_ACTIVATE, names)
         return bool(events)
-
-    @staticmethod
-    def _events_after(connection: Connection[DictRow], position: int, limit: int) -> list[LogNotification]:
-        values = {"after": position, "stop": None, "topics": None, "limit": limit}
-        rows = connection.execute(recorder.SQL["notifications"], values).fetchall()
-        return [notification_of(row) for row in rows]
 
     def _apply(self, connection: Connection[DictRow], events: Sequence[LogNotification]) -> None:
         _enter(connection, self._projection)

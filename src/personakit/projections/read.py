@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,23 +17,21 @@ from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
-WAITERS = 16
-"""Who waits for a position holds a thread; beyond this many, one is told at once to come back."""
 
-# Sets the search path to the active schemas and says how far each had come: one statement, so that
+# Sets the search path to this release's schemas and says how far each had come: one statement, so that
 # both are seen in the snapshot that the queries after it read from.
 _ENTER = """
-SELECT set_config('search_path', coalesce(string_agg(quote_ident(schema), ', '), 'pg_catalog'), true),
+SELECT set_config('search_path', string_agg(quote_ident(schema), ', '), true),
        jsonb_object_agg(name, position) AS positions
-FROM personakit.projections WHERE active
+FROM personakit.projections WHERE schema = ANY (%(schemas)s)
 """
 _LIST = """
-SELECT name, position, active, schema,
-       (SELECT coalesce(max(position), 0) FROM personakit.events) AS head,
-       (SELECT count(*) FROM personakit.events AS e WHERE e.position > p.position) AS lag_events,
+SELECT name, position, active, schema, head, head - position AS lag_events,
        coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM personakit.events AS e
                  WHERE e.position > p.position ORDER BY e.position LIMIT 1), 0)::float AS lag_seconds
-FROM personakit.projections AS p ORDER BY name, active DESC
+FROM personakit.projections AS p,
+     (SELECT coalesce(max(position), 0) AS head FROM personakit.events) AS log
+ORDER BY name, active DESC
 """
 
 set_json_loads(msgspec.json.decode)
@@ -49,7 +46,11 @@ class BeyondHead(PersonaKitError):
 
 
 class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projection has come. `lag_seconds` is the age of the oldest event it has not taken."""
+    """How far a projection has come. `lag_seconds` is the age of the oldest event it has not taken.
+
+    `active` is the definition of the newest release; one that is not is retired, or being built.
+    `lag_events` counts positions between here and the head: about as many events.
+    """
 
     name: str
     schema: str
@@ -96,7 +97,7 @@ class Reader:
     def __init__(self, pool: Pool, projections: Mapping[str, Projection]) -> None:
         self._pool = pool
         self._projections = projections
-        self._waiters = threading.BoundedSemaphore(WAITERS)
+        self._schemas = [projection.schema for projection in projections.values()]
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -106,7 +107,7 @@ class Reader:
             connection.read_only = True
             try:
                 with connection.transaction():
-                    row = connection.execute(_ENTER).fetchone()
+                    row = connection.execute(_ENTER, {"schemas": self._schemas}).fetchone()
                     positions = row["positions"] if row else {}
                     yield Snapshot(connection, self._projections, positions)
             finally:
@@ -115,34 +116,27 @@ class Reader:
                     connection.read_only = None
 
     def wait_for(self, tenant: str, position: int, seconds: float) -> None:
-        """Returns when projections and computed traits of `tenant` reflect `position`.
+        """Returns when projections and the computed traits of `tenant` reflect `position`.
 
-        Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`,
-        or at once when WAITERS wait already.
+        Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`.
         """
         if position > self.head():
             raise BeyondHead(f"Position {position} lies beyond the end of the log, {self.head()}.")
-        if not self._waiters.acquire(blocking=False):
-            raise NotThereYet(f"Too many wait for a position already; ask for {position} again shortly.")
-        try:
-            self._poll(tenant, position, time.monotonic() + seconds)
-        finally:
-            self._waiters.release()
+        self._wait(position, seconds, lambda snapshot: _derived(snapshot, tenant, position))
 
-    def _poll(self, tenant: str, position: int, deadline: float) -> None:
-        while not self._reflects(tenant, position):
+    def wait_for_projections(self, position: int, seconds: float) -> None:
+        """Returns when the projections reflect `position`. Raises NotThereYet after `seconds`."""
+        self._wait(position, seconds, lambda _: True)
+
+    def _wait(self, position: int, seconds: float, reflected: Callable[[Snapshot], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            with self.snapshot() as snapshot:
+                if snapshot.position >= position and reflected(snapshot):
+                    return
             if time.monotonic() > deadline:
                 raise NotThereYet(f"Position {position} is not visible yet; try again shortly.")
             time.sleep(POLL_SECONDS)
-
-    def _reflects(self, tenant: str, position: int) -> bool:
-        with self.snapshot() as snapshot:
-            if snapshot.position < position:
-                return False
-            derived = snapshot.row("derivation_due.derived_through", tenant=tenant, position=position)
-            return (
-                derived is not None and not derived["pending"] and snapshot.position >= derived["derived_at"]
-            )
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
@@ -154,3 +148,9 @@ class Reader:
         """Every definition of every projection, by name."""
         with self._pool.connection() as connection:
             return [ProjectionState(**row) for row in connection.execute(_LIST).fetchall()]
+
+
+def _derived(snapshot: Snapshot, tenant: str, position: int) -> bool:
+    """Whether nothing that was recorded up to `position` awaits a derivation, and what was derived shows."""
+    row = snapshot.row("derivation_due.derived_through", tenant=tenant, position=position)
+    return row is not None and not row["pending"] and snapshot.position >= row["derived_at"]
