@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Response, Router, get
 
 from personakit.api.dependencies import ServiceGiven
+from personakit.projections.read import ProjectionState
 from personakit_sdk import wire
 
 
@@ -17,13 +18,16 @@ def live() -> wire.Health:
 @get("/ready", sync_to_thread=True)
 def ready(service: ServiceGiven) -> Response[wire.Health]:
     """Whether the log can be read and written to; how far each projection lags behind it."""
-    checks = {
-        state.name: f"{state.lag_events} events behind" for state in service.reader.states() if state.active
-    }
+    checks = {state.name: _condition(state) for state in service.reader.states() if state.active}
     if service.appender.alive:
         return Response(wire.Health(status="ok", checks={"log": "writable", **checks}))
     checks = {"log": "takes no more writes; start the service again", **checks}
     return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
+
+
+def _condition(state: ProjectionState) -> str:
+    behind = f"{state.lag_events} events behind"
+    return f"{behind}, {state.quarantined} streams quarantined" if state.quarantined else behind
 
 
 router = Router("/health", route_handlers=[live, ready], tags=["health"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -24,10 +25,37 @@ _REF = "#/components/schemas/{name}"
 _STRUCTS = [
     struct
     for struct in vars(wire).values()
-    if isinstance(struct, type) and issubclass(struct, (wire.Request, wire.Answer)) and struct.__struct_fields__
+    if isinstance(struct, type)
+    and issubclass(struct, (wire.Request, wire.Answer))
+    and struct.__struct_fields__
 ]
-_SAID = {"200": "What was asked for", "201": "It is stored"}
-_INT64 = {"type": "integer", "minimum": 0}
+_SAID = {200: "What was asked for", 201: "It is stored"}
+_POSITION_OF_LOG = {"type": "integer", "minimum": 0}
+_PARAMETERS = {
+    MIN_POSITION: {
+        "name": MIN_POSITION,
+        "in": "header",
+        "description": "Answer from a state of at least this position, so that a caller reads what it wrote; "
+        "503 when that takes longer than five seconds",
+        "schema": _POSITION_OF_LOG,
+        "required": False,
+    }
+}
+_HEADERS = {
+    POSITION: {
+        "description": "The position of the log that the answer reflects; of a write, its event's",
+        "schema": _POSITION_OF_LOG,
+        "required": True,
+    }
+}
+_PROBLEM = {
+    "description": "A problem document (RFC 9457): what happened, and what to do about it",
+    "headers": {
+        "Retry-After": {"description": "Of a 503: seconds to wait", "schema": {"type": "integer"}},
+        "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
+    },
+    "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
+}
 
 PersonIdInPath = Annotated[str, PathParameter(name="personId", description="The person's id")]
 PersonaIdInPath = Annotated[
@@ -111,9 +139,10 @@ def _schemas() -> dict[str, Any]:
 
 
 def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+    """An operation as it is: with what every one has in common, and without Litestar's own problems."""
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     answers = {
-        status: _answer(status, answer, is_open=is_open)
+        status: _answer(int(status), answer, is_open=is_open)
         for status, answer in operation["responses"].items()
         if status < "400"
     }
@@ -121,15 +150,65 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
         parameters.append({"$ref": f"#/components/parameters/{MIN_POSITION}"})
     return {
         **_without_noise(operation),
+        "description": " ".join(operation["description"].split()),
         **({"parameters": parameters} if parameters else {}),
         **({"security": []} if is_open else {}),
         "responses": {**answers, "default": _PROBLEM},
     }
 
 
-def _answer(status: str, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+    text = answer["description"]
     headers = {name: _without_noise(header) for name, header in answer.get("headers", {}).items()}
     if not is_open:
         headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
-    text = answer["description"] if status == "200" and _is_ours(answer) else _SAID[status]
-    return answer | {"description": text, "headers": headers}
+    described = _SAID[status] if text == HTTPStatus(status).description else text
+    return {**answer, "description": described, **({"headers": headers} if headers else {})}
+
+
+def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    """A parameter may be absent; it is never null, as Litestar has it of one without a default."""
+    schema = dict(parameter["schema"])
+    for choice in schema.pop("oneOf", ()):
+        if choice != {"type": "null"}:
+            schema = {**choice, **schema}
+    schema.pop("description", None)
+    return _without_noise(parameter) | {"required": parameter["required"], "schema": schema}
+
+
+def _without_noise(described: dict[str, Any]) -> dict[str, Any]:
+    """Without what says no more than that something is not the case."""
+    return {key: value for key, value in described.items() if value is not False}
+
+
+class _Published(msgspec.Struct, frozen=True):
+    """The description as it is sent."""
+
+    document: bytes
+    page: str
+
+
+def _published(app: Litestar) -> _Published:
+    """Made at the first request for it, and kept with the app: it cannot change while the app runs."""
+    if "description" not in app.state:
+        document = describe(app)
+        app.state["description"] = _Published(msgspec.json.encode(document), render(document))
+    found: _Published = app.state["description"]
+    return found
+
+
+@get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
+def openapi_json(request: Request[Any, Any, Any]) -> bytes:
+    """The OpenAPI document."""
+    return _published(request.app).document
+
+
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def docs(request: Request[Any, Any, Any]) -> Response[str]:
+    """The same as a page, without scripts and without anything from elsewhere."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return Response(
+        _published(request.app).page,
+        media_type=MediaType.HTML,
+        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
+    )

@@ -68,6 +68,18 @@ CREATE TABLE IF NOT EXISTS personakit.projections (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS projections_active ON personakit.projections (name) WHERE active;
 
+-- Streams that stand still in one definition of a projection, because it cannot take the event named.
+CREATE TABLE IF NOT EXISTS personakit.quarantine (
+    schema         text        NOT NULL,
+    tenant         text        NOT NULL,
+    kind           text        NOT NULL,
+    stream         uuid        NOT NULL,
+    position       bigint      NOT NULL,
+    error          text        NOT NULL,
+    quarantined_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (schema, tenant, kind, stream)
+);
+
 -- A batch of events as a follower hands it to a projection: one JSON array, read as rows.
 CREATE OR REPLACE FUNCTION personakit.events_of(batch jsonb)
 RETURNS TABLE ("position" bigint, recorded_at timestamptz, tenant text, stream uuid, version bigint,

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 from personakit.eventlog import recorder
 from personakit.eventlog.recorder import notification_of
 from personakit.eventlog.stored import LogNotification
+from personakit.projections.quarantine import UNTAKEABLE, ProjectionBroken, quarantine, quarantined
 from personakit.projections.sql import Handler, Projection
 
 BATCH = 500
@@ -44,10 +45,6 @@ UPDATE personakit.projections SET active = true WHERE name = %(name)s AND defini
 """
 
 
-class ProjectionBroken(Exception):
-    """An event does not fit the rows that the events before it made."""
-
-
 def open_pool(conninfo: str, size: int) -> Pool:
     """Connections in autocommit mode that give rows as dicts: `size` held, a few times that at most."""
     return ConnectionPool(
@@ -63,7 +60,7 @@ def open_pool(conninfo: str, size: int) -> Pool:
 
 def install(pool: Pool, projections: Mapping[str, Projection]) -> None:
     """Makes the tables of every definition that has none yet, and brings those that are not read yet up
-    to the log, so that this release's queries read this release's tables. Raises ProjectionBroken."""
+    to the log, so that this release's queries read this release's tables."""
     with pool.connection() as connection, connection.transaction():
         connection.execute(_LOCK)
         for projection in projections.values():
@@ -104,10 +101,8 @@ class Follower:
             connection.execute(_ACTIVATE, names)
 
     def step(self, batch: int = BATCH) -> bool:
-        """Takes at most `batch` events; whether there were any.
-
-        Raises ProjectionBroken, with nothing changed, for an event that does not fit.
-        """
+        """Takes at most `batch` events; whether there were any. The stream of one that cannot be taken is
+        quarantined."""
         names = _names(self._projection)
         with self._pool.connection() as connection, connection.transaction():
             taken = connection.execute(_TAKE, names).fetchone()
@@ -116,9 +111,31 @@ class Follower:
             after = {"after": taken["position"], "limit": batch}
             events = [notification_of(row) for row in connection.execute(recorder.SQL["batch"], after)]
             if events:
-                self._apply(connection, events)
+                self._take(connection, events)
                 connection.execute(_MOVE, names | {"position": events[-1].id})
         return bool(events)
+
+    def _take(self, connection: Connection[DictRow], events: Sequence[LogNotification]) -> None:
+        """Applies the events together; where one of them cannot be taken, each by itself."""
+        still = quarantined(connection, self._projection)
+        moving = [event for event in events if str(event.originator_id) not in still]
+        try:
+            with connection.transaction():
+                self._apply(connection, moving)
+        except UNTAKEABLE:
+            self._take_singly(connection, moving)
+
+    def _take_singly(self, connection: Connection[DictRow], events: Sequence[LogNotification]) -> None:
+        still: set[str] = set()
+        for event in events:
+            if str(event.originator_id) in still:
+                continue
+            try:
+                with connection.transaction():
+                    self._apply(connection, [event])
+            except UNTAKEABLE as error:
+                still.add(str(event.originator_id))
+                quarantine(connection, self._projection, event, error)
 
     def _apply(self, connection: Connection[DictRow], events: Sequence[LogNotification]) -> None:
         _enter(connection, self._projection)

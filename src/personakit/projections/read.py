@@ -27,6 +27,7 @@ FROM personakit.projections WHERE schema = ANY (%(schemas)s)
 """
 _LIST = """
 SELECT name, position, active, schema, head, head - position AS lag_events,
+       (SELECT count(*) FROM personakit.quarantine AS q WHERE q.schema = p.schema) AS quarantined,
        coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM personakit.events AS e
                  WHERE e.position > p.position ORDER BY e.position LIMIT 1), 0)::float AS lag_seconds
 FROM personakit.projections AS p,
@@ -49,6 +50,7 @@ class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a projection has come. `lag_seconds` is the age of the oldest event it has not taken.
 
     `active` is the definition of the newest release; one that is not is retired, or being built.
+    `quarantined` counts the streams that stand still in it.
     `lag_events` counts positions between here and the head: about as many events.
     """
 
@@ -58,6 +60,7 @@ class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     head: int
     lag_events: int
+    quarantined: int
     lag_seconds: float
 
 

@@ -1,0 +1,95 @@
+"""An event that a projection cannot take: its stream stands still there, loudly; all others go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from personakit.agents.service import Service
+from personakit.domain.events import FeedbackReceived, MindscapeUpdated
+from personakit.domain.traits import Trait
+from personakit.eventlog.access import create_tenant
+from personakit.eventlog.appender import NewEvent
+from personakit.eventlog.stored import StreamId
+from personakit.projections.follow import Follower, open_pool
+
+TENANT = "default"
+
+
+@pytest.fixture
+def quiet(database: str) -> Iterator[Service]:
+    service = Service(database)
+    create_tenant(service.recorder, TENANT, "Default")
+    yield service
+    service.close()
+
+
+def feedback(rank: int) -> NewEvent:
+    event = FeedbackReceived(mapper_id="m", rule_id="r", digest="d", rank=rank)
+    return NewEvent(StreamId(TENANT, "feedback", uuid4()), 1, event, uuid4())
+
+
+def updated(person: UUID, version: int) -> NewEvent:
+    traits = {"a": Trait(value=version, last_observed_at=datetime(2026, 1, 1, tzinfo=UTC))}
+    event = MindscapeUpdated(traits=traits, derivation="test", definition="x", read_through=version)
+    return NewEvent(StreamId(TENANT, "mindscape", person), version, event, person)
+
+
+def catch_up(service: Service, name: str) -> None:
+    Follower(service.pool, service.projections[name]).catch_up()
+
+
+def test_others_pass_an_event_that_does_not_fit_its_table(
+    quiet: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rank beyond the column's range, in the middle of a batch."""
+    sound = [feedback(1) for _ in range(5)]
+    quiet.appender.append([*sound[:3], feedback(2**40), *sound[3:]]).result()
+    with caplog.at_level(logging.ERROR):
+        catch_up(quiet, "feedback")
+    with quiet.reader.snapshot() as snapshot:
+        rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
+    (state,) = [state for state in quiet.reader.states() if state.name == "feedback"]
+    assert {row["id"] for row in rows} == {event.stream.stream for event in sound}
+    assert (state.quarantined, state.lag_events) == (1, 0)
+    assert "cannot take the event" in caplog.text
+
+
+def test_a_quarantined_stream_stays_where_it_was_and_its_neighbours_go_on(quiet: Service) -> None:
+    """Version 3 follows version 1: the document may not skip what it has not seen."""
+    broken, sound = uuid4(), uuid4()
+    quiet.appender.append([updated(broken, 1), updated(sound, 1)]).result()
+    quiet.appender.append([updated(broken, 3), updated(sound, 2)]).result()
+    quiet.appender.append([updated(broken, 2), updated(broken, 4), updated(sound, 3)]).result()
+    catch_up(quiet, "mindscapes")
+    with quiet.reader.snapshot() as snapshot:
+        versions = {
+            row["person"]: row["version"]
+            for row in snapshot.rows("mindscapes.by_people", tenant=TENANT, people=[broken, sound])
+        }
+    assert versions == {broken: 1, sound: 3}
+
+
+def test_a_statement_that_runs_out_of_time_quarantines_nobody(quiet: Service, database: str) -> None:
+    """That is the database's trouble, not the event's: it is taken when the table can be had again."""
+    event = feedback(7)
+    quiet.appender.append([event]).result()
+    hurried = open_pool(f"{database} options='-c lock_timeout=100ms'", size=1)
+    table = f"{quiet.projections['feedback'].schema}.feedback"
+    before = {state.name: state.quarantined for state in quiet.reader.states()}
+    with psycopg.connect(database) as holder:
+        holder.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(Identifier(*table.split("."))))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            Follower(hurried, quiet.projections["feedback"]).catch_up()
+    hurried.close()
+    catch_up(quiet, "feedback")
+    with quiet.reader.snapshot() as snapshot:
+        rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
+    assert event.stream.stream in {row["id"] for row in rows}
+    assert {state.name: state.quarantined for state in quiet.reader.states()} == before
