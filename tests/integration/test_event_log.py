@@ -10,14 +10,18 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from eventsourcing.persistence import DataError
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
 
 from personakit.domain.events import MindscapeUpdated, ObservationRecorded
+from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog import codec
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import Appender, LogClosed, NewEvent
 from personakit.eventlog.people import People
 from personakit.eventlog.recorder import LogRecorder, VersionConflict, open_datastore
 from personakit.eventlog.stored import LogEvent, StreamId
+from tests.postgres import create_database
 
 TENANT = "acme"
 
@@ -178,6 +182,64 @@ def test_the_appender_goes_on_when_its_connection_is_cut(appender: Appender, dat
         connection.execute(cut)
     fates = [appender.append([observed()]) for _ in range(20)]
     assert all(not fate.result(30)[0].duplicate for fate in fates)
+
+
+def test_what_comes_while_a_commit_is_under_way_is_committed_together(
+    recorder: LogRecorder, database: str
+) -> None:
+    """The log's lock is held elsewhere: the first append waits for it, and the others behind the first."""
+    appender = Appender(recorder)
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(7165064741)")
+        futures = [appender.append([observed()]) for _ in range(40)]
+    positions = [future.result(10)[0].position for future in futures]
+    appender.close()
+    query = "SELECT count(DISTINCT append_id) FROM personakit.events WHERE position = ANY (%s)"
+    with psycopg.connect(database) as connection:
+        row = connection.execute(query, [positions]).fetchone()
+    assert positions == sorted(positions)
+    assert row is not None
+    assert row[0] <= 3
+
+
+def test_one_that_fails_does_not_take_its_group_along(recorder: LogRecorder, database: str) -> None:
+    appender = Appender(recorder)
+    person, repeated = uuid4(), observed()
+    appender.append([updated(person, 1), repeated]).result()
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(7165064741)")
+        first = appender.append([observed()])
+        conflict = appender.append([updated(person, 1)])
+        duplicate = appender.append([repeated])
+        unstorable = appender.append(
+            [NewEvent(StreamId("a\x00b", "observation", uuid4()), 1, observed().event, uuid4())]
+        )
+        good = appender.append([updated(person, 2), observed()])
+    assert not first.result(10)[0].duplicate
+    with pytest.raises(VersionConflict):
+        conflict.result(10)
+    assert duplicate.result(10)[0].duplicate
+    with pytest.raises((DataError, psycopg.DataError)):
+        unstorable.result(10)
+    assert [fate.duplicate for fate in good.result(10)] == [False, False]
+    appender.close()
+
+
+def test_closing_without_a_database_refuses_what_waits(postgres: EmbeddedPostgres) -> None:
+    lost = create_database(postgres)
+    recorder = LogRecorder(open_datastore(lost))
+    recorder.create_table()
+    appender = Appender(recorder)
+    appender.append([observed()]).result(10)
+    name = conninfo_to_dict(lost)["dbname"]
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(str(name))))
+    waiting = [appender.append([observed()]) for _ in range(3)]
+    appender.close()
+    for future in waiting:
+        with pytest.raises(LogClosed):
+            future.result(0)
+    recorder.datastore.close()
 
 
 def test_closing_writes_what_was_taken_and_takes_nothing_more(recorder: LogRecorder) -> None:

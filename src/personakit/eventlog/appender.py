@@ -10,9 +10,11 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import islice
 from uuid import UUID, uuid4
 
 import msgspec
@@ -30,6 +32,7 @@ from personakit_sdk.errors import PersonaKitError
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 10_000
+GROUP_EVENTS = 500
 WAIT_SECONDS = 30.0
 WRITTEN_ONCE = frozenset({"observation", "feedback", "person"})
 
@@ -67,13 +70,29 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class _Submission(msgspec.Struct, frozen=True):
+    """What one caller handed in: to be committed together or not at all."""
+
     events: list[LogEvent]
-    append_id: UUID
     future: Future[list[Appended]]
 
 
+class _Group(msgspec.Struct, frozen=True):
+    """Submissions that are written in one statement and one commit, under one append id."""
+
+    submissions: list[_Submission]
+    append_id: UUID
+
+    @property
+    def events(self) -> list[LogEvent]:
+        return [event for submission in self.submissions for event in submission.events]
+
+
 class Appender:
-    """Appends to the log from a thread of its own. `on_append` hears the newest position."""
+    """Appends to the log from a thread of its own. `on_append` hears the newest position.
+
+    What is handed in while a commit is under way is committed together by the next one, so that many
+    callers share the cost of reaching the disk.
+    """
 
     def __init__(self, recorder: LogRecorder, on_append: Callable[[int], None] = lambda _: None) -> None:
         self._recorder = recorder
@@ -93,7 +112,7 @@ class Appender:
         """
         if not events:
             raise ValueError("There is nothing to append.")
-        submission = _Submission([_stored(event) for event in events], uuid4(), Future())
+        submission = _Submission([_stored(event) for event in events], Future())
         submission.future.set_running_or_notify_cancel()  # a caller who goes away cancels nothing
         with self._closing:
             if self._closed:
@@ -119,56 +138,96 @@ class Appender:
         self._thread.join()
 
     def _run(self) -> None:
-        submission = self._queue.get()
+        pending: deque[_Group] = deque()
         try:
-            while submission is not None:
-                submission = self._write_while_connected(submission)
+            while pending or self._collect(pending):
+                self._write_while_connected(pending)
         finally:
-            self._refuse_rest()
+            self._refuse_rest(pending)
 
-    def _write_while_connected(self, submission: _Submission) -> _Submission | None:
-        """Writes submissions over one connection; returns the one under way when that breaks."""
-        current: _Submission | None = submission
+    def _collect(self, pending: deque[_Group]) -> bool:
+        """Waits for submissions and adds those that are there as one group; False when closing."""
+        first = self._queue.get()
+        if first is None:
+            return False
+        submissions = [first]
+        size = len(first.events)
+        while size < GROUP_EVENTS:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._queue.put(None)  # seen again when this group is written
+                break
+            submissions.append(following)
+            size += len(following.events)
+        pending.append(_Group(submissions, uuid4()))
+        return True
+
+    def _write_while_connected(self, pending: deque[_Group]) -> None:
+        """Writes groups over one connection; the one under way stays in front when that breaks."""
         doubtful = True
         try:
             with self._recorder.datastore.get_connection() as connection:
-                while current is not None:
-                    self._write(connection, current, doubtful=doubtful)
+                while pending or self._collect(pending):
+                    again = self._write(connection, pending[0], doubtful=doubtful)
+                    pending.popleft()
+                    pending.extendleft(reversed(again))
                     doubtful = False
-                    current = self._queue.get()
+                self._queue.put(None)  # the sign to close, for the loop around this one
         except (InterfaceError, OperationalError) as error:
-            if self._closed and current is not None:
-                current.future.set_exception(LogClosed())
-                return None
+            if self._closed:
+                self._refuse_rest(pending)
+                self._queue.put(None)
+                return
             logger.warning("The database cannot be reached, trying again: %s", error)
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter, not a secret
-        return current
 
-    def _write(self, connection: Connection[DictRow], submission: _Submission, *, doubtful: bool) -> None:
-        """Writes one submission and answers it. After a break the last one may already be stored."""
-        events, append_id = submission.events, submission.append_id
+    def _write(self, connection: Connection[DictRow], group: _Group, *, doubtful: bool) -> list[_Group]:
+        """Writes a group and answers its callers; after a break it may already be stored.
+
+        Returns the groups of one that are to be tried instead of a group of several that failed.
+        """
+        events = group.events
         try:
-            known = self._recorder.find(connection, events, append_id) if doubtful else None
-            appended = known or self._recorder.append(connection, events, append_id)
-        except (psycopg.InterfaceError, psycopg.OperationalError) as error:
-            if connection.closed:
+            known = self._recorder.find(connection, events, group.append_id) if doubtful else None
+            appended = known or self._recorder.append(connection, events, group.append_id)
+        except Exception as error:
+            if connection.closed and isinstance(error, psycopg.InterfaceError | psycopg.OperationalError):
                 raise
-            submission.future.set_exception(error)
-        except Exception as error:  # noqa: BLE001 - not swallowed: whoever handed the events in gets it
-            submission.future.set_exception(error)
+            if len(group.submissions) > 1:
+                return [_Group([submission], uuid4()) for submission in group.submissions]
+            group.submissions[0].future.set_exception(error)  # not swallowed: the caller gets it
         else:
-            submission.future.set_result(appended)
+            _answer(group.submissions, appended)
             self._on_append(max(item.position for item in appended))
+        return []
 
-    def _refuse_rest(self) -> None:
+    def _refuse_rest(self, pending: deque[_Group]) -> None:
         """Nothing more will be stored, so say so to all who wait: nobody waits for ever."""
         with self._closing:
             self._closed = True
+        for group in pending:
+            _refuse(group.submissions)
+        pending.clear()
         with suppress(queue.Empty):
             while True:
                 waiting = self._queue.get_nowait()
                 if waiting is not None:
-                    waiting.future.set_exception(LogClosed())
+                    _refuse([waiting])
+
+
+def _answer(submissions: Sequence[_Submission], appended: Sequence[Appended]) -> None:
+    """Gives each caller the fate of their own events."""
+    fates = iter(appended)
+    for submission in submissions:
+        submission.future.set_result(list(islice(fates, len(submission.events))))
+
+
+def _refuse(submissions: Sequence[_Submission]) -> None:
+    for submission in submissions:
+        submission.future.set_exception(LogClosed())
 
 
 def wait(future: Future[list[Appended]]) -> list[Appended]:
