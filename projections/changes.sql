@@ -39,7 +39,7 @@ SET position = excluded.position, changed_at = excluded.changed_at, op = exclude
 
 -- :query since
 SELECT kind, entity, position, op FROM changes
-WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(through)s
+WHERE tenant = %(tenant)s AND position > %(after)s
 ORDER BY position, kind, entity
 LIMIT %(limit)s
 

@@ -34,7 +34,3 @@ WHERE tenant = %(tenant)s AND person = %(person)s
   AND position > %(after)s AND position <= %(through)s
 ORDER BY position
 LIMIT %(limit)s
-
--- :query position
--- How far this projection had come in the snapshot that is being read.
-SELECT position FROM personakit.projections WHERE name = 'observations' AND active

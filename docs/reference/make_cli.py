@@ -30,7 +30,13 @@ Every command, as its `--help` has it. Made from the commands themselves; do not
 
 def page() -> str:
     """The whole page, a section a command."""
-    root = click.Context(personakit, info_name="personakit", terminal_width=100, max_content_width=100)
+    root = click.Context(
+        personakit,
+        info_name="personakit",
+        terminal_width=100,
+        max_content_width=100,
+        **personakit.context_settings,
+    )
     return "\n".join([HEAD, *_sections(personakit, root)])
 
 

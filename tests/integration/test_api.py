@@ -285,6 +285,8 @@ def test_sync_gives_everything_then_only_what_changed(client: Client, ada: int) 
         return dict(answer.json())
 
     everything = pull(limit="500")
+    while pull(everything["next"])["intent"] != "none":  # the people of the tests before still settle
+        everything = pull(limit="500")
     names = {(item["kind"], item["id"]) for item in everything["items"]}
     assert {("mapper", "work_rhythm"), ("persona", "ada")} <= names
     assert (everything["intent"], everything["upToDate"]) == ("full", True)
@@ -326,30 +328,3 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "changes",
         "derivation_due",
     }
-
-
-def test_the_api_describes_itself(client: Client) -> None:
-    document = client.get("/openapi.json").json()
-    body = document["paths"]["/observations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    page = client.get("/docs")
-    assert document["openapi"].startswith("3.1")
-    assert "Observation" in msgspec.json.encode(body).decode()
-    assert "personId" in document["components"]["schemas"]["Observation"]["properties"]
-    assert set(document["paths"]) == {
-        "/observations",
-        "/observations/batch",
-        "/mindscapes/{person_id}",
-        "/personas/{persona_id}",
-        "/personas/{persona_id}/regenerate",
-        "/map-persona",
-        "/mappers",
-        "/mappers/{mapper_id}",
-        "/mappers/{mapper_id}/versions",
-        "/feedback",
-        "/sync",
-        "/health/live",
-        "/health/ready",
-    }
-    assert page.headers["content-type"].startswith("text/html")
-    assert "/map-persona" in page.text
-    assert "http://" not in page.text.replace(str(client.base_url), "")

@@ -11,6 +11,7 @@ from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from personakit.agents.service import Service
@@ -102,6 +103,8 @@ def _description() -> OpenAPIConfig:
         components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"key": []}],
         use_handler_docstrings=True,
-        render_plugins=[],
+        render_plugins=[
+            JsonRenderPlugin()
+        ],  # none at all would bring Litestar's own pages, with remote scripts
         path="/-",
     )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 from litestar import Response, post
-from litestar.params import HeaderParameter, RawBody
+from litestar.params import RawBody
 
 from personakit.api import bodies
 from personakit.api.answers import answer, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import documented
+from personakit.api.openapi import IdempotencyKey, documented
 from personakit.api.problems import NotFound
 from personakit.eventlog.intake import About, id_of_key
 from personakit_sdk import wire
@@ -23,14 +21,16 @@ from personakit_sdk.rules import suggestion_id
     "/feedback",
     status_code=201,
     sync_to_thread=True,
-    operation_class=documented(wire.Feedback),
+    operation_class=documented(wire.Feedback, repeated="It was stored before"),
+    operation_id="giveFeedback",
+    summary="Say what became of a suggestion",
     tags=["feedback"],
 )
 def give_feedback(
     service: ServiceGiven,
     tenant: TenantGiven,
     body: RawBody,
-    key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)] = None,
+    key: IdempotencyKey = None,
 ) -> Response[wire.Written]:
     """Say what became of a suggestion, by its id or by mapper, rule and persona."""
     sent = bodies.decode(body, wire.Feedback)

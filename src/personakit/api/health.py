@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from litestar import Response, Router, get
+from litestar.openapi import ResponseSpec
 
 from personakit.api.dependencies import ServiceGiven
 from personakit.projections.read import ProjectionState
 from personakit_sdk import wire
 
 
-@get("/live", sync_to_thread=False)
+@get("/live", sync_to_thread=False, operation_id="isAlive", summary="Is the process alive")
 def live() -> wire.Health:
     """The process answers."""
     return wire.Health(status="ok")
 
 
-@get("/ready", sync_to_thread=True)
+@get(
+    "/ready",
+    sync_to_thread=True,
+    operation_id="isReady",
+    summary="Is the service ready",
+    responses={503: ResponseSpec(wire.Health, description="It is not ready", generate_examples=False)},
+)
 def ready(service: ServiceGiven) -> Response[wire.Health]:
     """Whether the log can be read and written to; how far each projection lags behind it."""
     checks = {state.name: _condition(state) for state in service.reader.states() if state.active}

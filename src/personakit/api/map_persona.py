@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromQuery, QueryParameter, RawBody
+from litestar.params import QueryParameter, RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies, present
@@ -27,6 +27,11 @@ from personakit_sdk.rules.plan import Plan
 LIMITS: Final[dict[wire.DetailLevel, int]] = {"instant": 3, "balanced": 5, "deep_dive": 20}
 FREE: Final = wire.Estimate(input_tokens=0, output_tokens=0, usd=0.0)
 """A composed core uses no model."""
+_LEVELS = ", ".join(f"`{level}` up to {limit} suggestions" for level, limit in LIMITS.items())
+_IF_STALE = (
+    "What to do when the core is stale: `serve` it as it is, `regenerate` it first, or `fail` with 409 and "
+    "the price of a fresh one"
+)
 WAIT_SECONDS = 30.0
 PLANS_KEPT = 512
 
@@ -42,19 +47,37 @@ class Mapped(msgspec.Struct, frozen=True):
     freshness: wire.Freshness
 
 
-@get("/", sync_to_thread=True)
+@get("/", sync_to_thread=True, operation_id="mapPersona", summary="Map a persona")
 def map_by_query(
     service: ServiceGiven,
     tenant: TenantGiven,
-    mapper_id: Annotated[str, QueryParameter(name="mapperId")],
-    persona_id: Annotated[str, QueryParameter(name="personaId")],
-    detail_level: Annotated[wire.DetailLevel, QueryParameter(name="detailLevel")] = "balanced",
-    if_stale: Annotated[wire.IfStale, QueryParameter(name="ifStale")] = "serve",
-    at: FromQuery[str | None] = None,
-    timezone: FromQuery[str | None] = None,
-    context: FromQuery[str | None] = None,
-    limit: Annotated[int | None, QueryParameter(ge=1, le=100)] = None,
-    explain: FromQuery[bool] = False,
+    mapper_id: Annotated[str, QueryParameter(name="mapperId", description="An active mapper's id")],
+    persona_id: Annotated[str, QueryParameter(name="personaId", description="A person's or a persona's id")],
+    detail_level: Annotated[
+        wire.DetailLevel, QueryParameter(name="detailLevel", description=f"How much to answer: {_LEVELS}")
+    ] = "balanced",
+    if_stale: Annotated[wire.IfStale, QueryParameter(name="ifStale", description=_IF_STALE)] = "serve",
+    at: Annotated[
+        str | None,
+        QueryParameter(
+            description="The instant to decide for, RFC 3339 with an offset; without it "
+            "`context.current_time`, and without that now",
+            schema_extra={"format": "date-time"},
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None, QueryParameter(description="Where the person is, as in `Europe/Berlin`")
+    ] = None,
+    context: Annotated[
+        str | None, QueryParameter(description="What the rules may know of the moment, a JSON object")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        QueryParameter(
+            ge=1, le=100, description="How many suggestions at most; without it, as the detail level has it"
+        ),
+    ] = None,
+    explain: Annotated[bool, QueryParameter(description="Say of every rule why it fired or did not")] = False,
 ) -> Response[wire.MapAnswer]:
     """Map a persona. `at` is RFC 3339 (encode a + as %2B), `context` is a JSON object."""
     asked = {
@@ -71,7 +94,14 @@ def map_by_query(
     return _map(service, tenant, bodies.decode(msgspec.json.encode(asked), wire.MapPersona))
 
 
-@post("/", status_code=200, sync_to_thread=True, operation_class=documented(wire.MapPersona))
+@post(
+    "/",
+    status_code=200,
+    sync_to_thread=True,
+    operation_class=documented(wire.MapPersona),
+    operation_id="mapPersonaByBody",
+    summary="Map a persona, by a body",
+)
 def map_by_body(service: ServiceGiven, tenant: TenantGiven, body: RawBody) -> Response[wire.MapAnswer]:
     """Map a persona, with the question in a body."""
     return _map(service, tenant, bodies.decode(body, wire.MapPersona))
@@ -100,8 +130,7 @@ def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.M
         )
     if mapped.state.is_stale and ask.if_stale == "regenerate":
         made = service.regenerator.regenerate(tenant, mapped.state.persona)
-        if made is not None:
-            service.reader.wait_for_projections(made, WAIT_SECONDS)
+        service.reader.wait_for_projections(made or service.reader.head(), WAIT_SECONDS)
         mapped = _read(service, tenant, ask, at)
     return answer(_answer(mapped, ask, now), mapped.freshness.position)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, Router, get, post, put
-from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody
+from litestar.datastructures import ResponseHeader
+from litestar.params import HeaderParameter, QueryParameter, RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import answer, next_page, page_after, page_size
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import documented
+from personakit.api.openapi import MapperIdInPath, PageAfter, PageLimit, documented
 from personakit.api.problems import NotFound, UnknownMediaType
 from personakit.domain.mapper import Status, publish
 from personakit_sdk import wire
@@ -24,15 +25,21 @@ WAIT_SECONDS = 5.0
 ShownStatus = Literal["draft", "active"]
 _NEWEST = 2**63 - 1
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+_ETAG = ResponseHeader(
+    name="ETag", description="The document's hash, quoted; send it as `If-Match`", documentation_only=True
+)
+_StatusToGive = Annotated[
+    Status, QueryParameter(description="`active` puts it to use, in the place of the version before")
+]
 
 
-@get("/", sync_to_thread=True)
+@get("/", sync_to_thread=True, operation_id="listMappers", summary="List the mappers")
 def list_mappers(
     service: ServiceGiven,
     tenant: TenantGiven,
-    status: FromQuery[ShownStatus | None] = None,
-    after: FromQuery[str] = "",
-    limit: FromQuery[int | None] = None,
+    status: Annotated[ShownStatus | None, QueryParameter(description="Only those of this status")] = None,
+    after: Annotated[str, QueryParameter(description="The `next` of the page before")] = "",
+    limit: PageLimit = None,
 ) -> Response[wire.MapperList]:
     """The mappers, by id, without their documents."""
     size = page_size(limit)
@@ -43,8 +50,16 @@ def list_mappers(
     return answer(page, snapshot.position)
 
 
-@get("/{mapper_id:str}", sync_to_thread=True)
-def get_mapper(service: ServiceGiven, tenant: TenantGiven, mapper_id: FromPath[str]) -> Response[wire.Mapper]:
+@get(
+    "/{mapperId:str}",
+    sync_to_thread=True,
+    response_headers=[_ETAG],
+    operation_id="getMapper",
+    summary="Read a mapper",
+)
+def get_mapper(
+    service: ServiceGiven, tenant: TenantGiven, mapper_id: MapperIdInPath
+) -> Response[wire.Mapper]:
     """A mapper at its active version; one that was only ever a draft, as that draft."""
     with service.reader.snapshot() as snapshot:
         row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
@@ -53,27 +68,51 @@ def get_mapper(service: ServiceGiven, tenant: TenantGiven, mapper_id: FromPath[s
     return _shown(row, snapshot.position)
 
 
-@post("/", status_code=201, sync_to_thread=True, operation_class=documented(dict[str, Any]))
+@post(
+    "/",
+    status_code=201,
+    sync_to_thread=True,
+    response_headers=[_ETAG],
+    operation_class=documented(
+        dict[str, Any],
+        as_well={"application/yaml": None},
+        repeated="The newest version is this one already",
+    ),
+    operation_id="uploadMapper",
+    summary="Publish a mapper",
+)
 def upload(
     service: ServiceGiven,
     tenant: TenantGiven,
     body: RawBody,
     request: Request[Any, Any, Any],
-    status: FromQuery[Status] = "active",
+    status: _StatusToGive = "active",
 ) -> Response[wire.Mapper]:
     """Publish a mapper: 201 a new version, 200 when the newest version is this one already."""
     return _publish(service, tenant, _plan(body, request), status, if_match=None, made=201)
 
 
-@put("/{mapper_id:str}", sync_to_thread=True, operation_class=documented(dict[str, Any]))
+@put(
+    "/{mapperId:str}",
+    sync_to_thread=True,
+    response_headers=[_ETAG],
+    operation_class=documented(dict[str, Any], as_well={"application/yaml": None}),
+    operation_id="updateMapper",
+    summary="Publish a mapper's next version",
+)
 def update(
     service: ServiceGiven,
     tenant: TenantGiven,
-    mapper_id: FromPath[str],
+    mapper_id: MapperIdInPath,
     body: RawBody,
     request: Request[Any, Any, Any],
-    status: FromQuery[Status] = "active",
-    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+    status: _StatusToGive = "active",
+    if_match: Annotated[
+        str | None,
+        HeaderParameter(
+            name="If-Match", description="The `ETag` last seen; 412 when there is a newer version"
+        ),
+    ] = None,
 ) -> Response[wire.Mapper]:
     """Publish the next version of a mapper. With If-Match, only if it is as the caller last saw it."""
     plan = _plan(body, request)
@@ -88,13 +127,18 @@ def update(
     return _publish(service, tenant, plan, status, if_match=if_match and if_match.strip('"'), made=200)
 
 
-@get("/{mapper_id:str}/versions", sync_to_thread=True)
+@get(
+    "/{mapperId:str}/versions",
+    sync_to_thread=True,
+    operation_id="listMapperVersions",
+    summary="Read a mapper's history",
+)
 def list_versions(
     service: ServiceGiven,
     tenant: TenantGiven,
-    mapper_id: FromPath[str],
-    after: FromQuery[str | None] = None,
-    limit: FromQuery[int | None] = None,
+    mapper_id: MapperIdInPath,
+    after: PageAfter = None,
+    limit: PageLimit = None,
 ) -> Response[wire.MapperVersionList]:
     """A mapper's history, newest first: who or what made each version."""
     size = page_size(limit)

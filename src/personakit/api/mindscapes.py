@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from litestar import Response, Router, get
-from litestar.params import FromPath
 
 from personakit.agents.mindscaper import mindscape_of
 from personakit.api import present
 from personakit.api.answers import answer, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.openapi import PersonIdInPath
 from personakit_sdk import wire
 
 
-@get("/{person_id:str}", sync_to_thread=True)
+@get("/{personId:str}", sync_to_thread=True, operation_id="getMindscape", summary="Read a mindscape")
 def get_mindscape(
-    service: ServiceGiven, tenant: TenantGiven, person_id: FromPath[str]
+    service: ServiceGiven, tenant: TenantGiven, person_id: PersonIdInPath
 ) -> Response[wire.Mindscape]:
     """A person's traits, each with its confidence as of now. A person without any has version 0."""
     person = person_of(service, tenant, person_id).surrogate

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import FromQuery, HeaderParameter, QueryParameter, RawBody
+from litestar.params import QueryParameter, RawBody
 
 from personakit.api import bodies
 from personakit.api.answers import answer, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import documented
+from personakit.api.openapi import IdempotencyKey, PageAfter, PageLimit, documented
 from personakit.api.problems import problem_of
 from personakit.eventlog.intake import IdTaken, Receipt, id_of_key
 from personakit_sdk import wire
@@ -20,14 +20,22 @@ from personakit_sdk.errors import Fault, InvalidInput
 
 MAX_BATCH = 500
 _EVERYTHING = 2**63 - 1
+_NDJSON = {"type": "string", "description": "An Observation on each line"}
 
 
-@post("/", status_code=201, sync_to_thread=True, operation_class=documented(wire.Observation))
+@post(
+    "/",
+    status_code=201,
+    sync_to_thread=True,
+    operation_class=documented(wire.Observation, repeated="It was stored before"),
+    operation_id="recordObservation",
+    summary="Record an observation",
+)
 def record(
     service: ServiceGiven,
     tenant: TenantGiven,
     body: RawBody,
-    key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)] = None,
+    key: IdempotencyKey = None,
 ) -> Response[wire.Written]:
     """Record one observation: 201 stored, 200 a repeat of one that is stored, 409 its id is taken."""
     observation = bodies.decode_item(body, wire.Observation)
@@ -40,7 +48,14 @@ def record(
     return answer(written, fate.position, 201 if fate.status == "stored" else 200)
 
 
-@post("/batch", status_code=200, sync_to_thread=True, operation_class=documented(list[wire.Observation]))
+@post(
+    "/batch",
+    status_code=200,
+    sync_to_thread=True,
+    operation_class=documented(list[wire.Observation], as_well={"application/x-ndjson": _NDJSON}),
+    operation_id="recordObservations",
+    summary="Record many observations",
+)
 def record_batch(
     service: ServiceGiven, tenant: TenantGiven, body: RawBody, request: Request[Any, Any, Any]
 ) -> Response[wire.BatchAnswer]:
@@ -56,13 +71,13 @@ def record_batch(
     return answer(wire.BatchAnswer(results=results), position or service.reader.head())
 
 
-@get("/", sync_to_thread=True)
+@get("/", sync_to_thread=True, operation_id="listObservations", summary="List a person's observations")
 def list_observations(
     service: ServiceGiven,
     tenant: TenantGiven,
-    person_id: Annotated[str, QueryParameter(name="personId")],
-    after: FromQuery[str | None] = None,
-    limit: FromQuery[int | None] = None,
+    person_id: Annotated[str, QueryParameter(name="personId", description="Whose observations")],
+    after: PageAfter = None,
+    limit: PageLimit = None,
 ) -> Response[wire.ObservationList]:
     """A person's observations, in the order in which they were recorded."""
     person = person_of(service, tenant, person_id).surrogate

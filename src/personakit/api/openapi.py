@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from personakit.api.answers import MAX_PAGE, MIN_POSITION, PAGE, POSITION
 from personakit.api.auth import OPEN_PATHS
@@ -63,6 +63,14 @@ PersonaIdInPath = Annotated[
 ]
 MapperIdInPath = Annotated[
     str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        max_length=255,
+        description="Stands for the body's `id` where it has none: with the same key it is stored once",
+    ),
 ]
 PageAfter = Annotated[
     str | None, QueryParameter(description="The `next` of the page before; without it, the first page")
@@ -129,7 +137,7 @@ def describe(app: Litestar) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
-    schemas["SyncItem"]["properties"]["body"] |= {
+    schemas["SyncItem"]["properties"]["body"] = {
         "description": "By its `kind`; absent when it was deleted",
         "anyOf": [{"$ref": _REF.format(name=name)} for name in ("SyncedPersona", "SyncedMapper")],
     }
@@ -144,7 +152,7 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     answers = {
         status: _answer(int(status), answer, is_open=is_open)
         for status, answer in operation["responses"].items()
-        if status < "400"
+        if status != "400"
     }
     if not is_open:
         parameters.append({"$ref": f"#/components/parameters/{MIN_POSITION}"})
@@ -159,11 +167,14 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
 
 def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     text = answer["description"]
-    headers = {name: _without_noise(header) for name, header in answer.get("headers", {}).items()}
+    headers = {
+        name: {"schema": {"type": "string"}, **_without_noise(header)}
+        for name, header in answer.get("headers", {}).items()
+    }
     if not is_open:
         headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
     described = _SAID[status] if text == HTTPStatus(status).description else text
-    return {**answer, "description": described, **({"headers": headers} if headers else {})}
+    return answer | {"description": described, "headers": headers}
 
 
 def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +184,9 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
         if choice != {"type": "null"}:
             schema = {**choice, **schema}
     schema.pop("description", None)
+    if isinstance(schema.get("type"), list):
+        schema["type"] = next(each for each in schema["type"] if each != "null")
+        schema["enum"] = [each for each in schema["enum"] if each is not None]
     return _without_noise(parameter) | {"required": parameter["required"], "schema": schema}
 
 

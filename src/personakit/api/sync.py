@@ -7,17 +7,18 @@ import hashlib
 import hmac
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get
-from litestar.params import FromQuery
+from litestar.params import QueryParameter
 
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, page_size
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.openapi import PageLimit
 from personakit.api.problems import CursorExpired
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
@@ -36,12 +37,14 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     position: int
 
 
-@get("/sync", sync_to_thread=True, tags=["sync"])
+@get("/sync", sync_to_thread=True, tags=["sync"], operation_id="sync", summary="Pull what changed")
 def sync(
     service: ServiceGiven,
     tenant: TenantGiven,
-    since: FromQuery[str | None] = None,
-    limit: FromQuery[int | None] = None,
+    since: Annotated[
+        str | None, QueryParameter(description="A cursor, or an RFC 3339 instant; without it, everything")
+    ] = None,
+    limit: PageLimit = None,
 ) -> Response[wire.SyncAnswer]:
     """Mappers and personas that changed since `since`: a cursor from `next`, an RFC 3339 instant, or
     nothing for all there is. Ask again with `next` until `upToDate`."""
@@ -49,12 +52,14 @@ def sync(
     now = datetime.now(UTC)
     with service.reader.snapshot() as snapshot:
         after = _position(service, snapshot, tenant, since, now)
-        # Not past what every read model shows: a body older than its change would never be sent again.
+        # A body may be older than its change as long as some read model lags. Such an item is served, and
+        # the cursor stays below its change, so that it comes again when its body is new.
         through = snapshot.position
-        rows = snapshot.rows("changes.since", tenant=tenant, after=after, through=through, limit=size + 1)
-        more, rows = len(rows) > size, rows[:size]
+        rows = snapshot.rows("changes.since", tenant=tenant, after=after, limit=size + 1)
+        full, rows = len(rows) > size, rows[:size]
         items = _items(snapshot, tenant, rows, now)
-        reached = rows[-1]["position"] if more else through
+    more = full or any(row["position"] > through for row in rows)
+    reached = min(rows[-1]["position"], through) if full else through
     found = wire.SyncAnswer(
         epoch=service.epoch,
         intent="full" if since is None else "changes" if items else "none",
@@ -125,6 +130,7 @@ def _items(snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]], now: dat
     return [
         wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op="put", body=body)
         for row in rows
+        if (row["kind"], row["entity"]) in shown  # else its first body is still to come
         for id_, body in [shown[row["kind"], row["entity"]]]
     ]
 

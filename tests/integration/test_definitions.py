@@ -1,0 +1,201 @@
+"""A projection whose file has changed is built beside the old one; a large log is folded in steps."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from personakit.agents.service import Service
+from personakit.embedded import EmbeddedPostgres
+from personakit.eventlog.access import create_tenant
+from personakit.eventlog.intake import About, Receipt
+from personakit.projections.follow import Follower, Pool, install
+from personakit.projections.read import Reader
+from personakit.projections.sql import Projection, load_projection, load_projections
+from personakit.shipped import projections_dir
+from personakit_sdk import wire
+from tests.postgres import create_database
+
+NAMES = sorted(load_projections(projections_dir()))
+TENANT = "default"
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def observation(person: str = "ada", day: int = 0, **content: Any) -> wire.Observation:
+    return wire.Observation(
+        id=uuid4(),
+        person_id=person,
+        type="code_commit",
+        content={"lines_changed": 10 + day, "languages": ["Python"], "merge": False, **content},
+        occurred_at=START + timedelta(days=day),
+    )
+
+
+@pytest.fixture(scope="module")
+def old(database: str) -> Iterator[Service]:
+    """A release that recorded, derived and published; its agents have ended, and nothing more happens."""
+    with Service(database) as service:
+        create_tenant(service.recorder, TENANT, "Default")
+        service.publish_shipped(TENANT)
+        service.intake.record(TENANT, [observation(f"p{n % 3}", n) for n in range(30)])
+        service.reader.wait_for(TENANT, service.reader.head(), 10)
+        person = service.people.find(TENANT, "p0")
+        assert person is not None
+        service.regenerator.regenerate(TENANT, person.surrogate)
+        about = About(mapper_id="work_rhythm", rule_id="any")
+        service.intake.receive(TENANT, wire.Feedback(helpful=True), about, person)
+        service.reader.wait_for_projections(service.reader.head(), 10)
+    resting = Service(database)
+    follow(resting.pool, resting.projections)
+    yield resting
+    resting.close()
+
+
+def with_a_comment(name: str, folder: Path) -> dict[str, Projection]:
+    """The shipped projections, one of them with another text that means the same."""
+    changed = folder / "projections"
+    shutil.copytree(projections_dir(), changed)
+    with (changed / f"{name}.sql").open("a", encoding="utf-8") as file:
+        file.write("-- A later release says more.\n")
+    return load_projections(changed)
+
+
+def follow(pool: Pool, projections: Mapping[str, Projection]) -> None:
+    for projection in projections.values():
+        Follower(pool, projection).catch_up()
+
+
+def active(service: Service) -> dict[str, str]:
+    """The schema of each projection that the newest release reads."""
+    return {state.name: state.schema for state in service.reader.states() if state.active}
+
+
+def tables(pool: Pool, projection: Projection) -> dict[str, list[str]]:
+    """The rows of each table of a projection, as text, in an order of their own."""
+    names = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+    with pool.connection() as connection:
+        found = [row["tablename"] for row in connection.execute(names, (projection.schema,))]
+        return {
+            table: rows(connection.execute(_all_of(projection.schema, table)).fetchall()) for table in found
+        }
+
+
+def rows(found: list[dict[str, Any]]) -> list[str]:
+    return [row["text"] for row in found]
+
+
+def _all_of(schema: str, table: str) -> Any:
+    return SQL("SELECT t::text AS text FROM {} AS t ORDER BY t::text").format(Identifier(schema, table))
+
+
+def ids(reader: Reader, person: UUID) -> set[UUID]:
+    values = {"tenant": TENANT, "person": person, "after": 0, "through": 2**62, "limit": 1000}
+    with reader.snapshot() as snapshot:
+        return {row["id"] for row in snapshot.rows("observations.by_person", **values)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_definition_is_built_beside_the_old_with_equal_rows(
+    old: Service, tmp_path: Path, name: str
+) -> None:
+    new = with_a_comment(name, tmp_path)
+    install(old.pool, old.projections)
+    before = active(old)
+
+    install(old.pool, new)
+
+    assert [key for key in NAMES if new[key].schema != old.projections[key].schema] == [name]
+    assert active(old) == before | {name: new[name].schema}
+    built = tables(old.pool, new[name])
+    assert all(built.values())
+    assert built == tables(old.pool, old.projections[name])
+
+
+def test_an_old_release_goes_on_with_its_own_tables(old: Service, tmp_path: Path) -> None:
+    """While a release is replaced both run: each follows and reads its own, and the newer one is active."""
+    new = with_a_comment("observations", tmp_path)
+    install(old.pool, new)
+    newer = Reader(old.pool, new)
+    person = old.people.register(TENANT, ["p1"])["p1"].surrogate
+    seen = ids(old.reader, person)
+    assert seen
+    assert ids(newer, person) == seen
+
+    (receipt,) = old.intake.record(TENANT, [observation("p1", 90)])
+    assert isinstance(receipt, Receipt)
+    follow(old.pool, old.projections)
+    assert ids(old.reader, person) == seen | {receipt.id}
+    assert ids(newer, person) == seen
+    with old.reader.snapshot() as here, newer.snapshot() as there:
+        assert here.positions["observations"] == receipt.position
+        assert there.positions["observations"] < receipt.position
+    assert active(old)["observations"] == new["observations"].schema
+
+    follow(old.pool, new)
+    assert ids(newer, person) == seen | {receipt.id}
+    assert active(old)["observations"] == new["observations"].schema
+
+
+def test_a_release_that_is_taken_back_is_brought_up_to_the_log_first(old: Service, tmp_path: Path) -> None:
+    new = with_a_comment("observations", tmp_path)
+    install(old.pool, new)
+    (receipt,) = old.intake.record(TENANT, [observation("p2", 91)])
+    follow(old.pool, new)
+    person = old.people.register(TENANT, ["p2"])["p2"].surrogate
+
+    install(old.pool, old.projections)
+
+    assert active(old)["observations"] == old.projections["observations"].schema
+    assert receipt.id in ids(old.reader, person)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("-- :ignore PersonAbducted\n", "PersonAbducted"),
+        ("-- :on PersonAbducted\nSELECT 1\n", "PersonAbducted"),
+        ("-- :ignore ObservationRecorded\n", "ObservationRecorded"),
+    ],
+    ids=["ignored", "handled", "handled and ignored"],
+)
+def test_an_event_that_does_not_exist_or_is_named_twice_is_refused(
+    tmp_path: Path, line: str, wrong: str
+) -> None:
+    file = tmp_path / "observations.sql"
+    file.write_text((projections_dir() / file.name).read_text(encoding="utf-8") + line, encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=rf"observations\.sql must handle or ignore each event once: {wrong}$"
+    ):
+        load_projection(file)
+
+
+def test_large_observations_are_taken_in_several_steps(
+    postgres: EmbeddedPostgres, template_database: str
+) -> None:
+    """80 observations of 240 KiB are fewer events than one step takes, and more bytes."""
+    quiet = Service(create_database(postgres, template_database))
+    create_tenant(quiet.recorder, TENANT, "Default")
+    sent = [observation("ada", note=f"{n:04}" * (60 * 1024)) for n in range(80)]
+    receipts = quiet.intake.record(TENANT, sent)
+    follower = Follower(quiet.pool, quiet.projections["observations"])
+    person = quiet.people.register(TENANT, ["ada"])["ada"].surrogate
+
+    reached = [0]
+    while follower.step():
+        reached.append(len(ids(quiet.reader, person)))
+
+    assert len(reached) > 2
+    assert reached == sorted(set(reached))
+    with quiet.reader.snapshot() as snapshot:
+        values = {"tenant": TENANT, "person": person, "after": 0, "through": 2**62, "limit": 1000}
+        found = {row["id"]: row["content"] for row in snapshot.rows("observations.by_person", **values)}
+    quiet.close()
+    assert found == {one.id: one.content for one in sent}
+    assert {receipt.id for receipt in receipts} == found.keys()
