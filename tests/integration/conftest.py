@@ -11,6 +11,7 @@ from litestar.testing import TestClient
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.eventlog.access import create_key, create_tenant
+from personakit.projections.follow import Follower
 
 Client = TestClient[Litestar]
 
@@ -24,6 +25,15 @@ def service(database: str) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
+def quiet(database: str) -> Iterator[Service]:
+    """A service whose agents sleep: a test moves each part by hand."""
+    service = Service(database)
+    create_tenant(service.recorder, "default", "Default")
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="module")
 def key(service: Service) -> str:
     return create_key(service.recorder, "default", "test")
 
@@ -33,3 +43,9 @@ def client(service: Service, key: str) -> Iterator[Client]:
     with TestClient(create_app(service), raise_server_exceptions=False) as client:
         client.headers["Authorization"] = f"Bearer {key}"
         yield client
+
+
+def follow(service: Service, *names: str) -> None:
+    """Lets the named read models, or all, take what is in the log."""
+    for name in names or service.projections:
+        Follower(service.pool, service.projections[name]).catch_up()

@@ -9,17 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.service import Service
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.stored import StreamId
-from personakit.projections.follow import Follower
 from personakit.shipped import computed_traits_dir
 from personakit_sdk import wire
 from personakit_sdk.rules.yaml import load_yaml
+from tests.integration.conftest import follow
 
 TENANT = "default"
 START = datetime(2026, 1, 5, 21, tzinfo=UTC)
@@ -33,20 +31,6 @@ def observation(person: str, n: int = 0, kind: str = "code_commit") -> wire.Obse
         content={"lines_changed": n, "languages": ["Python"], "merge": False},
         occurred_at=START + timedelta(hours=n),
     )
-
-
-@pytest.fixture(scope="module")
-def quiet(database: str) -> Any:
-    """A service whose agents sleep: a test moves each part by hand."""
-    service = Service(database)
-    create_tenant(service.recorder, TENANT, "Default")
-    yield service
-    service.close()
-
-
-def follow(service: Service, *names: str) -> None:
-    for name in names or service.projections:
-        Follower(service.pool, service.projections[name]).catch_up()
 
 
 def surrogate(service: Service, person: str) -> UUID:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,20 +13,12 @@ from psycopg.sql import SQL, Identifier
 from personakit.agents.service import Service
 from personakit.domain.events import FeedbackReceived, MindscapeUpdated
 from personakit.domain.traits import Trait
-from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.stored import StreamId
 from personakit.projections.follow import Follower, open_pool
+from tests.integration.conftest import follow
 
 TENANT = "default"
-
-
-@pytest.fixture
-def quiet(database: str) -> Iterator[Service]:
-    service = Service(database)
-    create_tenant(service.recorder, TENANT, "Default")
-    yield service
-    service.close()
 
 
 def feedback(rank: int) -> NewEvent:
@@ -41,10 +32,6 @@ def updated(person: UUID, version: int) -> NewEvent:
     return NewEvent(StreamId(TENANT, "mindscape", person), version, event, person)
 
 
-def catch_up(service: Service, name: str) -> None:
-    Follower(service.pool, service.projections[name]).catch_up()
-
-
 def test_others_pass_an_event_that_does_not_fit_its_table(
     quiet: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -52,7 +39,7 @@ def test_others_pass_an_event_that_does_not_fit_its_table(
     sound = [feedback(1) for _ in range(5)]
     quiet.appender.append([*sound[:3], feedback(2**40), *sound[3:]]).result()
     with caplog.at_level(logging.ERROR):
-        catch_up(quiet, "feedback")
+        follow(quiet, "feedback")
     with quiet.reader.snapshot() as snapshot:
         rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
     (state,) = [state for state in quiet.reader.states() if state.name == "feedback"]
@@ -67,7 +54,7 @@ def test_a_quarantined_stream_stays_where_it_was_and_its_neighbours_go_on(quiet:
     quiet.appender.append([updated(broken, 1), updated(sound, 1)]).result()
     quiet.appender.append([updated(broken, 3), updated(sound, 2)]).result()
     quiet.appender.append([updated(broken, 2), updated(broken, 4), updated(sound, 3)]).result()
-    catch_up(quiet, "mindscapes")
+    follow(quiet, "mindscapes")
     with quiet.reader.snapshot() as snapshot:
         versions = {
             row["person"]: row["version"]
@@ -88,7 +75,7 @@ def test_a_statement_that_runs_out_of_time_quarantines_nobody(quiet: Service, da
         with pytest.raises(psycopg.errors.LockNotAvailable):
             Follower(hurried, quiet.projections["feedback"]).catch_up()
     hurried.close()
-    catch_up(quiet, "feedback")
+    follow(quiet, "feedback")
     with quiet.reader.snapshot() as snapshot:
         rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
     assert event.stream.stream in {row["id"] for row in rows}

@@ -12,19 +12,9 @@ from litestar.testing import TestClient
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
-from personakit.eventlog.access import create_key, create_tenant
-from personakit.projections.follow import Follower
+from personakit.eventlog.access import create_key
 from personakit_sdk import wire
-from tests.integration.conftest import Client
-
-
-@pytest.fixture(scope="module")
-def quiet(database: str) -> Iterator[Service]:
-    """A service whose agents sleep: the test moves each read model by hand."""
-    service = Service(database)
-    create_tenant(service.recorder, "default", "Default")
-    yield service
-    service.close()
+from tests.integration.conftest import Client, follow
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +22,6 @@ def reader(quiet: Service) -> Iterator[Client]:
     with TestClient(create_app(quiet)) as client:
         client.headers["Authorization"] = f"Bearer {create_key(quiet.recorder, 'default', 'test')}"
         yield client
-
-
-def follow(service: Service, *names: str) -> None:
-    for name in names or service.projections:
-        Follower(service.pool, service.projections[name]).catch_up()
 
 
 def pull(client: Client, since: str | None = None, limit: int = 100) -> dict[str, Any]:
