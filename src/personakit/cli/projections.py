@@ -36,9 +36,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 
 def _table(states: list[ProjectionState], ours: set[str]) -> Table:
-    table = Table(
-        "projection", "state", "position", "head", "lag (events)", "lag (seconds)", "quarantined", box=None
-    )
+    table = Table("projection", "state", "position", "head", "lag", "lag (s)", "quarantined", box=None)
     for state in states:
         lag = (str(state.head), str(state.lag_events), f"{state.lag_seconds:.1f}", str(state.quarantined))
         table.add_row(state.name, _condition(state, ours), str(state.position), *lag)
