@@ -159,6 +159,12 @@ CASES: dict[str, tuple[Call, int, str, str]] = {
         "invalid-input",
         "JSON object",
     ),
+    "unknown time zone": (
+        get("/map-persona", params={"mapperId": "work_rhythm", "personaId": "known", "timezone": "Mars/X"}),
+        422,
+        "invalid-input",
+        "Europe/Berlin",
+    ),
     "bad instant": (
         get("/map-persona", params={"mapperId": "x", "personaId": "y", "at": "noon"}),
         422,

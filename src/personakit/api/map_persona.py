@@ -20,6 +20,7 @@ from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules import compile_mapper, evaluate
+from personakit_sdk.rules.clock import find_zone
 from personakit_sdk.rules.evaluate import Decision
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.plan import Plan
@@ -135,6 +136,17 @@ def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.M
     return answer(_answer(mapped, ask, now), mapped.freshness.position)
 
 
+def _context(ask: wire.MapPersona) -> dict[str, Any]:
+    """The caller's context, with the zone asked for. Raises InvalidInput for a zone that is none."""
+    if ask.timezone is None:
+        return ask.context
+    if find_zone(ask.timezone) is None:
+        raise InvalidInput(
+            f"{ask.timezone!r} is no IANA time zone, such as Europe/Berlin.", (Fault("/timezone", "no zone"),)
+        )
+    return {**ask.context, "timezone": ask.timezone}
+
+
 def _current_time(context: dict[str, Any]) -> datetime | None:
     if "current_time" not in context:
         return None
@@ -149,12 +161,12 @@ def _current_time(context: dict[str, Any]) -> datetime | None:
 
 def _read(service: Service, tenant: str, ask: wire.MapPersona, at: datetime) -> Mapped:
     """Reads persona and mapper in one snapshot, and decides."""
+    context = _context(ask)
     persona = persona_of(service, tenant, ask.persona_id)
     with service.reader.snapshot() as snapshot:
         state = present.persona_state(snapshot, tenant, ask.persona_id, persona)
         mapper = active_mapper(snapshot, tenant, ask.mapper_id)
         freshness = _freshness(snapshot, tenant, state)
-    context = {**ask.context, **({"timezone": ask.timezone} if ask.timezone else {})}
     decision = evaluate(
         plan_of(mapper),
         Facts(traits=state.facts, context=context, at=at),

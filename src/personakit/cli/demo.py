@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from personakit.cli.delivery import Summary
 from personakit.cli.git_history import most_frequent_author
 from personakit.cli.git_import import import_git
 from personakit.cli.jsonl import import_jsonl
+from personakit.cli.machine_zone import machine_zone
 from personakit.cli.options import with_settings
 from personakit.cli.progress import progress
 from personakit.config import Settings
@@ -49,21 +50,17 @@ def run_demo(settings: Settings, repository: Path) -> None:
     )
     show_suggestions(transport, summary.position)
     key = api_key(settings)
-    query = urlencode(question(datetime.now().astimezone()))
+    query = urlencode(question())
     click.echo("\nAsk yourself:\n")
     for path in (f"/map-persona?{query}", f"/mindscapes/{PERSON}"):
         click.echo(f"  curl -s -H 'Authorization: Bearer {key}' '{settings.url}{path}'")
     click.echo("")
 
 
-def question(now: datetime) -> dict[str, str]:
-    """What to ask: the zone too, where the clock here is whole hours from UTC, for "morning" to be ours.
-
-    The zones `Etc/GMT+n` lie n hours behind UTC: their sign is POSIX's.
-    """
-    asked = {"mapperId": MAPPER, "personaId": PERSON}
-    hours, rest = divmod(now.utcoffset() or timedelta(), timedelta(hours=1))
-    return asked if rest or not hours else {**asked, "timezone": f"Etc/GMT{-hours:+d}"}
+def question() -> dict[str, str]:
+    """What to ask; with the zone, for "morning" to be ours."""
+    zone = machine_zone(datetime.now().astimezone())
+    return {"mapperId": MAPPER, "personaId": PERSON, **({"timezone": zone} if zone else {})}
 
 
 def import_history(transport: Transport, repository: Path) -> Summary:
@@ -80,7 +77,7 @@ def show_suggestions(transport: Transport, position: int) -> None:
     answer = transport.request(
         "GET",
         "/map-persona",
-        query=question(datetime.now().astimezone()),
+        query=question(),
         headers={"PersonaKit-Min-Position": str(position)},
     ).decode(MapAnswer)
     click.echo(f"\n{len(answer.suggestions)} suggestions right now, from mapper {MAPPER}:")

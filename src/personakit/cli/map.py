@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Any, get_args
 
 import click
 import msgspec
 
 from personakit.cli.connection import connect
+from personakit.cli.machine_zone import machine_zone
 from personakit.cli.observe import pair
 from personakit.cli.options import InstantType, json_option, with_settings
 from personakit.config import Settings
@@ -24,7 +26,9 @@ from personakit_sdk.wire import DetailLevel, MapAnswer, MapPersona
     "--detail-level", type=click.Choice(get_args(DetailLevel)), default="balanced", show_default=True
 )
 @click.option("--at", type=InstantType(), help="The instant to decide for.  [default: now]")
-@click.option("--timezone", metavar="ZONE", help="Where the person is, as Europe/Berlin.")
+@click.option(
+    "--timezone", metavar="ZONE", help="Where the person is, as Europe/Berlin.  [default: this machine's]"
+)
 @click.option(
     "--context", multiple=True, metavar="KEY=VALUE", help="What the rules may know; may be repeated."
 )
@@ -42,6 +46,7 @@ def map_(
     **asked: Any,
 ) -> None:
     """Suggestions of MAPPER for PERSONA (a person's own persona has the person's id), best first."""
+    asked["timezone"] = asked["timezone"] or machine_zone(datetime.now().astimezone())
     said = {name: value for name, value in asked.items() if value is not None}
     body = _request({"mapper_id": mapper, "persona_id": persona, "context": dict(map(pair, context)), **said})
     reply = connect(settings).request("POST", "/map-persona", body=body, idempotent=True)

@@ -14,7 +14,7 @@ from personakit.config import Settings
 from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
 from personakit_sdk.rules import TestResult, compile_mapper, lint, run_tests
 from personakit_sdk.rules.yaml import load_json, load_yaml
-from personakit_sdk.wire import Mapper
+from personakit_sdk.wire import Mapper, MapperList
 
 FILES = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,7 +34,20 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @click.group()
 def mappers() -> None:
-    """Validate, test and push mapper documents, in YAML or (a name that ends in .json) JSON."""
+    """Validate, test and push mapper documents, in YAML or (a name that ends in .json) JSON; list them."""
+
+
+@mappers.command("list")
+@json_option
+@with_settings
+def list_(settings: Settings, *, as_json: bool) -> None:
+    """The mappers that the service has, by id."""
+    reply = connect(settings).request("GET", "/mappers", query={"limit": "500"})
+    if as_json:
+        click.echo(reply.body)
+        return
+    for mapper in reply.decode(MapperList).items:
+        click.echo(f"{mapper.id}, version {mapper.version} ({mapper.status}): {mapper.description}")
 
 
 @mappers.command()

@@ -20,7 +20,7 @@ from personakit_sdk.errors import DocumentInvalid, Fault
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.paths import MISSING, enter
 
-STATE_FORMAT: Final = 1
+STATE_FORMAT: Final = 2
 """Part of the fingerprint: counting it up makes every trait be folded anew, from the observations."""
 
 

@@ -7,7 +7,7 @@ condition), `condition` (the name of one), `trait_check` `{path, operator, value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from personakit_sdk.rules.clock import PERIODS, WEEKDAYS, find_zone, weekday, zone_names
@@ -179,11 +179,18 @@ def _read_value(name: str, node: Node) -> Any:
 
 
 def _read_pair(node: Node) -> None:
-    node.items(at_least=2, at_most=2)
+    _constants(node.items(at_least=2, at_most=2))
 
 
 def _read_list(node: Node) -> None:
-    node.items()
+    _constants(node.items())
+
+
+def _constants(items: Sequence[Node]) -> None:
+    """A source inside a list would be compared as an object, and never be equal to anything."""
+    for item in items:
+        if is_object(item.value) and not {"from_trait", "from_context"}.isdisjoint(item.value):
+            item.fault("a list holds constants; take the whole list from one place instead")
 
 
 def _read_affix(node: Node) -> None:

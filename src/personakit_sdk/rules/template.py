@@ -18,6 +18,7 @@ TEXT_BYTES: Final = 4 * 1024
 """Bytes of UTF-8 that a rendered text may have."""
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
+_DIRECTIONS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MARK = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -79,7 +80,12 @@ def _text_of_one(value: Any) -> str | None:
 
 def _printable(text: str, keep: str = "") -> str:
     """`text` without control characters, which would steer the terminal or log that it is shown in, and
-    without halves of surrogate pairs, which no encoding takes. An author's own line breaks may stay."""
+    without halves of surrogate pairs, which no encoding takes, and without what turns the direction of
+    writing, which would let a value disguise the text after it. An author's own line breaks may stay."""
     if text.isprintable():
         return text
-    return "".join(c for c in text if c in keep or unicodedata.category(c) not in ("Cc", "Cs"))
+    return "".join(c for c in text if c in keep or _harmless(c))
+
+
+def _harmless(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cs") and character not in _DIRECTIONS

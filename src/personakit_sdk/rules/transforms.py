@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from personakit_sdk.rules.operators import instant
@@ -31,17 +32,19 @@ def _minutes_to_hours(value: Any) -> float | None:
 def _round(value: Any) -> int | None:
     """Halves away from zero, as people round."""
     number = _number(value)
-    if number is None:
-        return None
+    if number is None or isinstance(number, int):
+        return number
     rounded = int(math.copysign(math.floor(abs(number) + 0.5), number))
     return rounded if rounded in INT64 else None
 
 
 def _percent(value: Any) -> str | None:
-    """A share as whole percent: 0.31 is `31%`."""
+    """A share as whole percent: 0.31 is `31%`. The decimal that is written counts: 0.285 is `29%`."""
     number = _number(value)
-    percent = None if number is None else _round(number * 100.0)
-    return None if percent is None else f"{percent}%"
+    if number is None:
+        return None
+    percent = int((Decimal(str(number)) * 100).to_integral_value(ROUND_HALF_UP))
+    return f"{percent}%" if percent in INT64 else None
 
 
 def _capitalize(value: Any) -> str | None:

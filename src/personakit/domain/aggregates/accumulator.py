@@ -33,7 +33,7 @@ class Accumulator(Protocol):
     """One aggregate's samples so far. Its state depends on which samples came, not on their order."""
 
     def take(self, sample: Sample) -> int:
-        """Takes a sample in; how many samples its value held (0 where it is none for this aggregate)."""
+        """Takes a sample in; 1, or 0 where its value is none for this aggregate."""
         ...
 
     def dump(self) -> Any:

@@ -34,7 +34,7 @@ class Set:
             if len(self._keys) > KEYS_KEPT:
                 self._keys.remove(max(self._keys, key=_hash))
                 self._truncated = True
-        return len(keys)
+        return 1 if keys else 0
 
     def dump(self) -> Any:
         return {"keys": sorted(self._keys), "truncated": self._truncated}
@@ -60,7 +60,7 @@ class Mode:
         keys = categories(sample.value)
         for key in keys:
             self._count(key, _level(f"{sample.id} {key}"), sample.weight)
-        return len(keys)
+        return 1 if keys else 0
 
     def dump(self) -> Any:
         levels = {str(window): level for window, level in sorted(self._levels.items())}
