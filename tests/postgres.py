@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from personakit.embedded import EmbeddedPostgres
 
@@ -60,3 +61,9 @@ def create_database(postgres: EmbeddedPostgres, template: str | None = None) -> 
             )
         )
     return make_conninfo(postgres.conninfo, dbname=name)
+
+
+def url_of(conninfo: str) -> str:
+    """The conninfo as PERSONAKIT_DATABASE_URL takes it."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value is not None}
+    return f"postgresql:///{parts.pop('dbname')}?{urlencode(parts)}"

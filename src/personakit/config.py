@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     redis_url: str | None = None
     pg_bin: Path | None = None
+    master_key: str | None = None
 
     @property
     def url(self) -> str:
@@ -53,7 +54,24 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         database_url=_url(environ, "PERSONAKIT_DATABASE_URL", ("postgresql://", "postgres://")),
         redis_url=_url(environ, "PERSONAKIT_REDIS_URL", ("redis://", "rediss://", "unix://")),
         pg_bin=Path(environ["PERSONAKIT_PG_BIN"]) if environ.get("PERSONAKIT_PG_BIN") else None,
+        master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
     )
+
+
+def production(settings: Settings) -> tuple[str, str]:
+    """The addresses of the database and of Redis. Raises SettingInvalid where one is not set: processes
+    that share the work must share both."""
+    addresses = {
+        "PERSONAKIT_DATABASE_URL": settings.database_url,
+        "PERSONAKIT_REDIS_URL": settings.redis_url,
+    }
+    missing = [name for name, value in addresses.items() if value is None]
+    if settings.database_url is None or settings.redis_url is None:
+        raise SettingInvalid(
+            f"Set {' and '.join(missing)}: `personakit api` and `personakit worker` share a "
+            "PostgreSQL and a Redis. `personakit up` runs all in one process and needs neither."
+        )
+    return settings.database_url, settings.redis_url
 
 
 def _data_dir(environ: Mapping[str, str]) -> Path:

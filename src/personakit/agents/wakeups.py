@@ -1,4 +1,4 @@
-"""Wake-ups: the same Dramatiq actors over an in-process broker or Redis.
+"""Wake-ups: when each is sent, and how often. Who carries them is decided by the entry (`actors.py`).
 
 A wake-up carries a name or ids, never a payload. One that is lost is made up for by the sweep, and one
 too many finds nothing to do; so a failed one is logged and not retried.
@@ -8,70 +8,38 @@ from __future__ import annotations
 
 import functools
 import heapq
-import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-
-import dramatiq
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.brokers.stub import StubBroker
-from redis.exceptions import RedisError
+from collections.abc import Callable
 
 SWEEP_SECONDS = 2.0
-WORKER_THREADS = 4
-POLL_MILLISECONDS = 50
-"""How long an idle Redis consumer sleeps; the library's default costs 650 ms a wake-up."""
-
-STOP_MILLISECONDS = 10_000
 BELIEVED_SECONDS = 0.5
 """How long a wake-up that was sent is believed to be on its way; another process may have run it since."""
 
 Key = tuple[str, ...]
-logger = logging.getLogger(__name__)
-
-
-def open_broker(redis_url: str | None, installation: str = "personakit") -> dramatiq.Broker:
-    """The in-process broker, or the one behind `redis_url`, where each installation keeps to its own keys.
-
-    No middleware: no retries, and no port for metrics.
-    """
-    if redis_url is None:
-        return StubBroker(middleware=[])
-    return RedisBroker(url=redis_url, middleware=[], namespace=f"personakit-{installation}")  # type: ignore[no-untyped-call]  # the library's
+"""An actor's name, and the names that it is to work on."""
+Send = Callable[[Key], None]
 
 
 class Wakeups:
-    """Sends each wake-up once however often it is asked for before it runs, and sweeps regularly.
+    """Sends each wake-up once however often it is asked for before it runs, from a thread of its own: to
+    ask takes no longer where sending does."""
 
-    Actors come in the order of their names' importance: an earlier one goes first when threads are few.
-    """
-
-    def __init__(self, broker: dramatiq.Broker, sweep: Callable[[Wakeups], None]) -> None:
-        self._broker = broker
-        self._sweep = sweep
-        self.actors: dict[str, dramatiq.Actor[..., None]] = {}
-        self._worker = dramatiq.Worker(
-            broker, worker_threads=WORKER_THREADS, worker_timeout=POLL_MILLISECONDS
-        )
+    def __init__(self) -> None:
         self._changed = threading.Condition()
         self._due: list[tuple[float, Key]] = []
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, float] = {}
         self._sent: dict[Key, float] = {}
+        self._believed = BELIEVED_SECONDS
         self._open = True
-        self._threads = [
-            threading.Thread(target=self._send_when_due, name="wake-ups", daemon=True),
-            threading.Thread(target=self._sweep_regularly, name="sweep", daemon=True),
-        ]
+        self._thread: threading.Thread | None = None
 
-    def start(self, actors: Mapping[str, Callable[..., None]]) -> None:
-        """Declares the actors by name, the most urgent first, and starts working."""
-        for priority, (name, function) in enumerate(actors.items()):
-            declare = dramatiq.actor(actor_name=name, queue_name=name, priority=priority, broker=self._broker)
-            self.actors[name] = declare(self._noting_start(name, function))
-        self._worker.start()
-        for thread in self._threads:
-            thread.start()
+    def start(self, send: Send, believed: float = BELIEVED_SECONDS) -> None:
+        """Begins to send. A wake-up is not sent again for `believed` seconds, or until it `began`."""
+        self._believed = believed
+        self._thread = threading.Thread(target=self._run, args=(send,), name="wake-ups", daemon=True)
+        self._thread.start()
 
     def wake(self, actor: str, *names: str, delay: float = 0.0) -> None:
         """Runs `actor` with `names` in `delay` seconds; what was asked for and has not begun is not asked
@@ -79,38 +47,41 @@ class Wakeups:
         key = (actor, *names)
         now = time.monotonic()
         with self._changed:
-            if not self._open or key in self._waiting or self._sent.get(key, 0.0) > now:
-                return
-            self._waiting.add(key)
-            heapq.heappush(self._due, (now + delay, key))
-            self._changed.notify_all()  # the sweep waits here too
+            due = max(now + delay, self._sent.get(key, 0.0))
+            if self._open and due < self._waiting.get(key, math.inf):
+                self._waiting[key] = due
+                heapq.heappush(self._due, (due, key))
+                self._changed.notify_all()
 
-    def close(self) -> None:
-        """Stops waking, and returns when the actors that run have ended."""
-        with self._changed:
-            self._open = False
-            self._changed.notify_all()
-        if self.actors:
-            for thread in self._threads:
-                thread.join()
-            self._worker.stop(timeout=STOP_MILLISECONDS)
-        self._broker.close()
+    def noting_start(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
+        """`function` as the actor `name` whose begin is known here: it sees all that was asked for before."""
 
-    def _noting_start(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(*names: str) -> None:
             with self._changed:
                 self._sent.pop((name, *names), None)
+                self._waiting.pop((name, *names), None)
             function(*names)
 
         return run
 
-    def _send_when_due(self) -> None:
+    def forget_old(self) -> None:
+        """Lets go of the wake-ups that nobody noted the begin of."""
+        now = time.monotonic()
+        with self._changed:
+            self._sent = {key: until for key, until in self._sent.items() if until > now}
+
+    def close(self) -> None:
+        """Stops sending, and returns when the thread has ended."""
+        with self._changed:
+            self._open = False
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, send: Send) -> None:
         while (key := self._next()) is not None:
-            try:
-                self.actors[key[0]].send(*key[1:])
-            except (dramatiq.BrokerError, RedisError) as error:
-                logger.warning("A wake-up could not be sent, the sweep will make up for it: %s", error)
+            send(key)
 
     def _next(self) -> Key | None:
         """Waits for the next wake-up that is due; None when closing."""
@@ -118,21 +89,31 @@ class Wakeups:
             while self._open:
                 now = time.monotonic()
                 if self._due and self._due[0][0] <= now:
-                    key = heapq.heappop(self._due)[1]
-                    self._waiting.discard(key)
-                    self._sent[key] = now + BELIEVED_SECONDS
-                    return key
-                self._changed.wait(self._due[0][0] - now if self._due else None)
+                    due, key = heapq.heappop(self._due)
+                    if self._waiting.get(key) == due:  # else it is due at another time, or seen to already
+                        del self._waiting[key]
+                        self._sent[key] = now + self._believed
+                        return key
+                else:
+                    self._changed.wait(self._due[0][0] - now if self._due else None)
         return None
 
-    def _sweep_regularly(self) -> None:
-        while self._open:
-            self._forget_old()
-            self._sweep(self)
-            with self._changed:
-                self._changed.wait_for(lambda: not self._open, SWEEP_SECONDS)
 
-    def _forget_old(self) -> None:
-        now = time.monotonic()
-        with self._changed:
-            self._sent = {key: until for key, until in self._sent.items() if until > now}
+class Sweep:
+    """Calls a function at once and then every SWEEP_SECONDS, from a thread of its own."""
+
+    def __init__(self, sweep: Callable[[], None]) -> None:
+        self._sweep = sweep
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Returns when the thread has ended."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._sweep()
+        while not self._closing.wait(SWEEP_SECONDS):
+            self._sweep()

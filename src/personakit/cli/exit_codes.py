@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from personakit.cli.database import DatabaseUnreachable
 from personakit.config import SettingInvalid
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError
 from personakit_sdk.transport import ServiceError, Unreachable
@@ -12,7 +13,7 @@ from personakit_sdk.transport import ServiceError, Unreachable
 def exit_code(error: PersonaKitError) -> int:
     """1 the answer is no, 2 usage or settings, 3 the service cannot be reached or cannot answer."""
     match error:
-        case Unreachable():
+        case Unreachable() | DatabaseUnreachable():
             return 3
         case ServiceError():
             return _of_status(error.status)

@@ -10,6 +10,7 @@ from personakit.cli.lazy_group import LazyCommand, LazyGroup
 from personakit.cli.options import data_dir_option, port_option
 
 COMMANDS = {
+    "api": LazyCommand("personakit.cli.api:api", "Serve the API; the work is done by `worker` processes."),
     "demo": LazyCommand(
         "personakit.cli.demo:demo", "Import a history into a running service, and show what to ask."
     ),
@@ -21,6 +22,7 @@ COMMANDS = {
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
     "up": LazyCommand("personakit.cli.up:up", "Run the whole service on this machine."),
+    "worker": LazyCommand("personakit.cli.worker:worker", "Do the work behind `api` processes."),
 }
 
 

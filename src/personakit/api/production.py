@@ -1,0 +1,37 @@
+"""The application of one process of `personakit api`: made there from the environment, closed with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from multiprocessing import connection, parent_process
+
+from litestar import Litestar
+
+from personakit.agents.service import Service
+from personakit.api.app import create_app
+from personakit.config import load_settings, production
+
+logger = logging.getLogger(__name__)
+
+
+def create() -> Litestar:
+    """The HTTP API over a service that records and answers; the agents are in the `worker` processes."""
+    database_url, redis_url = production(load_settings(os.environ))
+    service = Service(database_url)
+    service.wake_workers(redis_url)
+    app = create_app(service)
+    app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    return app
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it was killed, so that none is left to hold the port."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        logger.warning("The process that started this one is gone; this one ends too.")
+        os.kill(os.getpid(), signal.SIGTERM)

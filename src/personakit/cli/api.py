@@ -1,0 +1,46 @@
+"""`personakit api`: the HTTP API in processes of its own."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+from granian.constants import Interfaces
+from granian.server import Server
+
+from personakit.cli.database import await_database
+from personakit.cli.options import with_settings
+from personakit.cli.up import refuse_taken_port
+from personakit.config import Settings, production
+
+DRAIN_SECONDS = 40
+"""How long requests under way, and the appends behind them, may take after SIGTERM; then they are cut."""
+
+
+@click.command()
+@with_settings
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes."
+)
+def api(settings: Settings, workers: int) -> None:
+    """Serve the HTTP API until SIGTERM, in processes that record and answer.
+
+    The work is done by `personakit worker`. Needs PERSONAKIT_DATABASE_URL and PERSONAKIT_REDIS_URL. On
+    SIGTERM what is under way is answered first, within 40 seconds.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    database_url, _ = production(settings)
+    refuse_taken_port(settings)
+    await_database(database_url)
+    Server(
+        "personakit.api.production:create",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        workers=workers,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_enabled=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_SECONDS,
+    ).serve()

@@ -1,0 +1,34 @@
+"""The database that an operator brought along: is it there yet?"""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from personakit_sdk.errors import PersonaKitError
+
+DATABASE_SECONDS = 30.0
+CONNECT_SECONDS = 5
+
+
+class DatabaseUnreachable(PersonaKitError):
+    """The database of PERSONAKIT_DATABASE_URL does not take connections."""
+
+
+def await_database(conninfo: str, seconds: float = DATABASE_SECONDS) -> None:
+    """Returns when the database takes connections: it may be starting beside us. Raises
+    DatabaseUnreachable when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while (reason := _refusal(conninfo)) is not None:
+        if time.monotonic() > deadline:
+            raise DatabaseUnreachable(f"The database of PERSONAKIT_DATABASE_URL cannot be reached: {reason}")
+        time.sleep(0.25)
+
+
+def _refusal(conninfo: str) -> str | None:
+    try:
+        psycopg.connect(conninfo, connect_timeout=CONNECT_SECONDS).close()
+    except psycopg.OperationalError as error:
+        return str(error).strip()
+    return None

@@ -1,0 +1,33 @@
+"""`personakit worker`: the agents in a process of their own."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+import click
+
+from personakit.agents.service import Service
+from personakit.cli.database import await_database
+from personakit.cli.options import with_settings
+from personakit.config import Settings, production
+
+
+@click.command()
+@with_settings
+def worker(settings: Settings) -> None:
+    """Do the work behind `personakit api` until SIGTERM: follow the log, derive mindscapes, make cores.
+
+    Any number of workers share it. Needs PERSONAKIT_DATABASE_URL and PERSONAKIT_REDIS_URL. On SIGTERM
+    what is under way is ended first, within 10 seconds.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    database_url, redis_url = production(settings)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    await_database(database_url)
+    with Service(database_url, redis_url):
+        click.echo("The worker is at work. Stop with Ctrl-C.")
+        stopping.wait()
