@@ -41,6 +41,9 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 
+-- What happened to one person says nothing of another.
+-- :apart
+
 -- :query due
 -- Who has observations that were not read, or were read by other rules than these.
 (SELECT tenant, person, due FROM derivation_due WHERE due > read_through ORDER BY due LIMIT %(limit)s)

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from personakit.embedded import EmbeddedPostgres
 
 _numbers = itertools.count(1)
+MASTER_KEY = bytes(range(32))
 
 
 def bin_dir() -> Path | None:

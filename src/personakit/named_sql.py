@@ -23,9 +23,8 @@ class Block(NamedTuple):
     sql: LiteralString
 
 
-def blocks(path: Path) -> list[Block]:
-    """The blocks of the file at `path`, in order."""
-    text = path.read_text(encoding="utf-8")
+def blocks_of(text: str) -> list[Block]:
+    """The blocks of a text, in order."""
     markers = list(_MARKER.finditer(text))
     ends = [marker.start() for marker in markers[1:]] + [len(text)]
     return [
@@ -36,4 +35,8 @@ def blocks(path: Path) -> list[Block]:
 
 def queries(path: Path) -> dict[str, LiteralString]:
     """The `-- :query name` blocks of a file, by name."""
-    return {block.rest: block.sql for block in blocks(path) if block.word == "query"}
+    return {
+        block.rest: block.sql
+        for block in blocks_of(path.read_text(encoding="utf-8"))
+        if block.word == "query"
+    }

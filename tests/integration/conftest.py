@@ -11,14 +11,15 @@ from litestar.testing import TestClient
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.eventlog.access import create_key, create_tenant
-from personakit.projections.follow import Follower
+from personakit.projections.follow import Followers
+from tests.postgres import MASTER_KEY
 
 Client = TestClient[Litestar]
 
 
 @pytest.fixture(scope="module")
 def service(database: str) -> Iterator[Service]:
-    with Service(database) as service:
+    with Service(database, MASTER_KEY) as service:
         create_tenant(service.recorder, "default", "Default")
         service.publish_shipped("default")
         yield service
@@ -27,7 +28,7 @@ def service(database: str) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def quiet(database: str) -> Iterator[Service]:
     """A service whose agents sleep: a test moves each part by hand."""
-    service = Service(database)
+    service = Service(database, MASTER_KEY)
     create_tenant(service.recorder, "default", "Default")
     yield service
     service.close()
@@ -47,5 +48,5 @@ def client(service: Service, key: str) -> Iterator[Client]:
 
 def follow(service: Service, *names: str) -> None:
     """Lets the named read models, or all, take what is in the log."""
-    for name in names or service.projections:
-        Follower(service.pool, service.projections[name]).catch_up()
+    chosen = [service.projections[name] for name in names or service.projections]
+    Followers(service.pool, chosen, service.keys).catch_up()

@@ -26,11 +26,14 @@ from personakit.domain.mapper import evolve as evolve_mapper
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.listener import Listener
+from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
-from personakit.eventlog.recorder import SQL, LogRecorder, open_datastore
+from personakit.eventlog.person_keys import PersonKeys
+from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
-from personakit.projections.follow import Follower, install, open_pool
+from personakit.projections.builds import open_pool
+from personakit.projections.follow import Followers, install
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 from personakit_sdk.rules import compile_mapper
@@ -38,6 +41,7 @@ from personakit_sdk.rules.yaml import load_yaml
 
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
+BUSY_SECONDS = 0.02
 SEND_AGAIN_SECONDS = 0.1
 """How soon a process that never hears of a begin sends a wake-up again."""
 DUE_LIMIT = 500
@@ -58,24 +62,26 @@ class Service:
     processes (`wake_workers`). Until then the service records, and nobody folds what it recorded.
     """
 
-    def __init__(self, conninfo: str, redis_url: str | None = None) -> None:
+    def __init__(self, conninfo: str, master_key: bytes, redis_url: str | None = None) -> None:
+        """Raises MasterKeyWrong when `master_key` is not the one of this database."""
         self._conninfo = conninfo
         self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
         self.recorder.create_table()
+        self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
-        install(self.pool, self.projections)
+        install(self.pool, self.projections.values(), self.keys)
         self.computed = load_shipped_computed_traits()
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, lambda _: self._wake_followers())
-        self.people = People(self.recorder, self.appender)
-        self.intake = Intake(self.people, self.appender)
-        self.streams = Streams(self.recorder, self.appender)
+        self.people = People(self.recorder, self.appender, self.keys)
+        self.intake = Intake(self.people, self.appender, self.keys)
+        self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
-        self._followers = {name: Follower(self.pool, p) for name, p in self.projections.items()}
+        self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()
         self._parts: list[Part] = []
 
@@ -150,8 +156,7 @@ class Service:
         }
 
     def _wake_followers(self) -> None:
-        for name in self._followers:
-            self._wakeups.wake("follow", name)
+        self._wakeups.wake("follow")
 
     def _sweep(self) -> None:
         """Makes up for wake-ups that were lost."""
@@ -160,12 +165,13 @@ class Service:
         self._wakeups.wake("derive_due")
         self._wakeups.wake("core_due")
 
-    def _follow(self, name: str) -> None:
-        if not self._followers[name].catch_up():
-            return
-        if name in ("observations", "derivation_due"):
+    def _follow(self) -> None:
+        step = self._followers.catch_up()
+        if step.busy:
+            self._wakeups.wake("follow", delay=BUSY_SECONDS)
+        if step.changed & {"observations", "derivation_due"}:
             self._wakeups.wake("derive_due", delay=DEBOUNCE_SECONDS)
-        if name in ("mindscapes", "personas"):
+        if step.changed & {"mindscapes", "personas"}:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
 
     def _derive_due(self) -> None:

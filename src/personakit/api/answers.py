@@ -9,7 +9,7 @@ from litestar import Response
 
 from personakit.agents.service import Service
 from personakit.api.problems import NotFound
-from personakit.eventlog.people import Person
+from personakit.eventlog.person_keys import Person
 from personakit_sdk.errors import Fault, InvalidInput
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from litestar import Response, Router, get
 from litestar.openapi import ResponseSpec
 
 from personakit.api.dependencies import ServiceGiven
-from personakit.projections.read import ProjectionState
+from personakit.projections.builds import BuildState
 from personakit_sdk import wire
 
 
@@ -25,14 +25,14 @@ def live() -> wire.Health:
 )
 def ready(service: ServiceGiven) -> Response[wire.Health]:
     """Whether the log can be read and written to; how far each projection lags behind it."""
-    checks = {state.name: _condition(state) for state in service.reader.states() if state.active}
+    checks = {state.name: _condition(state) for state in service.reader.states() if state.state == "active"}
     if service.appender.alive:
         return Response(wire.Health(status="ok", checks={"log": "writable", **checks}))
     checks = {"log": "takes no more writes; start the service again", **checks}
     return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
 
 
-def _condition(state: ProjectionState) -> str:
+def _condition(state: BuildState) -> str:
     behind = f"{state.lag_events} events behind"
     return f"{behind}, {state.quarantined} streams quarantined" if state.quarantined else behind
 

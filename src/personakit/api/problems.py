@@ -16,6 +16,7 @@ from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.mapper import PreconditionFailed, VersionWentDown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.intake import IdTaken
+from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.streams import TooContended
 from personakit.projections.read import BeyondHead, NotThereYet
 from personakit_sdk import wire
@@ -55,6 +56,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (IdTaken, 409, "id-taken"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
+    (PersonErased, 410, "person-erased"),
     (CursorExpired, 410, "cursor-expired"),
     (PreconditionFailed, 412, "precondition-failed"),
     (UnknownMediaType, 415, "unknown-media-type"),

@@ -13,14 +13,16 @@ from litestar import Litestar
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.config import load_settings, production
+from personakit.master_key import master_key
 
 logger = logging.getLogger(__name__)
 
 
 def create() -> Litestar:
     """The HTTP API over a service that records and answers; the agents are in the `worker` processes."""
-    database_url, redis_url = production(load_settings(os.environ))
-    service = Service(database_url)
+    settings = load_settings(os.environ)
+    database_url, redis_url = production(settings)
+    service = Service(database_url, master_key(settings))
     service.wake_workers(redis_url)
     app = create_app(service)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before

@@ -12,6 +12,7 @@ from personakit.cli.database import await_database
 from personakit.cli.options import with_settings
 from personakit.cli.up import refuse_taken_port
 from personakit.config import Settings, production
+from personakit.master_key import master_key
 
 DRAIN_SECONDS = 40
 """How long requests under way, and the appends behind them, may take after SIGTERM; then they are cut."""
@@ -31,6 +32,7 @@ def api(settings: Settings, workers: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     database_url, _ = production(settings)
     refuse_taken_port(settings)
+    master_key(settings)  # refused here, in one sentence, rather than in each process
     await_database(database_url)
     Server(
         "personakit.api.production:create",

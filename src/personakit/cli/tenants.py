@@ -11,6 +11,7 @@ from personakit.cli.options import with_settings
 from personakit.cli.up import database
 from personakit.config import Settings
 from personakit.eventlog.access import create_tenant
+from personakit.master_key import master_key
 
 
 @click.group()
@@ -24,7 +25,7 @@ def tenants() -> None:
 @click.option("--name", help="What people call it; the id unless given.")
 def create(settings: Settings, tenant: str, name: str | None) -> None:
     """Create a tenant, with the shipped mappers. Its first key: personakit keys create --tenant TENANT."""
-    with database(settings) as conninfo, closing(Service(conninfo, settings.redis_url)) as service:
+    with database(settings) as conninfo, closing(Service(conninfo, master_key(settings))) as service:
         made = create_tenant(service.recorder, tenant, name or tenant)
         service.publish_shipped(tenant)
     click.echo(f"Tenant {tenant} {'created' if made else 'exists already'}.")

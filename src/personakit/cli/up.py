@@ -25,6 +25,7 @@ from personakit.cli.options import with_settings
 from personakit.config import SettingInvalid, Settings
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant, tenant_of
+from personakit.master_key import master_key
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
 
@@ -51,7 +52,10 @@ def up(settings: Settings, repository: Path | None) -> None:
     settings = msgspec.structs.replace(settings, service_url=None, api_key=None)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     refuse_taken_port(settings)
-    with database(settings) as conninfo, Service(conninfo, settings.redis_url) as service:
+    with (
+        database(settings) as conninfo,
+        Service(conninfo, master_key(settings), settings.redis_url) as service,
+    ):
         made = prepare(service, settings)
         service.publish_shipped(FIRST_TENANT)
         asyncio.run(_serve(service, settings, lambda: _ready(settings, made, repository)))

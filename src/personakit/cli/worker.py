@@ -12,6 +12,7 @@ from personakit.agents.service import Service
 from personakit.cli.database import await_database
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.master_key import master_key
 
 
 @click.command()
@@ -28,6 +29,6 @@ def worker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     await_database(database_url)
-    with Service(database_url, redis_url):
+    with Service(database_url, master_key(settings), redis_url):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()

@@ -6,8 +6,9 @@ and recording time stand in its row of the log. The caller's id for a person liv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -116,3 +117,6 @@ EVENT_TYPES: dict[str, type[Event]] = {
         MapperPublished,
     )
 }
+
+UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""By topic (`Name.version`): what makes the content of an older shape that of the next version."""

@@ -7,7 +7,8 @@ import hmac
 import re
 import secrets
 
-from personakit.eventlog.recorder import SQL, LogRecorder
+from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.recorder import LogRecorder
 from personakit_sdk.errors import PersonaKitError
 
 PREFIX_LENGTH = 11

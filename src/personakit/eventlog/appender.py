@@ -1,17 +1,19 @@
 """The one way into the log: a queue, a thread, a connection held open.
 
-Agents and request handlers hand in events and get a future; a result means committed.
+Agents and request handlers hand in events and get a future, of a thread's or of an event loop's kind; a
+result means committed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -25,15 +27,16 @@ from psycopg.rows import DictRow
 
 from personakit.domain.events import Event
 from personakit.eventlog import codec
+from personakit.eventlog.answers import WAIT_SECONDS, Answer, LoopFuture, ThreadFuture, answer_all
+from personakit.eventlog.person_keys import Person
 from personakit.eventlog.recorder import Appended, LogRecorder
-from personakit.eventlog.stored import LogEvent, StreamId
+from personakit.eventlog.stored import Row, StreamId
 from personakit_sdk.errors import PersonaKitError
 
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 10_000
 GROUP_EVENTS = 500
-WAIT_SECONDS = 30.0
 WRITTEN_ONCE = frozenset({"observation", "feedback", "person"})
 
 
@@ -61,19 +64,19 @@ class LogSlow(PersonaKitError):
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event for version `version` of a stream, about `person` (a surrogate) or about nobody."""
+    """An event for version `version` of a stream, about `person` or about nobody."""
 
     stream: StreamId
     version: int
     event: Event
-    person: UUID | None = None
+    person: Person | None = None
 
 
 class _Submission(msgspec.Struct, frozen=True):
     """What one caller handed in: to be committed together or not at all."""
 
-    events: list[LogEvent]
-    future: Future[list[Appended]]
+    rows: list[Row]
+    future: ThreadFuture | LoopFuture
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -83,8 +86,8 @@ class _Group(msgspec.Struct, frozen=True):
     append_id: UUID
 
     @property
-    def events(self) -> list[LogEvent]:
-        return [event for submission in self.submissions for event in submission.events]
+    def rows(self) -> list[Row]:
+        return [row for submission in self.submissions for row in submission.rows]
 
 
 class Appender:
@@ -103,17 +106,31 @@ class Appender:
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
         self._thread.start()
 
-    def append(self, events: Sequence[NewEvent]) -> Future[list[Appended]]:
+    def append(self, events: Sequence[NewEvent]) -> ThreadFuture:
         """Hands in events to be committed together or not at all.
 
         The future gives one Appended an event, in order. It raises VersionConflict when a version was
-        taken (streams that are written once answer `duplicate` instead). Raises LogBusy or LogClosed
-        at once when nothing can be taken.
+        taken (streams that are written once answer `duplicate` instead), and PersonErased when a person
+        is gone. Raises LogBusy or LogClosed at once when nothing can be taken.
         """
+        future: ThreadFuture = Future()
+        future.set_running_or_notify_cancel()  # a caller who goes away cancels nothing
+        self._hand_in(events, future)
+        return future
+
+    async def append_async(self, events: Sequence[NewEvent]) -> list[Appended]:
+        """As `append`, for a caller on an event loop. Raises LogSlow after WAIT_SECONDS."""
+        future: LoopFuture = asyncio.get_running_loop().create_future()
+        self._hand_in(events, future)
+        try:
+            return await asyncio.wait_for(future, WAIT_SECONDS)
+        except TimeoutError:
+            raise LogSlow from None
+
+    def _hand_in(self, events: Sequence[NewEvent], future: ThreadFuture | LoopFuture) -> None:
         if not events:
             raise ValueError("There is nothing to append.")
-        submission = _Submission([_stored(event) for event in events], Future())
-        submission.future.set_running_or_notify_cancel()  # a caller who goes away cancels nothing
+        submission = _Submission([_row(event) for event in events], future)
         with self._closing:
             if self._closed:
                 raise LogClosed
@@ -121,7 +138,6 @@ class Appender:
                 self._queue.put_nowait(submission)
             except queue.Full:
                 raise LogBusy from None
-        return submission.future
 
     @property
     def alive(self) -> bool:
@@ -151,7 +167,7 @@ class Appender:
         if first is None:
             return False
         submissions = [first]
-        size = len(first.events)
+        size = len(first.rows)
         while size < GROUP_EVENTS:
             try:
                 following = self._queue.get_nowait()
@@ -161,7 +177,7 @@ class Appender:
                 self._queue.put(None)  # seen again when this group is written
                 break
             submissions.append(following)
-            size += len(following.events)
+            size += len(following.rows)
         pending.append(_Group(submissions, uuid4()))
         return True
 
@@ -189,18 +205,18 @@ class Appender:
 
         Returns the groups of one that are to be tried instead of a group of several that failed.
         """
-        events = group.events
+        rows = group.rows
         try:
-            known = self._recorder.find(connection, events, group.append_id) if doubtful else None
-            appended = known or self._recorder.append(connection, events, group.append_id)
+            known = self._recorder.find(connection, rows, group.append_id) if doubtful else None
+            appended = known or self._recorder.append(connection, rows, group.append_id)
         except Exception as error:
             if connection.closed and isinstance(error, psycopg.InterfaceError | psycopg.OperationalError):
                 raise
             if len(group.submissions) > 1:
                 return [_Group([submission], uuid4()) for submission in group.submissions]
-            group.submissions[0].future.set_exception(error)  # not swallowed: the caller gets it
+            answer_all([Answer(group.submissions[0].future, error)])  # not swallowed: the caller gets it
         else:
-            _answer(group.submissions, appended)
+            answer_all(_fates(group.submissions, appended))
             self._on_append(max(item.position for item in appended))
         return []
 
@@ -218,19 +234,18 @@ class Appender:
                     _refuse([waiting])
 
 
-def _answer(submissions: Sequence[_Submission], appended: Sequence[Appended]) -> None:
-    """Gives each caller the fate of their own events."""
+def _fates(submissions: Sequence[_Submission], appended: Sequence[Appended]) -> Iterator[Answer]:
+    """The fate of each caller's own events."""
     fates = iter(appended)
     for submission in submissions:
-        submission.future.set_result(list(islice(fates, len(submission.events))))
+        yield Answer(submission.future, list(islice(fates, len(submission.rows))))
 
 
 def _refuse(submissions: Sequence[_Submission]) -> None:
-    for submission in submissions:
-        submission.future.set_exception(LogClosed())
+    answer_all(Answer(submission.future, LogClosed()) for submission in submissions)
 
 
-def wait(future: Future[list[Appended]]) -> list[Appended]:
+def wait(future: ThreadFuture) -> list[Appended]:
     """What became of an append. Raises LogSlow when that is not known after WAIT_SECONDS."""
     try:
         return future.result(WAIT_SECONDS)
@@ -238,13 +253,16 @@ def wait(future: Future[list[Appended]]) -> list[Appended]:
         raise LogSlow from None
 
 
-def _stored(new: NewEvent) -> LogEvent:
-    return LogEvent(
-        originator_id=str(new.stream),
-        originator_version=new.version,
-        topic=codec.topic_of(new.event),
-        state=codec.encode(new.event),
-        stream_id=new.stream,
-        person=new.person,
-        once=new.stream.kind in WRITTEN_ONCE,
+def _row(new: NewEvent) -> Row:
+    topic = codec.topic(type(new.event))
+    payload = codec.encode(new.event)
+    if new.person is not None:
+        payload = codec.seal(payload, new.person.key, new.stream, new.version, topic)
+    return Row(
+        new.stream,
+        new.version,
+        topic,
+        payload,
+        new.person.surrogate if new.person else None,
+        new.stream.kind in WRITTEN_ONCE,
     )

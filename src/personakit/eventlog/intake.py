@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid4, uuid5
@@ -12,9 +13,10 @@ import msgspec
 from personakit.domain.events import FeedbackReceived, ObservationRecorded
 from personakit.eventlog import codec
 from personakit.eventlog.appender import Appender, NewEvent, wait
-from personakit.eventlog.people import People, Person
+from personakit.eventlog.people import People
+from personakit.eventlog.person_keys import Person, PersonKeys
 from personakit.eventlog.recorder import Appended
-from personakit.eventlog.stored import StreamId
+from personakit.eventlog.stored import LogNotification, StreamId
 from personakit_sdk import wire
 from personakit_sdk.errors import PersonaKitError
 
@@ -58,34 +60,72 @@ def id_of_key(tenant: str, idempotency_key: str) -> UUID:
 class Intake:
     """Records observations and feedback."""
 
-    def __init__(self, people: People, appender: Appender) -> None:
+    def __init__(self, people: People, appender: Appender, keys: PersonKeys) -> None:
         self._people = people
         self._appender = appender
+        self._keys = keys
 
     def record(self, tenant: str, observations: Sequence[wire.Observation]) -> list[Receipt | IdTaken]:
         """Records observations in one commit; the fate of each, in order. One without id gets one."""
         people = self._people.register(tenant, {observation.person_id for observation in observations})
-        ids = [observation.id or uuid4() for observation in observations]
-        events = [
-            _recorded(tenant, id_, observation, people[observation.person_id])
-            for id_, observation in zip(ids, observations, strict=True)
-        ]
-        appended = wait(self._appender.append(events))
-        return [
-            _receipt("observation", id_, event, found)
-            for id_, event, found in zip(ids, events, appended, strict=True)
-        ]
+        ids, events = _prepare(tenant, observations, people)
+        return self._receipts(ids, events, wait(self._appender.append(events)))
+
+    async def record_async(
+        self, tenant: str, observations: Sequence[wire.Observation]
+    ) -> list[Receipt | IdTaken]:
+        """As `record`, for a caller on an event loop: only what asks the database goes to a thread."""
+        person_ids = {observation.person_id for observation in observations}
+        people = self._people.known(tenant, person_ids)
+        if people is None:
+            people = await asyncio.to_thread(self._people.register, tenant, person_ids)
+        ids, events = _prepare(tenant, observations, people)
+        appended = await self._appender.append_async(events)
+        if any(each.first is not None for each in appended):
+            return await asyncio.to_thread(self._receipts, ids, events, appended)
+        return self._receipts(ids, events, appended)
 
     def receive(self, tenant: str, sent: wire.Feedback, about: About, person: Person) -> Receipt:
         """Records one feedback about a suggestion. Raises IdTaken for another body under its id."""
         id_ = sent.id or uuid4()
-        event = NewEvent(
-            StreamId(tenant, "feedback", id_), 1, _received(sent, about, person), person.surrogate
-        )
-        receipt = _receipt("feedback", id_, event, wait(self._appender.append([event]))[0])
+        event = NewEvent(StreamId(tenant, "feedback", id_), 1, _received(sent, about, person), person)
+        (receipt,) = self._receipts([id_], [event], wait(self._appender.append([event])))
         if isinstance(receipt, IdTaken):
             raise receipt
         return receipt
+
+    def _receipts(
+        self, ids: Sequence[UUID], events: Sequence[NewEvent], appended: Sequence[Appended]
+    ) -> list[Receipt | IdTaken]:
+        return [
+            Receipt(id_, found.position, "stored")
+            if found.first is None
+            else self._repeated(id_, event, found.first)
+            for id_, event, found in zip(ids, events, appended, strict=True)
+        ]
+
+    def _repeated(self, id_: UUID, new: NewEvent, first: LogNotification) -> Receipt | IdTaken:
+        """A duplicate if the first body under the id was the same. Raises PersonErased if it is gone."""
+        key = None if first.person is None else self._keys.of(first.person)
+        known = codec.decode(first.topic, codec.open_state(first, key))
+        same = (
+            isinstance(known, ObservationRecorded | FeedbackReceived)
+            and isinstance(new.event, ObservationRecorded | FeedbackReceived)
+            and known.digest == new.event.digest
+        )
+        return Receipt(id_, first.id, "duplicate") if same else IdTaken(new.stream.kind, id_)
+
+
+def _prepare(
+    tenant: str, observations: Sequence[wire.Observation], people: Mapping[str, Person]
+) -> tuple[list[UUID], list[NewEvent]]:
+    """An id and an event for each observation."""
+    ids = [observation.id or uuid4() for observation in observations]
+    events = [
+        _recorded(tenant, id_, observation, people[observation.person_id])
+        for id_, observation in zip(ids, observations, strict=True)
+    ]
+    return ids, events
 
 
 def _recorded(tenant: str, id_: UUID, sent: wire.Observation, person: Person) -> NewEvent:
@@ -93,18 +133,18 @@ def _recorded(tenant: str, id_: UUID, sent: wire.Observation, person: Person) ->
         type=sent.type,
         content=sent.content,
         occurred_at=sent.occurred_at,
-        digest=codec.digest(person.key, sent),
+        digest=person.key.digest(sent),
         source=sent.source,
         metadata=sent.metadata,
     )
-    return NewEvent(StreamId(tenant, "observation", id_), 1, event, person.surrogate)
+    return NewEvent(StreamId(tenant, "observation", id_), 1, event, person)
 
 
 def _received(sent: wire.Feedback, about: About, person: Person) -> FeedbackReceived:
     return FeedbackReceived(
         mapper_id=about.mapper_id,
         rule_id=about.rule_id,
-        digest=codec.digest(person.key, sent),
+        digest=person.key.digest(sent),
         mapper_version=about.mapper_version,
         rank=about.rank,
         suggested_at=about.at,
@@ -113,15 +153,3 @@ def _received(sent: wire.Feedback, about: About, person: Person) -> FeedbackRece
         outcome=sent.outcome,
         comment=sent.comment,
     )
-
-
-def _receipt(kind: str, id_: UUID, new: NewEvent, appended: Appended) -> Receipt | IdTaken:
-    if not appended.duplicate:
-        return Receipt(id_, appended.position, "stored")
-    first = codec.decode(appended.topic, appended.state)
-    same = (
-        isinstance(first, ObservationRecorded | FeedbackReceived)
-        and isinstance(new.event, ObservationRecorded | FeedbackReceived)
-        and first.digest == new.event.digest
-    )
-    return Receipt(id_, appended.position, "duplicate") if same else IdTaken(kind, id_)

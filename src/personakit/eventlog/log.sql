@@ -22,14 +22,17 @@ CREATE TABLE IF NOT EXISTS personakit.events (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS events_position ON personakit.events (position);
 
--- One row: the life of this log, and the secret that signs what leaves it.
+-- One row: the life of this log, the secret that signs what leaves it, the format of its rows, and a
+-- word by which the master key of its people's keys is known again.
 CREATE TABLE IF NOT EXISTS personakit.log_identity (
-    only_row boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
-    epoch    uuid        NOT NULL DEFAULT gen_random_uuid(),
-    secret   bytea       NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'),
+    only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    epoch      uuid        NOT NULL DEFAULT gen_random_uuid(),
+    secret     bytea       NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO personakit.log_identity DEFAULT VALUES ON CONFLICT DO NOTHING;
+ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS format integer NOT NULL DEFAULT 1;
+ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS master_check bytea;
+INSERT INTO personakit.log_identity (format) VALUES (2) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS personakit.tenants (
     tenant     text        PRIMARY KEY,
@@ -37,11 +40,12 @@ CREATE TABLE IF NOT EXISTS personakit.tenants (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- A person's caller-given id, the surrogate that the log knows, and their key: they die together.
+-- A person's caller-given id, the surrogate that the log knows, and their key, wrapped by the master key:
+-- they die together.
 CREATE TABLE IF NOT EXISTS personakit.person_keys (
     tenant     text        NOT NULL REFERENCES personakit.tenants,
     person_id  text        NOT NULL,
-    person     uuid        NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+    person     uuid        NOT NULL UNIQUE,
     key        bytea       NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, person_id)
@@ -56,17 +60,35 @@ CREATE TABLE IF NOT EXISTS personakit.api_keys (
     revoked_at timestamptz
 );
 
--- Every definition of a projection has a schema of its own; readers use the active one.
-CREATE TABLE IF NOT EXISTS personakit.projections (
+-- A build: the tables of one definition of a projection, in a schema of their own, and how far they follow
+-- the log. `source` is the text of the definition: another release's is followed as long as it is used.
+CREATE TABLE IF NOT EXISTS personakit.builds (
+    schema     text        PRIMARY KEY,
     name       text        NOT NULL,
     definition text        NOT NULL,
-    schema     text        NOT NULL UNIQUE,
+    source     text        NOT NULL,
     position   bigint      NOT NULL DEFAULT 0,
-    active     boolean     NOT NULL DEFAULT false,
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    retired_at timestamptz              -- when another build was put in its place
+);
+CREATE INDEX IF NOT EXISTS builds_of ON personakit.builds (name, definition);
+
+-- Which build of a definition is read. To switch is to update one row.
+CREATE TABLE IF NOT EXISTS personakit.active (
+    name       text NOT NULL,
+    definition text NOT NULL,
+    schema     text NOT NULL REFERENCES personakit.builds,
     PRIMARY KEY (name, definition)
 );
-CREATE UNIQUE INDEX IF NOT EXISTS projections_active ON personakit.projections (name) WHERE active;
+
+-- When a process last said that it reads a definition; apart from `builds`, whose rows followers hold.
+CREATE TABLE IF NOT EXISTS personakit.definitions_used (
+    name       text        NOT NULL,
+    definition text        NOT NULL,
+    used_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (name, definition)
+);
 
 -- Streams that stand still in one definition of a projection, because it cannot take the event named.
 CREATE TABLE IF NOT EXISTS personakit.quarantine (
@@ -80,6 +102,69 @@ CREATE TABLE IF NOT EXISTS personakit.quarantine (
     PRIMARY KEY (schema, tenant, kind, stream)
 );
 
+-- Appends all of the given events in one transaction, or none; called in a transaction of its own, so that
+-- begin, lock, insert and commit are one round trip. `head` is the position before the first: the event at
+-- ordinal n stands at head + n, unless `repeated` says that some were there already.
+--
+-- The lock is held to the end of the transaction. Without it a transaction that took an early position
+-- could commit after a later one, and a reader would pass over it for good; a sequence alone has that
+-- fault, and gaps besides. A table lock would do, but blocks vacuum. It is a statement of its own, before
+-- the insert: a volatile function takes a new snapshot for each of its statements, so what is read and
+-- checked after the lock holds all that the writer before has committed.
+--
+-- `alive` are the people whom the events are about. Whoever erases one holds this lock too, so that no
+-- event about them is written after their key is gone.
+--
+-- What is written once (`once`) and stands already is left as it stands. A taken version of anything else
+-- fails the whole append. Repeats are rare, so that the quick insert comes first and looks for none.
+CREATE OR REPLACE FUNCTION personakit.append(
+    append_id uuid, tenants text[], kinds text[], streams uuid[], versions bigint[], people uuid[],
+    topics text[], states bytea[], once boolean[], alive uuid[], OUT head bigint, OUT repeated boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    recorded timestamptz;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the log is appended to at isolation level read committed only';
+    END IF;
+    PERFORM pg_advisory_xact_lock(7165064741);
+    IF EXISTS (SELECT FROM unnest(alive) AS a(person)
+               WHERE NOT EXISTS (SELECT FROM personakit.person_keys AS k WHERE k.person = a.person)) THEN
+        RAISE EXCEPTION 'a person of this append is not there any more' USING ERRCODE = 'PK410';
+    END IF;
+    SELECT e.position, greatest(clock_timestamp(), e.recorded_at + interval '1 microsecond')
+    INTO head, recorded FROM personakit.events AS e ORDER BY e.position DESC LIMIT 1;
+    head := coalesce(head, 0);
+    recorded := coalesce(recorded, clock_timestamp());
+    repeated := false;
+    BEGIN
+        INSERT INTO personakit.events
+        SELECT n.tenant, n.kind, n.stream, n.version, head + n.ordinal,
+               recorded + (n.ordinal - 1) * interval '1 microsecond', append_id, n.person, n.topic, n.state
+        FROM unnest(tenants, kinds, streams, versions, people, topics, states)
+             WITH ORDINALITY AS n(tenant, kind, stream, version, person, topic, state, ordinal);
+    EXCEPTION WHEN unique_violation THEN
+        repeated := true;
+    END;
+    IF repeated THEN
+        INSERT INTO personakit.events
+        SELECT n.tenant, n.kind, n.stream, n.version, head + n.ordinal,
+               recorded + (n.ordinal - 1) * interval '1 microsecond', append_id, n.person, n.topic, n.state
+        FROM unnest(tenants, kinds, streams, versions, people, topics, states, once)
+             WITH ORDINALITY AS n(tenant, kind, stream, version, person, topic, state, once, ordinal)
+        WHERE NOT n.once;
+        INSERT INTO personakit.events
+        SELECT n.tenant, n.kind, n.stream, n.version, head + n.ordinal,
+               recorded + (n.ordinal - 1) * interval '1 microsecond', append_id, n.person, n.topic, n.state
+        FROM unnest(tenants, kinds, streams, versions, people, topics, states, once)
+             WITH ORDINALITY AS n(tenant, kind, stream, version, person, topic, state, once, ordinal)
+        WHERE n.once
+        ORDER BY n.ordinal
+        ON CONFLICT (tenant, kind, stream, version) DO NOTHING;
+    END IF;
+    PERFORM pg_notify('events', (head + cardinality(streams))::text);
+END $$;
+
 -- A batch of events as a follower hands it to a projection: one JSON array, read as rows.
 CREATE OR REPLACE FUNCTION personakit.events_of(batch jsonb)
 RETURNS TABLE ("position" bigint, recorded_at timestamptz, tenant text, stream uuid, version bigint,
@@ -90,32 +175,15 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                                         stream uuid, version bigint, person uuid, payload jsonb)
 $$;
 
--- :query lock
--- Held to the end of the transaction. Without it a transaction that took an early position could
--- commit after a later one, and a reader would pass over it for good; a sequence alone has that fault,
--- and gaps besides. A table lock would do, but blocks vacuum. It is a statement of its own, before the
--- insert, so that the insert's snapshot is taken when the transaction before has committed.
-SELECT pg_advisory_xact_lock(7165064741)
-
--- :query insert
-WITH head AS MATERIALIZED (
-    SELECT coalesce(max(last.position), 0) AS position,
-           greatest(clock_timestamp(), max(last.recorded_at) + interval '1 microsecond') AS now
-    FROM (SELECT position, recorded_at FROM personakit.events ORDER BY position DESC LIMIT 1) AS last
-)
-INSERT INTO personakit.events (tenant, kind, stream, version, position, recorded_at, append_id, person, topic, state)
-SELECT n.tenant, n.kind, n.stream, n.version, head.position + n.ordinal,
-       head.now + (n.ordinal - 1) * interval '1 microsecond', %(append_id)s, n.person, n.topic, n.state
-FROM unnest(%(tenants)s::text[], %(kinds)s::text[], %(streams)s::uuid[], %(versions)s::bigint[],
-            %(people)s::uuid[], %(topics)s::text[], %(states)s::bytea[])
-     WITH ORDINALITY AS n(tenant, kind, stream, version, person, topic, state, ordinal), head
-ORDER BY n.ordinal
-ON CONFLICT (tenant, kind, stream, version) DO NOTHING
+-- :query append
+SELECT head, repeated FROM personakit.append(
+    %(append_id)b::uuid, %(tenants)b::text[], %(kinds)b::text[], %(streams)b::uuid[], %(versions)b::bigint[],
+    %(people)b::uuid[], %(topics)b::text[], %(states)b::bytea[], %(once)b::boolean[], %(alive)b::uuid[])
 
 -- :query stored
 -- The rows that stand at the keys of an append, whoever wrote them.
-SELECT n.ordinal, e.position, e.append_id, e.topic, e.state, e.person
-FROM unnest(%(tenants)s::text[], %(kinds)s::text[], %(streams)s::uuid[], %(versions)s::bigint[])
+SELECT n.ordinal, e.*
+FROM unnest(%(tenants)b::text[], %(kinds)b::text[], %(streams)b::uuid[], %(versions)b::bigint[])
      WITH ORDINALITY AS n(tenant, kind, stream, version, ordinal)
 JOIN personakit.events AS e USING (tenant, kind, stream, version)
 ORDER BY n.ordinal
@@ -142,14 +210,34 @@ ORDER BY position
 LIMIT %(limit)s
 
 -- :query batch
--- The next events for a follower: at most `limit`, and no more bytes than fit into one parameter; one
--- event at least, however large.
-SELECT * FROM (
-    SELECT e.*, sum(octet_length(state)) OVER (ORDER BY position) - octet_length(state) AS bytes_before
-    FROM (SELECT * FROM personakit.events WHERE position > %(after)s ORDER BY position LIMIT %(limit)s) AS e
-) AS next
-WHERE bytes_before < 16 * 1024 * 1024
-ORDER BY position
+-- The next events for followers: of the topics that they handle, from the positions after `after` up to
+-- `after` + `span`, `stop` or the head, and no more bytes than fit into one parameter; one event at least,
+-- however large. The content is given where it is asked for. `through` is what was looked through: in it
+-- lies all that these rows are not.
+WITH span AS MATERIALIZED (
+    SELECT least(%(after)s::bigint + %(span)s::bigint, %(stop)s::bigint, coalesce(max(position), 0)) AS through
+    FROM personakit.events
+), found AS (
+    SELECT e.position, e.recorded_at, e.tenant, e.kind, e.stream, e.version, e.person, e.topic, e.state,
+           sum(octet_length(e.state)) OVER (ORDER BY e.position) - octet_length(e.state) AS bytes_before
+    FROM personakit.events AS e, span
+    WHERE e.position > %(after)s AND e.position <= span.through AND e.topic = ANY (%(topics)s)
+)
+SELECT f.position, f.recorded_at, f.tenant, f.kind, f.stream, f.version, f.person, f.topic,
+       CASE WHEN f.topic = ANY (%(contents)s) THEN f.state END,
+       coalesce((SELECT min(position) - 1 FROM found WHERE bytes_before >= %(bytes)s), through) AS through
+FROM span LEFT JOIN found AS f ON f.bytes_before < %(bytes)s
+ORDER BY f.position
+
+-- :query batch_of_person
+-- As `batch`, of one person only.
+SELECT e.position, e.recorded_at, e.tenant, e.kind, e.stream, e.version, e.person, e.topic, e.state,
+       %(stop)s::bigint AS through
+FROM personakit.events AS e
+WHERE e.position > %(after)s AND e.position <= %(stop)s AND e.person = %(person)s
+  AND e.topic = ANY (%(topics)s)
+ORDER BY e.position
+LIMIT %(span)s
 
 -- :query head
 SELECT max(position) AS position FROM personakit.events
@@ -157,13 +245,29 @@ SELECT max(position) AS position FROM personakit.events
 -- :query identity
 SELECT epoch, secret FROM personakit.log_identity
 
--- :query person
-SELECT person, key FROM personakit.person_keys WHERE tenant = %(tenant)s AND person_id = %(person_id)s
+-- :query format
+SELECT format FROM personakit.log_identity
 
--- :query add_person
-INSERT INTO personakit.person_keys (tenant, person_id, key)
-VALUES (%(tenant)s, %(person_id)s, %(key)s)
+-- :query master_check
+-- The word that the master key is known by: set by the first that comes.
+UPDATE personakit.log_identity SET master_check = coalesce(master_check, %(word)s) RETURNING master_check
+
+-- :query person
+SELECT person FROM personakit.person_keys WHERE tenant = %(tenant)s AND person_id = %(person_id)s
+
+-- :query add_people
+INSERT INTO personakit.person_keys (tenant, person_id, person, key)
+SELECT %(tenant)s, n.person_id, n.person, n.key
+FROM unnest(%(person_ids)s::text[], %(people)s::uuid[], %(keys)s::bytea[]) AS n(person_id, person, key)
+ORDER BY n.person_id
 ON CONFLICT DO NOTHING
+
+-- :query people
+SELECT person_id, person FROM personakit.person_keys
+WHERE tenant = %(tenant)s AND person_id = ANY (%(person_ids)s)
+
+-- :query keys
+SELECT tenant, person, key FROM personakit.person_keys WHERE person = ANY (%(people)s)
 
 -- :query add_tenant
 INSERT INTO personakit.tenants (tenant, name) VALUES (%(tenant)s, %(name)s) ON CONFLICT DO NOTHING

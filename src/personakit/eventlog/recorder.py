@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+import psycopg
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
 
-from personakit.eventlog.stored import LogEvent, LogNotification, StreamId
-from personakit.named_sql import queries
+from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.stored import LogEvent, LogNotification, Row, StreamId
+from personakit_sdk.errors import PersonaKitError
 
-SQL = queries(Path(__file__).with_name("log.sql"))
+FORMAT = 2
 _MIGRATION_LOCK = 7165064742
+_ERASED = "PK410"
+
+
+class LogFormatUnknown(PersonaKitError):
+    """The database holds a log that this release cannot read."""
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """Where an event of an append stands: its own position, or that of the one it repeats."""
+    """Where an event of an append stands; where it repeats one, where that `first` one stands."""
 
     position: int
-    duplicate: bool
-    topic: str
-    state: bytes
-    person: UUID | None
+    first: LogNotification | None = None
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it was there already."""
+        return self.first is not None
 
 
 class VersionConflict(IntegrityError):
@@ -62,10 +71,20 @@ class LogRecorder(PostgresApplicationRecorder):
         super().__init__(datastore, events_table_name="events")
 
     def create_table(self) -> None:
-        """Creates what is missing; safe to run from several processes at once."""
+        """Creates what is missing; safe to run from several processes at once.
+
+        Raises LogFormatUnknown for a log whose rows this release cannot read.
+        """
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
             cursor.execute(SQL["create"])
+            found = cursor.execute(SQL["format"]).fetchone()
+        if found is None or found["format"] != FORMAT:
+            raise LogFormatUnknown(
+                f"The log in this database has format {found and found['format']}, and this release reads "
+                f"format {FORMAT}: it was made by another version of PersonaKit. Use that version, or "
+                "another database."
+            )
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ARG002 - the library's signature
         """Appends `LogEvent`s; the library's own way in. No retry: a lost answer is not a conflict."""
@@ -73,54 +92,59 @@ class LogRecorder(PostgresApplicationRecorder):
         if len(events) != len(stored_events):
             raise TypeError("The log takes LogEvents: they bear tenant and person.")
         with self.datastore.get_connection() as connection:
-            return [appended.position for appended in self.append(connection, events, uuid4())]
+            rows = [event.row for event in events]
+            return [appended.position for appended in self.append(connection, rows, uuid4())]
 
-    def append(
-        self, connection: Connection[DictRow], events: Sequence[LogEvent], append_id: UUID
-    ) -> list[Appended]:
-        """Appends all of `events` in one transaction, or none.
+    def append(self, connection: Connection[DictRow], rows: Sequence[Row], append_id: UUID) -> list[Appended]:
+        """Appends all of `rows` in one transaction, or none, in one round trip; the connection is in
+        autocommit mode.
 
-        Raises VersionConflict when a version is taken, unless the event is `once`: then it counts as
-        a duplicate and the answer bears the first one's position and content.
+        Raises VersionConflict when a version is taken, unless the row is `once`: then it counts as a
+        duplicate and the answer bears the first one. Raises PersonErased when one of the people is gone.
         """
-        keys = _keys(events)
-        row_values = {
+        people = [row.person for row in rows]
+        values = {
             "append_id": append_id,
-            "people": [event.person for event in events],
-            "topics": [event.topic for event in events],
-            "states": [event.state for event in events],
+            "people": people,
+            "topics": [row.topic for row in rows],
+            "states": [row.state for row in rows],
+            "once": [row.once for row in rows],
+            "alive": list({person for person in people if person is not None}),
         }
-        with connection.transaction(), connection.cursor() as cursor:
-            cursor.execute(SQL["lock"])
-            cursor.execute(SQL["insert"], keys | row_values)
-            appended = self._outcome(cursor.execute(SQL["stored"], keys).fetchall(), events, append_id)
-            self._notify_channel(cursor)
-        return appended
+        try:
+            done = connection.execute(SQL["append"], _keys(rows) | values).fetchone()
+        except psycopg.errors.UniqueViolation:
+            raise VersionConflict("A version of this append is taken.") from None
+        except psycopg.DatabaseError as error:
+            if error.sqlstate == _ERASED:
+                raise PersonErased from None
+            raise
+        if done is None:
+            raise LookupError("An append gave no answer.")
+        if done["repeated"]:
+            return self._outcome(connection.execute(SQL["stored"], _keys(rows)).fetchall(), rows, append_id)
+        head = done["head"]
+        return [Appended(head + ordinal) for ordinal in range(1, len(rows) + 1)]
 
     def find(
-        self, connection: Connection[DictRow], events: Sequence[LogEvent], append_id: UUID
+        self, connection: Connection[DictRow], rows: Sequence[Row], append_id: UUID
     ) -> list[Appended] | None:
         """What became of an append whose answer was lost: its outcome, or None if it left no trace."""
-        rows = connection.execute(SQL["stored"], _keys(events)).fetchall()
-        ours = any(row["append_id"] == append_id for row in rows)
-        return self._outcome(rows, events, append_id) if ours else None
+        stored = connection.execute(SQL["stored"], _keys(rows)).fetchall()
+        ours = any(row["append_id"] == append_id for row in stored)
+        return self._outcome(stored, rows, append_id) if ours else None
 
     @staticmethod
-    def _outcome(
-        rows: Sequence[dict[str, Any]], events: Sequence[LogEvent], append_id: UUID
-    ) -> list[Appended]:
-        """The fate of each event, by the row that stands at its key."""
+    def _outcome(stored: Sequence[dict[str, Any]], rows: Sequence[Row], append_id: UUID) -> list[Appended]:
+        """The fate of each row, by what stands at its key."""
         outcome: list[Appended] = []
         seen: set[int] = set()
-        for row, event in zip(rows, events, strict=True):
-            ours = row["append_id"] == append_id and row["position"] not in seen
-            if not ours and not event.once:
-                raise VersionConflict(
-                    f"Version {event.originator_version} of {event.originator_id} is taken."
-                )
-            seen.add(row["position"])
-            state = bytes(row["state"])
-            outcome.append(Appended(row["position"], not ours, row["topic"], state, row["person"]))
+        for found, row in zip(stored, rows, strict=True):
+            ours = found["append_id"] == append_id and found["position"] not in seen
+            if not ours and not row.once:
+                raise VersionConflict(f"Version {row.version} of {row.stream_id} is taken.")
+            seen.add(found["position"])
+            outcome.append(Appended(found["position"], None if ours else notification_of(found)))
         return outcome
 
     def select_events(
@@ -178,10 +202,10 @@ def notification_of(row: dict[str, Any]) -> LogNotification:
     )
 
 
-def _keys(events: Sequence[LogEvent]) -> dict[str, list[Any]]:
+def _keys(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {
-        "tenants": [event.stream_id.tenant for event in events],
-        "kinds": [event.stream_id.kind for event in events],
-        "streams": [event.stream_id.stream for event in events],
-        "versions": [event.originator_version for event in events],
+        "tenants": [row.stream_id.tenant for row in rows],
+        "kinds": [row.stream_id.kind for row in rows],
+        "streams": [row.stream_id.stream for row in rows],
+        "versions": [row.version for row in rows],
     }

@@ -27,13 +27,30 @@ class StreamId(msgspec.Struct, frozen=True, order=True):
         return cls(tenant, kind, UUID(stream))
 
 
+class Row(msgspec.Struct, frozen=True):
+    """An event to be appended, as bytes. `once` marks a stream that is written once: a repeat is a
+    duplicate. `person` is the surrogate of whom it is about."""
+
+    stream_id: StreamId
+    version: int
+    topic: str
+    state: bytes
+    person: UUID | None
+    once: bool = False
+
+
 @dataclass(frozen=True)
 class LogEvent(StoredEvent):
-    """An event to be appended. `once` marks a stream that is written once: a repeat is a duplicate."""
+    """A Row as the library's own way in takes it."""
 
     stream_id: StreamId
     person: UUID | None
     once: bool = False
+
+    @property
+    def row(self) -> Row:
+        """What is appended."""
+        return Row(self.stream_id, self.originator_version, self.topic, self.state, self.person, self.once)
 
 
 @dataclass(frozen=True)

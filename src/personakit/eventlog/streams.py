@@ -13,8 +13,9 @@ import msgspec
 from personakit.domain.events import Event
 from personakit.eventlog import codec
 from personakit.eventlog.appender import Appender, NewEvent, wait
+from personakit.eventlog.person_keys import Person, PersonKeys
 from personakit.eventlog.recorder import LogRecorder, VersionConflict
-from personakit.eventlog.stored import StreamId
+from personakit.eventlog.stored import LogNotification, StreamId
 from personakit_sdk.errors import PersonaKitError
 
 S = TypeVar("S")
@@ -45,23 +46,29 @@ class Updated(msgspec.Struct, Generic[S], frozen=True):
 class Streams:
     """Changes entities through their streams; no change is ever lost to another writer."""
 
-    def __init__(self, recorder: LogRecorder, appender: Appender) -> None:
+    def __init__(self, recorder: LogRecorder, appender: Appender, keys: PersonKeys) -> None:
         self._recorder = recorder
         self._appender = appender
+        self._keys = keys
 
     def load(self, stream: StreamId, start: Loaded[S], evolve: Callable[[S, Any], S]) -> Loaded[S]:
         """`start` (a read-model row at some version, or empty at 0) plus the stream's events above it."""
         state, version = start.state, start.version
         for stored in self._recorder.select_events(str(stream), gt=version):
-            state = evolve(state, codec.decode(stored.topic, stored.state))
+            state = evolve(state, self._event(stored))
             version = stored.originator_version
         return Loaded(state, version)
 
     def last(self, stream: StreamId) -> Loaded[Any]:
         """The newest event of a stream as its state, for streams whose events stand for themselves."""
         for stored in self._recorder.select_events(str(stream), desc=True, limit=1):
-            return Loaded(codec.decode(stored.topic, stored.state), stored.originator_version)
+            return Loaded(self._event(stored), stored.originator_version)
         return Loaded(None, 0)
+
+    def _event(self, stored: LogNotification) -> Event:
+        """The event. Raises PersonErased for one whose person is gone."""
+        key = None if stored.person is None else self._keys.of(stored.person)
+        return codec.decode(stored.topic, codec.open_state(stored, key))
 
     def update(
         self,
@@ -77,6 +84,7 @@ class Streams:
         `decide` is called again with the newer state whenever another writer came first. Raises what
         `decide` raises, and TooContended after ATTEMPTS conflicts.
         """
+        about = None if person is None else Person(person, self._keys.of(person))
         loaded = start
         for attempt in range(ATTEMPTS):
             loaded = self.load(stream, loaded, evolve)
@@ -84,7 +92,7 @@ class Streams:
             if event is None:
                 return Updated(loaded.state, loaded.version, None)
             try:
-                new = NewEvent(stream, loaded.version + 1, event, person)
+                new = NewEvent(stream, loaded.version + 1, event, about)
                 appended = wait(self._appender.append([new]))
             except VersionConflict:
                 time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 4)))  # noqa: S311 - jitter

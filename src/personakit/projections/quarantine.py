@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from personakit.eventlog.stored import LogNotification
-from personakit.projections.sql import Projection
+from personakit.eventlog.stored import StreamId
+from personakit.projections.opened import Opened
 
 logger = logging.getLogger(__name__)
 
@@ -39,29 +40,24 @@ UNTAKEABLE = (
 )
 
 
-def quarantined(connection: Connection[DictRow], projection: Projection) -> frozenset[str]:
-    """The streams that stand still in this projection, as `str()` of their StreamIds."""
-    rows = connection.execute(_STREAMS, {"schema": projection.schema})
-    return frozenset(f"{row['tenant']}/{row['kind']}/{row['stream']}" for row in rows)
+def quarantined(connection: Connection[DictRow], schema: str) -> frozenset[StreamId]:
+    """The streams that stand still in this build."""
+    rows = connection.execute(_STREAMS, {"schema": schema})
+    return frozenset(StreamId(row["tenant"], row["kind"], row["stream"]) for row in rows)
 
 
 def quarantine(
-    connection: Connection[DictRow], projection: Projection, event: LogNotification, error: Exception
+    connection: Connection[DictRow], schema: str, name: str, event: Opened, error: Exception
 ) -> None:
     """Lets the event's stream stand still from here on. What is logged names no person and no content."""
-    stream = event.stream_id
-    values = {
-        "schema": projection.schema,
-        "tenant": stream.tenant,
-        "kind": stream.kind,
-        "stream": stream.stream,
-    }
-    reason = type(error).__name__
-    connection.execute(_ADD, values | {"position": event.id, "error": reason})
+    stream, position = event.stream_id, event.row.position
+    reason = type(error.__cause__ or error).__name__
+    values = msgspec.structs.asdict(stream) | {"schema": schema, "position": position, "error": reason}
+    connection.execute(_ADD, values)
     logger.error(
         "The projection %s cannot take the event at position %d (%s): stream %s stands still in it.",
-        projection.name,
-        event.id,
+        name,
+        position,
         reason,
         stream,
     )

@@ -12,27 +12,19 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import set_json_loads
 
-from personakit.projections.follow import Pool
+from personakit.projections.builds import BuildState, Pool, states
 from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
 
-# Sets the search path to this release's schemas and says how far each had come: one statement, so that
+# Sets the search path to the builds that are active and says how far each had come: one statement, so that
 # both are seen in the snapshot that the queries after it read from.
 _ENTER = """
-SELECT set_config('search_path', string_agg(quote_ident(schema), ', '), true),
-       jsonb_object_agg(name, position) AS positions
-FROM personakit.projections WHERE schema = ANY (%(schemas)s)
-"""
-_LIST = """
-SELECT name, position, active, schema, head, head - position AS lag_events,
-       (SELECT count(*) FROM personakit.quarantine AS q WHERE q.schema = p.schema) AS quarantined,
-       coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM personakit.events AS e
-                 WHERE e.position > p.position ORDER BY e.position LIMIT 1), 0)::float AS lag_seconds
-FROM personakit.projections AS p,
-     (SELECT coalesce(max(position), 0) AS head FROM personakit.events) AS log
-ORDER BY name, active DESC
+SELECT set_config('search_path', string_agg(quote_ident(b.schema), ', '), true),
+       jsonb_object_agg(b.name, b.position) AS positions
+FROM personakit.active AS a JOIN personakit.builds AS b USING (schema)
+WHERE (a.name, a.definition) IN (SELECT * FROM unnest(%(names)s::text[], %(definitions)s::text[]))
 """
 
 set_json_loads(msgspec.json.decode)
@@ -44,24 +36,6 @@ class NotThereYet(PersonaKitError):
 
 class BeyondHead(PersonaKitError):
     """A caller asked for a position that the log has not reached."""
-
-
-class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projection has come. `lag_seconds` is the age of the oldest event it has not taken.
-
-    `active` is the definition of the newest release; one that is not is retired, or being built.
-    `quarantined` counts the streams that stand still in it.
-    `lag_events` counts positions between here and the head: about as many events.
-    """
-
-    name: str
-    schema: str
-    active: bool
-    position: int
-    head: int
-    lag_events: int
-    quarantined: int
-    lag_seconds: float
 
 
 class Snapshot:
@@ -100,7 +74,8 @@ class Reader:
     def __init__(self, pool: Pool, projections: Mapping[str, Projection]) -> None:
         self._pool = pool
         self._projections = projections
-        self._schemas = [projection.schema for projection in projections.values()]
+        self.definitions = {each.definition: name for name, each in projections.items()}
+        self._names = {"names": list(projections), "definitions": list(self.definitions)}
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -110,7 +85,7 @@ class Reader:
             connection.read_only = True
             try:
                 with connection.transaction():
-                    row = connection.execute(_ENTER, {"schemas": self._schemas}).fetchone()
+                    row = connection.execute(_ENTER, self._names).fetchone()
                     positions = row["positions"] if row else {}
                     yield Snapshot(connection, self._projections, positions)
             finally:
@@ -147,10 +122,9 @@ class Reader:
             row = connection.execute("SELECT max(position) AS head FROM personakit.events").fetchone()
         return (row["head"] or 0) if row else 0
 
-    def states(self) -> list[ProjectionState]:
-        """Every definition of every projection, by name."""
-        with self._pool.connection() as connection:
-            return [ProjectionState(**row) for row in connection.execute(_LIST).fetchall()]
+    def states(self) -> list[BuildState]:
+        """Every build of every projection, by name."""
+        return states(self._pool, list(self.definitions))
 
 
 def _derived(snapshot: Snapshot, tenant: str, position: int) -> bool:

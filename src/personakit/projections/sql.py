@@ -1,20 +1,26 @@
 """Loads `projections/*.sql`: one read model a file, its DDL, how each event changes it, its queries.
 
 Markers: `:ddl`; `:on EVENT… [exactly]` (with `exactly`, each event must change one row); `:ignore
-EVENT…`; `:query name`. A file that neither handles nor ignores an event is refused.
+EVENT…`; `:apart` (events about different people commute); `:query name`. A file that neither handles nor
+ignores an event is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import LiteralString
 
 import msgspec
 
 from personakit.domain.events import EVENT_TYPES
-from personakit.named_sql import Block, blocks
+from personakit.eventlog.codec import topics_of
+from personakit.named_sql import Block, blocks_of
+
+_MEMBER = re.compile(r"\bpayload->>?'(\w+)'")
+_PAYLOAD = re.compile(r"\bpayload\b")
 
 
 class Handler(msgspec.Struct, frozen=True):
@@ -23,41 +29,73 @@ class Handler(msgspec.Struct, frozen=True):
     sql: LiteralString
     exactly: bool
 
+    @property
+    def members(self) -> frozenset[str] | None:
+        """The members of an event's content that it looks at; None where that cannot be told: all."""
+        named = _MEMBER.findall(self.sql)
+        return frozenset(named) if len(named) == len(_PAYLOAD.findall(self.sql)) else None
+
 
 class Projection(msgspec.Struct, frozen=True):
-    """A read model's definition. `definition` is a hash of the file: another text, another schema."""
+    """A read model's definition. `definition` is a hash of the file: another text, other tables.
+
+    `topics` are those that it handles; `members` says which members of an event's content its handlers
+    look at (None: all), so that no more is handed to them.
+    """
 
     name: str
+    source: str
     definition: str
     ddl: LiteralString
     handlers: Mapping[str, tuple[Handler, ...]]
     queries: Mapping[str, LiteralString]
+    apart: bool
+    topics: frozenset[str]
+    members: Mapping[str, frozenset[str] | None]
 
     @property
-    def schema(self) -> str:
-        """The PostgreSQL schema that this definition's tables live in."""
-        return f"p_{self.name}_{self.definition}"
+    def contents(self) -> frozenset[str]:
+        """The topics of events of whose content it looks at anything."""
+        return frozenset(
+            topic
+            for event, members in self.members.items()
+            if members != frozenset()
+            for topic in topics_of(event)
+        )
 
 
-def load_projection(path: Path) -> Projection:
-    """The projection in the file at `path`. Raises ValueError for one that forgets an event."""
-    found = blocks(path)
+def read_projection(name: str, source: str) -> Projection:
+    """The projection in this text."""
+    found = blocks_of(source)
     handlers: dict[str, tuple[Handler, ...]] = {}
     for block in found:
         if block.word == "on":
             for event in _events(block):
                 handlers[event] = (*handlers.get(event, ()), Handler(block.sql, "exactly" in block.rest))
-    ignored = {event for block in found if block.word == "ignore" for event in _events(block)}
-    if (handled := handlers.keys() | ignored) != EVENT_TYPES.keys() or handlers.keys() & ignored:
-        wrong = sorted(handled ^ EVENT_TYPES.keys() | handlers.keys() & ignored)
-        raise ValueError(f"{path.name} must handle or ignore each event once: {', '.join(wrong)}")
+    known = {event: those for event, those in handlers.items() if event in EVENT_TYPES}
     return Projection(
-        name=path.stem,
-        definition=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        name=name,
+        source=source,
+        definition=hashlib.sha256(source.encode()).hexdigest()[:12],
         ddl=next(block.sql for block in found if block.word == "ddl"),
-        handlers=handlers,
+        handlers=known,
         queries={block.rest: block.sql for block in found if block.word == "query"},
+        apart=any(block.word == "apart" for block in found),
+        topics=frozenset(topic for event in known for topic in topics_of(event)),
+        members={event: _members(those) for event, those in known.items()},
     )
+
+
+def load_projection(path: Path) -> Projection:
+    """The projection in the file at `path`. Raises ValueError for one that forgets an event."""
+    source = path.read_text(encoding="utf-8")
+    found = blocks_of(source)
+    handled = {event for block in found if block.word == "on" for event in _events(block)}
+    ignored = {event for block in found if block.word == "ignore" for event in _events(block)}
+    if handled | ignored != EVENT_TYPES.keys() or handled & ignored:
+        wrong = sorted((handled | ignored) ^ EVENT_TYPES.keys() | handled & ignored)
+        raise ValueError(f"{path.name} must handle or ignore each event once: {', '.join(wrong)}")
+    return read_projection(path.stem, source)
 
 
 def load_projections(folder: Path) -> dict[str, Projection]:
@@ -65,5 +103,11 @@ def load_projections(folder: Path) -> dict[str, Projection]:
     return {path.stem: load_projection(path) for path in sorted(folder.glob("*.sql"))}
 
 
-def _events(block: Block) -> list[str]:
+def _members(handlers: Sequence[Handler]) -> frozenset[str] | None:
+    each = [handler.members for handler in handlers]
+    known = [members for members in each if members is not None]
+    return frozenset[str]().union(*known) if len(known) == len(each) else None
+
+
+def _events(block: Block) -> Sequence[str]:
     return [word for word in block.rest.split() if word != "exactly"]

@@ -1,0 +1,123 @@
+"""The keys of people: each wrapped by the master key in the one row that says who a surrogate is.
+
+A key is 32 random bytes. It seals the person's payloads (AES-256-GCM), and a key derived from it makes the
+digests (HMAC-SHA-256). Unwrapped keys are remembered in the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg import Connection
+
+from personakit.eventlog.log_sql import SQL
+from personakit_sdk.errors import PersonaKitError
+
+CACHE_SIZE = 50_000
+KEY_BYTES = 32
+_NONCE = 12
+Connect = Callable[[], AbstractContextManager[Connection[dict[str, Any]]]]
+
+
+class MasterKeyWrong(PersonaKitError):
+    """The master key is not the one that this database's keys are wrapped by."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The master key does not open this database: it is not the one that its people's keys were "
+            "wrapped by. Set PERSONAKIT_MASTER_KEY to that one, or put it into the file master-key."
+        )
+
+
+class PersonErased(PersonaKitError):
+    """The person is not there any more: their key is gone, and with it what it sealed."""
+
+    def __init__(self) -> None:
+        super().__init__("This person was erased; nothing can be read or recorded about them.")
+
+
+class PersonKey:
+    """A person's key, ready for use."""
+
+    __slots__ = ("_digest_key", "cipher")
+
+    def __init__(self, key: bytes) -> None:
+        self.cipher = AESGCM(key)
+        self._digest_key = hmac.digest(key, b"personakit digest", "sha256")
+
+    def digest(self, sent: msgspec.Struct) -> str:
+        """HMAC-SHA-256 of the canonical JSON of what a client sent, in hexadecimal."""
+        return hmac.digest(self._digest_key, msgspec.json.encode(sent, order="deterministic"), "sha256").hex()
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A person of one tenant: the surrogate that the log knows, and their key."""
+
+    surrogate: UUID
+    key: PersonKey
+
+
+class PersonKeys:
+    """Finds the keys of surrogates; remembers up to CACHE_SIZE of them in the process."""
+
+    def __init__(self, connect: Connect, master_key: bytes) -> None:
+        """`connect` lends a connection that gives rows as dicts. Raises MasterKeyWrong."""
+        self._connect = connect
+        self._master = AESGCM(master_key)
+        self._known: dict[UUID, PersonKey] = {}
+        word = hashlib.sha256(b"personakit master key\n" + master_key).digest()
+        with connect() as connection:
+            row = connection.execute(SQL["master_check"], {"word": word}).fetchone()
+        if row is None or not hmac.compare_digest(bytes(row["master_check"]), word):
+            raise MasterKeyWrong
+
+    def of(self, person: UUID) -> PersonKey:
+        """The key of one person. Raises PersonErased when it is gone."""
+        key = self._known.get(person) or self.of_all([person]).get(person)
+        if key is None:
+            raise PersonErased
+        return key
+
+    def of_all(self, people: Iterable[UUID]) -> dict[UUID, PersonKey]:
+        """The keys of these people; those whose key is gone are not in it."""
+        wanted = set(people)
+        found = {person: key for person in wanted if (key := self._known.get(person)) is not None}
+        if missing := list(wanted - found.keys()):
+            with self._connect() as connection:
+                rows = connection.execute(SQL["keys"], {"people": missing}).fetchall()
+            added = {row["person"]: PersonKey(self._unwrap(row)) for row in rows}
+            self._remember(added)
+            found |= added
+        return found
+
+    def new(self, tenant: str, person: UUID) -> bytes:
+        """A new key for a person, wrapped."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._master.encrypt(nonce, secrets.token_bytes(KEY_BYTES), _owner(tenant, person))
+
+    def _unwrap(self, row: dict[str, Any]) -> bytes:
+        wrapped = bytes(row["key"])
+        owner = _owner(row["tenant"], row["person"])
+        try:
+            return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner)
+        except InvalidTag:
+            raise MasterKeyWrong from None
+
+    def _remember(self, added: dict[UUID, PersonKey]) -> None:
+        if len(self._known) + len(added) > CACHE_SIZE:
+            self._known = {}
+        self._known |= added
+
+
+def _owner(tenant: str, person: UUID) -> bytes:
+    return tenant.encode() + b"\n" + person.bytes

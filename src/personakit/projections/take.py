@@ -1,0 +1,122 @@
+"""Taking a batch of the log into a build's tables; what followers, rebuilds and verifications share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection, Cursor
+from psycopg.rows import DictRow, tuple_row
+from psycopg.sql import SQL, Identifier
+
+from personakit.eventlog.log_sql import SQL as LOG
+from personakit.eventlog.person_keys import PersonKeys
+from personakit.projections.opened import Opened, as_json, open_event, rounds
+from personakit.projections.quarantine import UNTAKEABLE, ProjectionBroken, quarantine, quarantined
+from personakit.projections.sql import Projection
+
+BATCH_BYTES = 16 * 1024 * 1024
+TO_THE_HEAD = 2**62
+
+
+class Target(NamedTuple):
+    """A projection, and the schema of the build of it that is moved."""
+
+    projection: Projection
+    schema: str
+
+
+class Batch(NamedTuple):
+    """The events that matter of the positions up to `through`."""
+
+    through: int
+    events: list[Opened]
+
+
+def fetch(
+    connection: Connection[DictRow],
+    keys: PersonKeys,
+    projections: Iterable[Projection],
+    after: int,
+    span: int,
+    stop: int = TO_THE_HEAD,
+    person: UUID | None = None,
+) -> Batch:
+    """The events after `after` that any of the projections handles: of `span` positions, up to `stop` or
+    the head; with `person` of this one only, and `span` is how many events.
+
+    Events about people whose key is gone are left out: they are absent at every position.
+    """
+    those = list(projections)
+    values = {
+        "after": after,
+        "span": span,
+        "stop": stop,
+        "bytes": BATCH_BYTES,
+        "person": person,
+        "topics": sorted({topic for each in those for topic in each.topics}),
+        "contents": sorted({topic for each in those for topic in each.contents}),
+    }
+    with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        rows = cursor.execute(LOG["batch" if person is None else "batch_of_person"], values).fetchall()
+    return _opened(rows, keys, after, full=person is not None and len(rows) == span)
+
+
+def _opened(rows: Sequence[tuple[Any, ...]], keys: PersonKeys, after: int, *, full: bool) -> Batch:
+    if not rows:
+        return Batch(after, [])
+    found = [row for row in rows if row[0] is not None]
+    people = keys.of_all({row[6] for row in found if row[6] is not None})
+    events = [event for row in found if (event := open_event(row, people)) is not None]
+    through = rows[-1][0] if full else rows[-1][-1]
+    return Batch(max(after, through or 0), events)
+
+
+def take(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> int:
+    """Applies the events that the projection handles, together; where one of them cannot be taken, each
+    by itself, and the stream of that one is quarantined. How many were handled."""
+    handled = [event for event in events if event.name in target.projection.handlers]
+    if not handled:
+        return 0
+    still = quarantined(connection, target.schema)
+    moving = [event for event in handled if event.stream_id not in still]
+    try:
+        with connection.transaction():
+            _apply(connection, target, moving)
+    except UNTAKEABLE:
+        _take_singly(connection, target, moving)
+    return len(handled)
+
+
+def _take_singly(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> None:
+    still = set()
+    for event in events:
+        if event.stream_id in still:
+            continue
+        try:
+            with connection.transaction():
+                _apply(connection, target, [event])
+        except UNTAKEABLE as error:
+            still.add(event.stream_id)
+            quarantine(connection, target.schema, target.projection.name, event, error)
+
+
+def _apply(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> None:
+    for event in events:
+        if event.error is not None:
+            raise ProjectionBroken(str(event.error)) from event.error
+    connection.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(target.schema)))
+    with connection.cursor() as cursor:
+        for name, round_ in rounds(events, apart=target.projection.apart):
+            _execute(cursor, target.projection, name, round_)
+
+
+def _execute(cursor: Cursor[DictRow], projection: Projection, name: str, events: Sequence[Opened]) -> None:
+    batch = {"events": as_json(events, projection.members[name])}
+    for handler in projection.handlers[name]:
+        changed = cursor.execute(handler.sql, batch).rowcount
+        if handler.exactly and changed != len(events):
+            raise ProjectionBroken(
+                f"{len(events)} {name} up to position {events[-1].row.position} changed {changed} rows."
+            )
