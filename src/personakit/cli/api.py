@@ -9,12 +9,10 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from personakit.cli.database import await_database
+from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.options import with_settings
 from personakit.cli.up import refuse_taken_port
 from personakit.config import Settings, production
-
-DRAIN_SECONDS = 40
-"""How long requests under way, and the appends behind them, may take after SIGTERM; then they are cut."""
 
 
 @click.command()
