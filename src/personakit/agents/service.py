@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -27,7 +27,7 @@ from personakit.eventlog.appender import Appender
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.people import People
-from personakit.eventlog.recorder import SQL, LogRecorder, open_datastore
+from personakit.eventlog.recorder import SQL, Appended, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
 from personakit.projections.follow import Follower, install, open_pool
@@ -68,7 +68,7 @@ class Service:
         install(self.pool, self.projections)
         self.computed = load_shipped_computed_traits()
         self._wakeups = Wakeups()
-        self.appender = Appender(self.recorder, lambda _: self._wake_followers())
+        self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender)
         self.intake = Intake(self.people, self.appender)
         self.streams = Streams(self.recorder, self.appender)
@@ -77,6 +77,8 @@ class Service:
         self.regenerator = Regenerator(self.reader, self.streams)
         self._followers = {name: Follower(self.pool, p) for name, p in self.projections.items()}
         self.epoch, self.secret = self._identity()
+        self.position = self.reader.head()
+        self._hear_appends: list[Callable[[Sequence[Appended]], None]] = []
         self._parts: list[Part] = []
 
     def __enter__(self) -> Self:
@@ -106,6 +108,14 @@ class Service:
         there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
         self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
         self._parts = [there, self._wakeups]
+
+    def saw(self, position: int) -> None:
+        """Notes a position of the log; `position` is the newest that this process knows."""
+        self.position = max(self.position, position)
+
+    def on_append(self, hear: Callable[[Sequence[Appended]], None]) -> None:
+        """Lets `hear` know what becomes of each group of events that this process appends."""
+        self._hear_appends.append(hear)
 
     def close(self) -> None:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
@@ -148,6 +158,12 @@ class Service:
             "derive": self._derive,
             "core_due": self._core_due,
         }
+
+    def _appended(self, events: Sequence[Appended]) -> None:
+        self.saw(max(event.position for event in events))
+        self._wake_followers()
+        for hear in self._hear_appends:
+            hear(events)
 
     def _wake_followers(self) -> None:
         for name in self._followers:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -29,7 +30,10 @@ from personakit.api import (
 from personakit.api.answers import MIN_POSITION
 from personakit.api.auth import ApiKeyAuthentication, KeyRing
 from personakit.api.bodies import MAX_BODY
+from personakit.api.metrics import Metrics
+from personakit.api.metrics import metrics as metrics_page
 from personakit.api.problems import respond
+from personakit.api.watch import Watch
 from personakit_sdk.errors import Fault, InvalidInput
 
 MIN_POSITION_SECONDS = 5.0
@@ -55,7 +59,8 @@ def create_app(service: Service) -> Litestar:
             wait = partial(service.reader.wait_for, request.user, _position(wanted), MIN_POSITION_SECONDS)
             await asyncio.get_running_loop().run_in_executor(waiters, wait)
 
-    return Litestar(
+    metrics = Metrics(service)
+    app = Litestar(
         route_handlers=[
             observations.router,
             mindscapes.router,
@@ -65,6 +70,7 @@ def create_app(service: Service) -> Litestar:
             feedback.give_feedback,
             sync.sync,
             health.router,
+            metrics_page,
             openapi.openapi_json,
             openapi.docs,
         ],
@@ -79,7 +85,11 @@ def create_app(service: Service) -> Litestar:
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
+        state=State({"metrics": metrics}),
     )
+    app.asgi_handler = Watch(app.asgi_handler, service, metrics)
+    service.on_append(metrics.appended)
+    return app
 
 
 def _tenant(request: Request[Any, Any, Any]) -> str:

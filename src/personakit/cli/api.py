@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from granian.constants import Interfaces
 from granian.server import Server
 
+from personakit.api.shared_counts import SHARED_FOLDER
 from personakit.cli.database import await_database
 from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.options import with_settings
@@ -30,15 +35,27 @@ def api(settings: Settings, workers: int) -> None:
     database_url, _ = production(settings)
     refuse_taken_port(settings)
     await_database(database_url)
-    Server(
-        "personakit.api.production:create",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        workers=workers,
-        interface=Interfaces.ASGI,
-        websockets=False,
-        log_enabled=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=DRAIN_SECONDS,
-    ).serve()
+    with _counting_together(workers):
+        Server(
+            "personakit.api.production:create",
+            factory=True,
+            address=settings.host,
+            port=settings.port,
+            workers=workers,
+            interface=Interfaces.ASGI,
+            websockets=False,
+            log_enabled=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=DRAIN_SECONDS,
+        ).serve()
+
+
+@contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """Gives several processes a folder to count their metrics in: one port answers for all of them."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="personakit-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        yield
