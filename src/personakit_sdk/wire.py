@@ -346,9 +346,10 @@ class SyncedMapper(Answer, frozen=True, kw_only=True):
 
 
 class Health(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """`status` is ok or unavailable; `checks` says of each part what was seen."""
+    """`checks` says of each part what was seen. `status` is degraded when streams are quarantined: they
+    stand still, and all others go on."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str] = {}
 
 

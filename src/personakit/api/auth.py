@@ -18,8 +18,8 @@ from personakit.eventlog.recorder import LogRecorder
 REMEMBERED_SECONDS = 0.9
 """How long a key is believed without asking again: a revoked one stops within a second."""
 LOOKUPS = 4
-OPEN_PATHS = ["^/health/", "^/openapi.json$", "^/docs"]
-"""Health, and the description of the API, which holds no data."""
+OPEN_PATHS = ["^/health/", "^/metrics$", "^/openapi.json$", "^/docs"]
+"""Health, figures, and the description of the API: they hold nobody's data."""
 
 
 class KeyRing:

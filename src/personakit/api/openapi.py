@@ -43,7 +43,8 @@ _PARAMETERS = {
 }
 _HEADERS = {
     POSITION: {
-        "description": "The position of the log that the answer reflects; of a write, its event's",
+        "description": "The position of the log that the answer reflects; of a write, its event's; of an "
+        "answer that reflects none, the newest that the service knows",
         "schema": _POSITION_OF_LOG,
         "required": True,
     }
@@ -51,6 +52,7 @@ _HEADERS = {
 _PROBLEM = {
     "description": "A problem document (RFC 9457): what happened, and what to do about it",
     "headers": {
+        POSITION: {"$ref": f"#/components/headers/{POSITION}"},
         "Retry-After": {"description": "Of a 503: seconds to wait", "schema": {"type": "integer"}},
         "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
     },
@@ -150,7 +152,7 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     """An operation as it is: with what every one has in common, and without Litestar's own problems."""
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     answers = {
-        status: _answer(int(status), answer, is_open=is_open)
+        status: _answer(int(status), answer)
         for status, answer in operation["responses"].items()
         if status != "400"
     }
@@ -165,14 +167,13 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     }
 
 
-def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+def _answer(status: int, answer: dict[str, Any]) -> dict[str, Any]:
     text = answer["description"]
     headers = {
         name: {"schema": {"type": "string"}, **_without_noise(header)}
         for name, header in answer.get("headers", {}).items()
     }
-    if not is_open:
-        headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
+    headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
     described = _SAID[status] if text == HTTPStatus(status).description else text
     return answer | {"description": described, "headers": headers}
 
