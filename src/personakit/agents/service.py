@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from personakit import shipped
 from personakit.agents.mindscaper import Mindscaper
+from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.wakeups import Wakeups, open_broker
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
@@ -49,6 +50,7 @@ class Service:
         self.intake = Intake(self.people, self.appender)
         self.streams = Streams(self.recorder, self.appender)
         self.reader = Reader(self.pool, self.projections)
+        self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
         self._followers = {name: Follower(self.pool, p) for name, p in self.projections.items()}
