@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -44,7 +43,10 @@ class PastPersona(msgspec.Struct, frozen=True):
 
 
 class PastVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a mindscape: the update that made it, where and when, and what that changed."""
+    """A version of a mindscape: where and when it was made, by which update, and what that changed.
+
+    The update is without its traits, which bear what readers never see; `changes` has what they do.
+    """
 
     version: int
     position: int
@@ -102,19 +104,19 @@ class Past:
                     core = core_generated(core, event, at=row.recorded_at)
         return PastPersona(core, mindscapes)
 
-    def history(
-        self, tenant: str, person: UUID, position: int, *, before: int, limit: int
-    ) -> list[PastVersion]:
+    def history(self, tenant: str, person: UUID, *, before: int, limit: int) -> list[PastVersion]:
         """The newest `limit` versions of a person's mindscape below version `before`, newest first."""
-        page: deque[PastVersion] = deque(maxlen=limit)
-        mindscape = EMPTY
-        for row, event in self._streams.events(StreamId(tenant, "mindscape", person), through=position):
+        stream = StreamId(tenant, "mindscape", person)
+        before = min(before, self._streams.last(stream).version + 1)
+        mindscape, page = EMPTY, list[PastVersion]()
+        for row, event in self._streams.events(stream):
             if row.originator_version >= before:
                 break
             if isinstance(event, MindscapeUpdated):
-                page.append(_version(row, mindscape, event))
+                if row.originator_version >= before - limit:
+                    page.append(_version(row, mindscape, event))
                 mindscape = evolve(mindscape, event)
-        return list(reversed(page))
+        return page[::-1]
 
     def _merged(self, streams: Sequence[StreamId], position: int) -> Iterator[tuple[LogNotification, Event]]:
         """The events of several streams, in the order of the log."""
@@ -128,7 +130,7 @@ def _version(row: LogNotification, before: Mindscape, update: MindscapeUpdated) 
         version=row.originator_version,
         position=row.id,
         recorded_at=row.recorded_at,
-        update=update,
+        update=msgspec.structs.replace(update, traits={}),
         changes=changes,
         reason=reason(before, update, changes),
     )

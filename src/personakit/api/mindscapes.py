@@ -47,7 +47,7 @@ def list_versions(
     """A mindscape's history, newest first: what each version changed, why and by whom."""
     person = person_of(service, tenant, person_id).surrogate
     size, before, position = page_size(limit), page_after(after, _NEWEST), service.reader.head()
-    versions = service.past.history(tenant, person, position, before=before, limit=size)
+    versions = service.past.history(tenant, person, before=before, limit=size)
     items = [present.mindscape_version(version) for version in versions]
     page = wire.MindscapeVersionList(items=items, next=next_page(items, size, lambda item: item.version))
     return answer(page, position)

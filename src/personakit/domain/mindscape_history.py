@@ -14,7 +14,7 @@ from personakit.domain.traits import Trait
 
 
 class TraitChange(msgspec.Struct, frozen=True):
-    """A trait before and after an update, as far as a reader saw it; None is one that they did not."""
+    """A trait before and after an update, without its evidence; None is one that no reader sees."""
 
     path: str
     before: Trait | None
@@ -48,7 +48,7 @@ def reason(before: Mindscape, event: MindscapeUpdated, changes: Sequence[TraitCh
 def _seen(trait: Trait | None) -> Trait | None:
     if trait is None or not trait.visible:
         return None
-    return msgspec.structs.replace(trait, state=None)
+    return msgspec.structs.replace(trait, state=None, evidence=())
 
 
 def _reading(derived: Derived | None, event: MindscapeUpdated) -> str:
