@@ -22,6 +22,7 @@ UNDESCRIBED = ("/openapi.json", "/docs", "/metrics", "/-")
 READ = {
     "/observations": {"personId": "ada"},
     "/mindscapes/{personId}": {},
+    "/mindscapes/{personId}/history": {},
     "/personas/{personaId}": {},
     "/map-persona": {"mapperId": "work_rhythm", "personaId": "ada", "explain": "true"},
     "/mappers": {},
@@ -130,7 +131,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 17
+    assert len(described) == 18
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from personakit.agents.actors import (
     redis_broker,
 )
 from personakit.agents.mindscaper import Mindscaper
+from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
@@ -79,6 +80,7 @@ class Service:
         self.intake = Intake(self.people, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
+        self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)

@@ -74,6 +74,14 @@ IdempotencyKey = Annotated[
         description="Stands for the body's `id` where it has none: with the same key it is stored once",
     ),
 ]
+AsOfGiven = Annotated[
+    str | None,
+    QueryParameter(
+        name="asOf",
+        description="Answer as it was: at a position of the log, or at a time, RFC 3339 with an offset "
+        "(encode a + as %2B); without it, as it is now",
+    ),
+]
 PageAfter = Annotated[
     str | None, QueryParameter(description="The `next` of the page before; without it, the first page")
 ]
