@@ -28,7 +28,7 @@ from personakit.api import (
     personas,
     sync,
 )
-from personakit.api.answers import MIN_POSITION
+from personakit.api.answers import MIN_POSITION, header
 from personakit.api.auth import ApiKeyAuthentication, KeyRing
 from personakit.api.bodies import MAX_BODY
 from personakit.api.metrics import Metrics
@@ -39,6 +39,7 @@ from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
 
 MIN_POSITION_SECONDS = 5.0
+_MIN_POSITION = MIN_POSITION.lower().encode()
 LOOKERS = 4
 LOOK_SECONDS, LOOK_SELDOM_SECONDS = 0.005, 0.05
 """How soon a waiter looks again: soon at first, then more and more seldom."""
@@ -57,10 +58,11 @@ def create_app(service: Service) -> Litestar:
     async def before_request(request: Request[Any, Any, Any]) -> None:
         """Refuses what no handler can take, and honours PersonaKit-Min-Position: answers from a state
         that holds what the caller has seen."""
-        if "%00" in f"{request.scope['raw_path']!r}{request.scope['query_string']!r}":
+        scope = request.scope
+        if b"%00" in scope["raw_path"] or b"%00" in scope["query_string"]:
             raise InvalidInput("The address has a NUL character in it; leave it out.")
-        wanted = request.headers.get(MIN_POSITION)
-        if wanted is not None and request.scope.get("user") is not None:
+        wanted = header(scope, _MIN_POSITION)
+        if wanted is not None and scope.get("user") is not None:
             await _reached(partial(service.reader.wait_for, request.user, _position(wanted), 0.0), lookers)
 
     metrics = Metrics(service)
@@ -89,7 +91,7 @@ def create_app(service: Service) -> Litestar:
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
-        state=State({"metrics": metrics}),
+        state=State({"metrics": metrics, "service": service}),
     )
     app.asgi_handler = Watch(app.asgi_handler, service, metrics)
     service.on_append(metrics.appended)

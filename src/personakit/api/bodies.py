@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+from litestar import Request
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
@@ -50,6 +53,25 @@ def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
     if faults:
         raise InvalidInput(f"The body cannot be stored{_where(faults[0])}: {faults[0].message}.", faults)
     return value
+
+
+async def read_body(request: Request[Any, Any, Any]) -> bytes:
+    """The body of a request. Raises RequestEntityTooLarge beyond MAX_BODY bytes, as Litestar does.
+
+    For the routes that are asked most: Litestar's own way costs a good part of what they take.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event = await request.receive()
+        if event["type"] != "http.request":
+            raise ClientException("The connection ended before the body did.")
+        parts.append(event["body"])
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            raise RequestEntityTooLarge
+        if not event.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class TooLarge(InvalidInput):

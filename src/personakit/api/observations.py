@@ -8,12 +8,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import QueryParameter, RawBody
+from litestar.params import QueryParameter
 
 from personakit.api import bodies
-from personakit.api.answers import answer, next_page, page_after, page_size, person_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import IdempotencyKey, PageAfter, PageLimit, documented
+from personakit.api.answers import answer, header, next_page, page_after, page_size, person_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven, idempotency_key, service_of
+from personakit.api.openapi import PageAfter, PageLimit, documented
 from personakit.api.problems import problem_of
 from personakit.eventlog.intake import IdTaken, Receipt, id_of_key
 from personakit_sdk import wire
@@ -28,21 +28,17 @@ _NDJSON = {"type": "string", "description": "An Observation on each line"}
 @post(
     "/",
     status_code=201,
-    operation_class=documented(wire.Observation, repeated="It was stored before"),
+    operation_class=documented(wire.Observation, repeated="It was stored before", keyed=True),
     operation_id="recordObservation",
     summary="Record an observation",
 )
-async def record(
-    service: ServiceGiven,
-    tenant: TenantGiven,
-    body: RawBody,
-    key: IdempotencyKey = None,
-) -> Response[wire.Written]:
+async def record(request: Request[str, Any, Any]) -> Response[wire.Written]:
     """Record one observation: 201 stored, 200 a repeat of one that is stored, 409 its id is taken."""
+    body = await bodies.read_body(request)
     observation = bodies.plain_observation(body) or bodies.decode_item(body, wire.Observation)
-    if observation.id is None and key is not None:
-        observation = msgspec.structs.replace(observation, id=id_of_key(tenant, key))
-    (fate,) = await service.intake.record_async(tenant, [observation])
+    if observation.id is None and (key := idempotency_key(request.scope)) is not None:
+        observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
+    (fate,) = await service_of(request).intake.record_async(request.user, [observation])
     if isinstance(fate, IdTaken):
         raise fate
     written = wire.Written(id=fate.id, position=fate.position, status=fate.status)
@@ -56,17 +52,16 @@ async def record(
     operation_id="recordObservations",
     summary="Record many observations",
 )
-async def record_batch(
-    service: ServiceGiven, tenant: TenantGiven, body: RawBody, request: Request[Any, Any, Any]
-) -> Response[wire.BatchAnswer]:
+async def record_batch(request: Request[str, Any, Any]) -> Response[wire.BatchAnswer]:
     """Record up to 500 observations, as a JSON array or as NDJSON. Each needs an id; one that is bad is
     rejected alone, and the others are committed together."""
-    content_type = request.headers.get("content-type", "")
+    service, body = service_of(request), await bodies.read_body(request)
+    content_type = header(request.scope, b"content-type") or ""
     items = _plain_items(body, content_type)
     if items is None:
         items = await asyncio.to_thread(_items, body, content_type)
     good = [item for item in items if isinstance(item, wire.Observation)]
-    fates = iter(await service.intake.record_async(tenant, good) if good else [])
+    fates = iter(await service.intake.record_async(request.user, good) if good else [])
     results = [
         _result(next(fates)) if isinstance(item, wire.Observation) else _rejected(*item) for item in items
     ]

@@ -13,11 +13,20 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+)
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from personakit.api.answers import MAX_PAGE, MIN_POSITION, PAGE, POSITION
 from personakit.api.auth import OPEN_PATHS
+from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
 from personakit.api.docs_page import render
 from personakit_sdk import wire
 
@@ -66,13 +75,10 @@ PersonaIdInPath = Annotated[
 MapperIdInPath = Annotated[
     str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
 ]
+_KEY_SAYS = "Stands for the body's `id` where it has none: with the same key it is stored once"
 IdempotencyKey = Annotated[
     str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        max_length=255,
-        description="Stands for the body's `id` where it has none: with the same key it is stored once",
-    ),
+    HeaderParameter(name=IDEMPOTENCY_KEY, max_length=LONGEST_KEY, description=_KEY_SAYS),
 ]
 AsOfGiven = Annotated[
     str | None,
@@ -95,13 +101,26 @@ PageLimit = Annotated[
 ]
 
 
+_KEY = Parameter(
+    name=IDEMPOTENCY_KEY,
+    param_in="header",
+    description=_KEY_SAYS,
+    schema=Schema(type=OpenAPIType.STRING, max_length=LONGEST_KEY),
+    required=False,
+)
+
+
 def documented(
-    body: Any, *, as_well: dict[str, dict[str, Any] | None] | None = None, repeated: str | None = None
+    body: Any,
+    *,
+    as_well: dict[str, dict[str, Any] | None] | None = None,
+    repeated: str | None = None,
+    keyed: bool = False,
 ) -> type[Operation]:
     """The Litestar operation class of a route whose JSON body is a `body`.
 
     `as_well` maps other media types that it takes to their schema, None for the same one; `repeated`
-    says what an answer of 200 beside 201 means.
+    says what an answer of 200 beside 201 means; `keyed` that it takes an Idempotency-Key.
     """
     schema = msgspec.json.schema_components([body], ref_template=_REF)[0][0]
     media = {"application/json": schema} | {kind: own or schema for kind, own in (as_well or {}).items()}
@@ -111,6 +130,8 @@ def documented(
         def __post_init__(self) -> None:
             content = {kind: OpenAPIMediaType(schema=_Raw(each)) for kind, each in media.items()}
             self.request_body = RequestBody(content=content, required=True)
+            if keyed:
+                self.parameters = [*(self.parameters or []), _KEY]
             answers = self.responses or {}
             made = answers.get("201")
             if repeated is not None and isinstance(made, OpenAPIResponse):
