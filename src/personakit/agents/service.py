@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID, uuid5
+
+import psycopg
+from psycopg_pool import PoolTimeout
 
 from personakit import shipped
 from personakit.agents.actors import (
@@ -33,16 +37,19 @@ from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
-from personakit.projections.builds import open_pool
+from personakit.projections.builds import open_pool, say_used
 from personakit.projections.follow import Followers, install
+from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.yaml import load_yaml
 
+logger = logging.getLogger(__name__)
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
 BUSY_SECONDS = 0.02
+USED_SECONDS = 20.0
 SEND_AGAIN_SECONDS = 0.1
 """How soon a process that never hears of a begin sends a wake-up again."""
 DUE_LIMIT = 500
@@ -80,6 +87,7 @@ class Service:
         self.intake = Intake(self.people, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
+        self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
@@ -109,13 +117,13 @@ class Service:
         self._parts = [here]
         send = here.send if self._redis_url is None else self._share(here, noted, self._redis_url)
         self._wakeups.start(send)
-        self._parts += [self._wakeups, Sweep(self._sweep)]
+        self._parts += [self._wakeups, Sweep(self._sweep), *self._listen()]
 
     def wake_workers(self, redis_url: str) -> None:
         """The agents work in other processes, which this one wakes over Redis and never waits for."""
         there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
         self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
-        self._parts = [there, self._wakeups]
+        self._parts = [there, self._wakeups, *self._listen()]
 
     def saw(self, position: int) -> None:
         """Notes a position of the log; `position` is the newest that this process knows."""
@@ -132,6 +140,19 @@ class Service:
         self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
+
+    def _listen(self) -> list[Part]:
+        """What keeps the cache honest, and tells the workers of other releases what this one reads."""
+        return [
+            FreshnessListener(self._conninfo, self.freshness, self.reader.definitions),
+            Sweep(self._say_used, USED_SECONDS),
+        ]
+
+    def _say_used(self) -> None:
+        try:
+            say_used(self.pool, self.projections.values())
+        except (psycopg.Error, PoolTimeout) as error:
+            logger.warning("The database cannot be told which projections are read here: %s", error)
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
@@ -150,8 +171,13 @@ class Service:
         self, tenant: str, mapper_id: str, decide: Callable[[MapperState], MapperPublished | None]
     ) -> Updated[MapperState]:
         """Appends to a mapper's stream what `decide` makes of its state, whoever else changes it."""
-        stream = StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
+        stream = self.mapper_stream(tenant, mapper_id)
         return self.streams.update(stream, Loaded(MapperState(), 0), evolve_mapper, decide)
+
+    @staticmethod
+    def mapper_stream(tenant: str, mapper_id: str) -> StreamId:
+        """The stream of a mapper's versions."""
+        return StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
 
     def publish_shipped(self, tenant: str) -> None:
         """Gives a tenant the mappers that come with the release, except where it has its own."""
