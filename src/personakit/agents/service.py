@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID, uuid5
-
-import psycopg
-from psycopg_pool import PoolTimeout
 
 from personakit import shipped
 from personakit.agents.actors import (
@@ -23,6 +19,7 @@ from personakit.agents.actors import (
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
+from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.events import MapperPublished
@@ -37,7 +34,7 @@ from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
-from personakit.projections.builds import open_pool, say_used
+from personakit.projections.builds import open_pool
 from personakit.projections.follow import Followers, install
 from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
@@ -45,7 +42,6 @@ from personakit.projections.sql import load_projections
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.yaml import load_yaml
 
-logger = logging.getLogger(__name__)
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
 BUSY_SECONDS = 0.02
@@ -91,6 +87,7 @@ class Service:
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
+        self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()
         self.position = self.reader.head()
@@ -117,13 +114,19 @@ class Service:
         self._parts = [here]
         send = here.send if self._redis_url is None else self._share(here, noted, self._redis_url)
         self._wakeups.start(send)
-        self._parts += [self._wakeups, Sweep(self._sweep), *self._listen()]
+        self._parts += [
+            self._wakeups,
+            Sweep(self._sweep),
+            Sweep(self._releases.follow_others),
+            Sweep(self._releases.drop_unused, USED_SECONDS),
+            *self._serve_reads(),
+        ]
 
     def wake_workers(self, redis_url: str) -> None:
         """The agents work in other processes, which this one wakes over Redis and never waits for."""
         there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
         self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
-        self._parts = [there, self._wakeups, *self._listen()]
+        self._parts = [there, self._wakeups, *self._serve_reads()]
 
     def saw(self, position: int) -> None:
         """Notes a position of the log; `position` is the newest that this process knows."""
@@ -141,18 +144,12 @@ class Service:
         self.pool.close()
         self.recorder.datastore.close()
 
-    def _listen(self) -> list[Part]:
-        """What keeps the cache honest, and tells the workers of other releases what this one reads."""
+    def _serve_reads(self) -> list[Part]:
+        """What keeps the cache honest, and what is read here followed."""
         return [
             FreshnessListener(self._conninfo, self.freshness, self.reader.definitions),
-            Sweep(self._say_used, USED_SECONDS),
+            Sweep(self._releases.say_used, USED_SECONDS),
         ]
-
-    def _say_used(self) -> None:
-        try:
-            say_used(self.pool, self.projections.values())
-        except (psycopg.Error, PoolTimeout) as error:
-            logger.warning("The database cannot be told which projections are read here: %s", error)
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
