@@ -217,12 +217,12 @@ class Service:
 
     def _derive_due(self) -> None:
         with self.reader.snapshot() as snapshot:
-            due = snapshot.rows("derivation_due.due", definition=self.computed.fingerprint, limit=DUE_LIMIT)
+            due = snapshot.rows("derivation_due.due_buckets", definition=self.computed.fingerprint)
         for row in due:
-            self._wakeups.wake("derive", row["tenant"], str(row["person"]))
+            self._wakeups.wake("derive", str(row["bucket"]))
 
-    def _derive(self, tenant: str, person: str) -> None:
-        self.mindscaper.derive(tenant, UUID(person))
+    def _derive(self, bucket: str) -> None:
+        self.mindscaper.derive_due(int(bucket))
 
     def _core_due(self) -> None:
         with self.reader.snapshot() as snapshot:
