@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 def create() -> Litestar:
     """The HTTP API over a service that records and answers; the agents are in the `worker` processes."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     database_url, redis_url = production(load_settings(os.environ))
     service = Service(database_url)
     service.wake_workers(redis_url)
