@@ -76,9 +76,10 @@ def test_every_command_is_one_of_the_command_lines() -> None:
         name, *options = COMPOSE["services"][service]["command"]
         assert name == service
         assert name in COMMANDS
-        command = personakit.get_command(click.Context(personakit), name)
+        root = click.Context(personakit, **personakit.context_settings)
+        command = personakit.get_command(root, name)
         assert command is not None
-        command.make_context(name, list(map(str, options)))
+        command.make_context(name, list(map(str, options)), parent=root)
     words = dict(final_stage())
     assert (words["ENTRYPOINT"], words["CMD"]) == ('["personakit"]', '["api"]')
 
