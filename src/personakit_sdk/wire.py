@@ -128,6 +128,52 @@ class Mindscape(Answer, frozen=True, kw_only=True):
     position: int
 
 
+class TraitThen(Answer, frozen=True, kw_only=True):
+    """A trait at one version of a mindscape; `confidence` is as of when that version was recorded."""
+
+    value: Any
+    confidence: float
+    volatility: Volatility
+    source: str
+
+
+class TraitChange(Answer, frozen=True, kw_only=True):
+    """What a version changed in one trait; `before` is null where it came, `after` where it went.
+
+    `material` says that the change is large enough to make a cached core stale.
+    """
+
+    path: str
+    before: TraitThen | None
+    after: TraitThen | None
+    material: bool
+
+
+class MindscapeVersion(Answer, frozen=True, kw_only=True):
+    """One entry of a mindscape's history: what changed, why and by whom.
+
+    `definition` fingerprints the rules that `derivation` went by, and `readThrough` is the position up to
+    which it had read the person's observations. `reason` says it in a sentence.
+    """
+
+    version: int
+    position: int
+    recorded_at: datetime
+    agent: str
+    derivation: str
+    definition: str
+    read_through: int
+    changed: list[TraitChange]
+    reason: str
+
+
+class MindscapeVersionList(Answer, frozen=True, kw_only=True):
+    """A page of a mindscape's history, newest version first."""
+
+    items: list[MindscapeVersion]
+    next: str | None
+
+
 class Core(Answer, frozen=True, kw_only=True):
     """The slow, cached part of a persona."""
 
@@ -346,9 +392,10 @@ class SyncedMapper(Answer, frozen=True, kw_only=True):
 
 
 class Health(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """`status` is ok or unavailable; `checks` says of each part what was seen."""
+    """`checks` says of each part what was seen. `status` is degraded when streams are quarantined: they
+    stand still, and all others go on."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str] = {}
 
 

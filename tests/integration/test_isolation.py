@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -155,6 +156,7 @@ def test_what_happens_at_a_neighbours_changes_nothing_in_sync(alder: Client, bir
 READS = {
     "observations": ("/observations", {"personId": ALDERS}),
     "mindscape": (f"/mindscapes/{ALDERS}", {}),
+    "history of a mindscape": (f"/mindscapes/{ALDERS}/history", {}),
     "persona": (f"/personas/{ALDERS}", {}),
     "mapper": (f"/mappers/{ALDERS}", {}),
     "history of a mapper": (f"/mappers/{ALDERS}/versions", {}),
@@ -264,10 +266,10 @@ def test_one_mapper_id_in_two_tenants_is_two_mappers(alder: Client, birch: Clien
     ]
 
 
-def get_routes(client: Client, id_: str) -> dict[str, Response]:
+def get_routes(client: Client, id_: str, **more: str) -> dict[str, Response]:
     """The answer of every GET route of the service, asked about whatever `id_` names."""
     query = {"personId": id_, "personaId": id_, "mapperId": id_, "explain": "true", "limit": "20"}
-    query["detailLevel"] = "deep_dive"
+    query |= {"detailLevel": "deep_dive", **more}
     gets = [
         route.path_format
         for route in client.app.routes
@@ -304,14 +306,18 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
     assert {path for path, answer in told_alder.items() if reveals(answer)} == {
         "/observations",
         "/mindscapes/…",
+        "/mindscapes/…/history",
         "/personas/…",
         "/map-persona",
         "/mappers",
         "/mappers/…",
         "/sync",
     }
-    for id_ in (shared, theirs):
-        told_birch = get_routes(birch, id_)
+    then = {"asOf": str(service.reader.head())}
+    past = {path for path, answer in get_routes(alder, shared, **then).items() if reveals(answer)}
+    assert {"/mindscapes/…", "/personas/…"} <= past
+    for id_, more in product((shared, theirs), ({}, then)):
+        told_birch = get_routes(birch, id_, **more)
         assert told_birch.keys() == told_alder.keys()
         assert {answer.status_code for answer in told_birch.values()} <= {200, 404}
         assert [path for path, answer in told_birch.items() if reveals(answer)] == []

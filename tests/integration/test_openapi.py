@@ -18,10 +18,11 @@ from tests.integration.conftest import Client
 
 JSON_TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
 CONTAINERS = {"object": dict, "array": list}
-UNDESCRIBED = ("/openapi.json", "/docs", "/-")
+UNDESCRIBED = ("/openapi.json", "/docs", "/metrics", "/-")
 READ = {
     "/observations": {"personId": "ada"},
     "/mindscapes/{personId}": {},
+    "/mindscapes/{personId}/history": {},
     "/personas/{personaId}": {},
     "/map-persona": {"mapperId": "work_rhythm", "personaId": "ada", "explain": "true"},
     "/mappers": {},
@@ -130,7 +131,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 17
+    assert len(described) == 18
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -175,14 +176,15 @@ def test_every_parameter_has_a_description_and_one_type(document: dict[str, Any]
             assert "_" not in parameter["name"], named
 
 
-def test_only_health_needs_no_key_and_has_no_position(client: Client, document: dict[str, Any]) -> None:
+def test_only_health_needs_no_key_and_every_answer_has_a_position(
+    client: Client, document: dict[str, Any]
+) -> None:
     for path, method, operation in operations(document):
         is_open = operation.get("security") == []
         parameters = [resolved(document, each)["name"] for each in operation.get("parameters", [])]
         assert is_open == path.startswith("/health/"), path
         assert ("PersonaKit-Min-Position" in parameters) != is_open, path
-        for status, answer in operation["responses"].items():
-            assert ("PersonaKit-Position" in answer["headers"]) == (not is_open and status != "default")
+        assert all("PersonaKit-Position" in answer["headers"] for answer in operation["responses"].values())
         answered = client.request(method, at(path), headers={"Authorization": ""}).status_code
         assert (answered == 200) if is_open else (answered == 401), path
     assert document["security"] == [{"key": []}]
@@ -292,7 +294,8 @@ def test_the_description_is_the_same_in_every_process(client: Client) -> None:
     program = (
         "import sys; from types import SimpleNamespace; import msgspec;"
         "from personakit.api.app import create_app; from personakit.api.openapi import describe;"
-        "sys.stdout.buffer.write(msgspec.json.encode(describe(create_app(SimpleNamespace(recorder=None)))))"
+        "service = SimpleNamespace(recorder=None, on_append=id);"
+        "sys.stdout.buffer.write(msgspec.json.encode(describe(create_app(service))))"
     )
     made = [
         subprocess.run(

@@ -138,7 +138,7 @@ def test_those_who_wait_keep_nobody_else_from_being_served(
 
     with ThreadPoolExecutor(WAITING) as callers:
         waiting: list[Future[Response]] = [callers.submit(wait) for _ in range(WAITING)]
-        until_all_waiters_are_taken()
+        until_all_lookers_are_taken()
         with ThreadPoolExecutor(3) as others:
             answers = [
                 others.submit(caller.get, "/health/live"),
@@ -153,9 +153,9 @@ def test_those_who_wait_keep_nobody_else_from_being_served(
         assert {future.result(60).status_code for future in waiting} == {200}
 
 
-def until_all_waiters_are_taken() -> None:
+def until_all_lookers_are_taken() -> None:
     deadline = time.monotonic() + 20
-    while sum(thread.name.startswith("waiter") for thread in threading.enumerate()) < api.WAITERS:
+    while sum(thread.name.startswith("looker") for thread in threading.enumerate()) < api.LOOKERS:
         assert time.monotonic() < deadline, "nobody waits"
         time.sleep(0.005)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -17,6 +17,7 @@ from personakit.agents.actors import (
     redis_broker,
 )
 from personakit.agents.mindscaper import Mindscaper
+from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
@@ -29,7 +30,7 @@ from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import PersonKeys
-from personakit.eventlog.recorder import LogRecorder, open_datastore
+from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
 from personakit.projections.builds import open_pool
@@ -74,15 +75,18 @@ class Service:
         install(self.pool, self.projections.values(), self.keys)
         self.computed = load_shipped_computed_traits()
         self._wakeups = Wakeups()
-        self.appender = Appender(self.recorder, lambda _: self._wake_followers())
+        self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
         self.intake = Intake(self.people, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
+        self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()
+        self.position = self.reader.head()
+        self._hear_appends: list[Callable[[Sequence[Appended]], None]] = []
         self._parts: list[Part] = []
 
     def __enter__(self) -> Self:
@@ -112,6 +116,14 @@ class Service:
         there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
         self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
         self._parts = [there, self._wakeups]
+
+    def saw(self, position: int) -> None:
+        """Notes a position of the log; `position` is the newest that this process knows."""
+        self.position = max(self.position, position)
+
+    def on_append(self, hear: Callable[[Sequence[Appended]], None]) -> None:
+        """Lets `hear` know what becomes of each group of events that this process appends."""
+        self._hear_appends.append(hear)
 
     def close(self) -> None:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
@@ -154,6 +166,12 @@ class Service:
             "derive": self._derive,
             "core_due": self._core_due,
         }
+
+    def _appended(self, events: Sequence[Appended]) -> None:
+        self.saw(max(event.position for event in events))
+        self._wake_followers()
+        for hear in self._hear_appends:
+            hear(events)
 
     def _wake_followers(self) -> None:
         self._wakeups.wake("follow")

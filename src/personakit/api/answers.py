@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from litestar import Response
+from litestar.types import Scope
 
 from personakit.agents.service import Service
 from personakit.api.problems import NotFound
@@ -24,6 +25,14 @@ def answer(
 ) -> Response[T]:
     """`content` with the position it reflects (of a write: its event's)."""
     return Response(content, status_code=status, headers={POSITION: str(position), **(headers or {})})
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A header of a request by its lower-case name, or None; without making objects of all the others."""
+    for known, value in scope["headers"]:
+        if known == name:
+            return value.decode("latin-1")
+    return None
 
 
 def person_of(service: Service, tenant: str, person_id: str) -> Person:

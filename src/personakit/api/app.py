@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -26,14 +28,21 @@ from personakit.api import (
     personas,
     sync,
 )
-from personakit.api.answers import MIN_POSITION
+from personakit.api.answers import MIN_POSITION, header
 from personakit.api.auth import ApiKeyAuthentication, KeyRing
 from personakit.api.bodies import MAX_BODY
+from personakit.api.metrics import Metrics
+from personakit.api.metrics import metrics as metrics_page
 from personakit.api.problems import respond
+from personakit.api.watch import Watch
+from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
 
 MIN_POSITION_SECONDS = 5.0
-WAITERS = 16
+_MIN_POSITION = MIN_POSITION.lower().encode()
+LOOKERS = 4
+LOOK_SECONDS, LOOK_SELDOM_SECONDS = 0.005, 0.05
+"""How soon a waiter looks again: soon at first, then more and more seldom."""
 
 
 def create_app(service: Service) -> Litestar:
@@ -42,20 +51,22 @@ def create_app(service: Service) -> Litestar:
     def provide_service() -> Service:
         return service
 
-    # Waiters hold a thread each: threads of their own, so that they never keep others from being served.
-    waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="waiter")
+    # Whoever waits holds no thread, only looks now and then: from threads of their own, so that however
+    # many wait, others are served.
+    lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="looker")
 
     async def before_request(request: Request[Any, Any, Any]) -> None:
         """Refuses what no handler can take, and honours PersonaKit-Min-Position: answers from a state
         that holds what the caller has seen."""
-        if "%00" in f"{request.scope['raw_path']!r}{request.scope['query_string']!r}":
+        scope = request.scope
+        if b"%00" in scope["raw_path"] or b"%00" in scope["query_string"]:
             raise InvalidInput("The address has a NUL character in it; leave it out.")
-        wanted = request.headers.get(MIN_POSITION)
-        if wanted is not None and request.scope.get("user") is not None:
-            wait = partial(service.reader.wait_for, request.user, _position(wanted), MIN_POSITION_SECONDS)
-            await asyncio.get_running_loop().run_in_executor(waiters, wait)
+        wanted = header(scope, _MIN_POSITION)
+        if wanted is not None and scope.get("user") is not None:
+            await _reached(partial(service.reader.wait_for, request.user, _position(wanted), 0.0), lookers)
 
-    return Litestar(
+    metrics = Metrics(service)
+    app = Litestar(
         route_handlers=[
             observations.router,
             mindscapes.router,
@@ -65,6 +76,7 @@ def create_app(service: Service) -> Litestar:
             feedback.give_feedback,
             sync.sync,
             health.router,
+            metrics_page,
             openapi.openapi_json,
             openapi.docs,
         ],
@@ -74,12 +86,31 @@ def create_app(service: Service) -> Litestar:
         },
         middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
         before_request=before_request,
-        on_shutdown=[waiters.shutdown],
+        on_shutdown=[lookers.shutdown],
         exception_handlers={Exception: respond},
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
+        state=State({"metrics": metrics, "service": service}),
     )
+    app.asgi_handler = Watch(app.asgi_handler, service, metrics)
+    service.on_append(metrics.appended)
+    return app
+
+
+async def _reached(look: Callable[[], None], lookers: ThreadPoolExecutor) -> None:
+    """Looks until the position is reached. Raises NotThereYet after MIN_POSITION_SECONDS."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + MIN_POSITION_SECONDS
+    pause = LOOK_SECONDS
+    while True:
+        try:
+            return await loop.run_in_executor(lookers, look)
+        except NotThereYet:
+            if loop.time() > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LOOK_SELDOM_SECONDS)
 
 
 def _tenant(request: Request[Any, Any, Any]) -> str:

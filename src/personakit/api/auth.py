@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from litestar.connection import ASGIConnection
-from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope, Send
 
+from personakit.api.answers import header
 from personakit.api.problems import Unauthorized
 from personakit.eventlog.access import tenant_of
 from personakit.eventlog.recorder import LogRecorder
@@ -18,8 +17,10 @@ from personakit.eventlog.recorder import LogRecorder
 REMEMBERED_SECONDS = 0.9
 """How long a key is believed without asking again: a revoked one stops within a second."""
 LOOKUPS = 4
-OPEN_PATHS = ["^/health/", "^/openapi.json$", "^/docs"]
-"""Health, and the description of the API, which holds no data."""
+OPEN_PATHS = ["^/health/", "^/metrics$", "^/openapi.json$", "^/docs"]
+"""Health, figures, and the description of the API: they hold nobody's data."""
+
+_OPEN = re.compile("|".join(OPEN_PATHS))
 
 
 class KeyRing:
@@ -44,18 +45,23 @@ class KeyRing:
         return found
 
 
-class ApiKeyAuthentication(AbstractAuthenticationMiddleware):
-    """Sets `request.user` to the tenant. Raises Unauthorized with what to do."""
+class ApiKeyAuthentication:
+    """ASGI middleware: sets the scope's `user` to the tenant. Raises Unauthorized with what to do."""
 
     def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
-        super().__init__(app, exclude=OPEN_PATHS)
+        self._app = app
         self._keys = keys
 
-    async def authenticate_request(
-        self, connection: ASGIConnection[Any, Any, Any, Any]
-    ) -> AuthenticationResult:
-        """The tenant of the key in the Authorization header."""
-        scheme, _, key = connection.headers.get("Authorization", "").partition(" ")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; health and the description of the API are open."""
+        if not _OPEN.search(scope["path"]) and scope.get("method") != "OPTIONS":
+            scope["user"] = await self._tenant(scope)
+            scope["auth"] = None
+        await self._app(scope, receive, send)
+
+    async def _tenant(self, scope: Scope) -> str:
+        given = header(scope, b"authorization") or ""
+        scheme, _, key = given.partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Unauthorized(
                 "This needs an API key: send the header 'Authorization: Bearer pk_…'. "
@@ -64,4 +70,4 @@ class ApiKeyAuthentication(AbstractAuthenticationMiddleware):
         tenant = await self._keys.tenant(key.strip())
         if tenant is None:
             raise Unauthorized("This API key is not known; make one with: personakit keys create")
-        return AuthenticationResult(user=tenant, auth=None)
+        return tenant

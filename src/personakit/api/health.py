@@ -25,16 +25,21 @@ def live() -> wire.Health:
 )
 def ready(service: ServiceGiven) -> Response[wire.Health]:
     """Whether the log can be read and written to; how far each projection lags behind it."""
-    checks = {state.name: _condition(state) for state in service.reader.states() if state.state == "active"}
-    if service.appender.alive:
-        return Response(wire.Health(status="ok", checks={"log": "writable", **checks}))
-    checks = {"log": "takes no more writes; start the service again", **checks}
-    return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
+    states = [state for state in service.reader.states() if state.state == "active"]
+    checks = {state.name: _condition(state) for state in states}
+    if not service.appender.alive:
+        checks = {"log": "takes no more writes; start the service again", **checks}
+        return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
+    quarantined = any(state.quarantined for state in states)
+    checks = {"log": "writable", **checks}
+    return Response(wire.Health(status="degraded" if quarantined else "ok", checks=checks))
 
 
 def _condition(state: BuildState) -> str:
     behind = f"{state.lag_events} events behind"
-    return f"{behind}, {state.quarantined} streams quarantined" if state.quarantined else behind
+    if not state.quarantined:
+        return behind
+    return f"{behind}, {state.quarantined} streams QUARANTINED; the log of the workers says which and why"
 
 
 router = Router("/health", route_handlers=[live, ready], tags=["health"])

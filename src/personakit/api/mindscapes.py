@@ -1,4 +1,4 @@
-"""`/mindscapes`: all that is believed about a person."""
+"""`/mindscapes`: all that is believed about a person, now or as of then, and how it came to be."""
 
 from __future__ import annotations
 
@@ -7,31 +7,73 @@ from datetime import UTC, datetime
 from litestar import Response, Router, get
 
 from personakit.agents.mindscaper import mindscape_of
+from personakit.agents.service import Service
 from personakit.api import present
-from personakit.api.answers import answer, person_of
+from personakit.api.answers import answer, next_page, page_after, page_size, person_of
+from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import PersonIdInPath
+from personakit.api.openapi import AsOfGiven, PageAfter, PageLimit, PersonIdInPath
+from personakit.domain.mindscape import DERIVATION
 from personakit_sdk import wire
+
+_NEWEST = 2**63 - 1
 
 
 @get("/{personId:str}", sync_to_thread=True, operation_id="getMindscape", summary="Read a mindscape")
 def get_mindscape(
-    service: ServiceGiven, tenant: TenantGiven, person_id: PersonIdInPath
+    service: ServiceGiven, tenant: TenantGiven, person_id: PersonIdInPath, as_of: AsOfGiven = None
 ) -> Response[wire.Mindscape]:
-    """A person's traits, each with its confidence as of now. A person without any has version 0."""
+    """A person's traits, each with its confidence as of now, or as they were with their confidence as of
+    then (of a position, when it was recorded). A person without any has version 0."""
+    now = datetime.now(UTC)
+    if as_of is None:
+        return show(service, tenant, person_id, now)
+    return show_past(service, tenant, person_id, as_of, now)
+
+
+@get(
+    "/{personId:str}/history",
+    sync_to_thread=True,
+    operation_id="listMindscapeVersions",
+    summary="Read a mindscape's history",
+)
+def list_versions(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    person_id: PersonIdInPath,
+    after: PageAfter = None,
+    limit: PageLimit = None,
+) -> Response[wire.MindscapeVersionList]:
+    """A mindscape's history, newest first: what each version changed, why and by whom."""
+    person = person_of(service, tenant, person_id).surrogate
+    size, before, position = page_size(limit), page_after(after, _NEWEST), service.reader.head()
+    versions = service.past.history(tenant, person, before=before, limit=size)
+    items = [present.mindscape_version(version) for version in versions]
+    page = wire.MindscapeVersionList(items=items, next=next_page(items, size, lambda item: item.version))
+    return answer(page, position)
+
+
+def show(service: Service, tenant: str, person_id: str, now: datetime) -> Response[wire.Mindscape]:
+    """The mindscape as of one snapshot."""
     person = person_of(service, tenant, person_id).surrogate
     with service.reader.snapshot() as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person)
         derived = snapshot.rows("derivation_due.of_people", tenant=tenant, people=[person])
-    mindscape = mindscape_of(row)
-    shown = wire.Mindscape(
-        person_id=person_id,
-        version=mindscape.version,
-        traits=present.traits(mindscape.visible_traits(), datetime.now(UTC)),
-        derived_through={each["derivation"]: each["read_through"] for each in derived},
-        position=snapshot.position,
-    )
+    through = {DERIVATION: 0} | {each["derivation"]: each["read_through"] for each in derived}
+    shown = present.mindscape(person_id, mindscape_of(row), through, now, snapshot.position)
     return answer(shown, snapshot.position)
 
 
-router = Router("/mindscapes", route_handlers=[get_mindscape], tags=["mindscapes"])
+def show_past(
+    service: Service, tenant: str, person_id: str, as_of: str, now: datetime
+) -> Response[wire.Mindscape]:
+    """The mindscape as it was."""
+    person = person_of(service, tenant, person_id).surrogate
+    then = resolve(service, as_of, now)
+    require_known(service, tenant, person_id, person, then)
+    past = service.past.mindscape(tenant, person, then.position)
+    shown = present.mindscape(person_id, past.mindscape, past.derived_through, then.instant, then.position)
+    return answer(shown, then.position)
+
+
+router = Router("/mindscapes", route_handlers=[get_mindscape, list_versions], tags=["mindscapes"])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import QueryParameter, RawBody
+from litestar.params import QueryParameter
 
 from personakit.api import bodies
-from personakit.api.answers import answer, next_page, page_after, page_size, person_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import IdempotencyKey, PageAfter, PageLimit, documented
+from personakit.api.answers import answer, header, next_page, page_after, page_size, person_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven, idempotency_key, service_of
+from personakit.api.openapi import PageAfter, PageLimit, documented
 from personakit.api.problems import problem_of
 from personakit.eventlog.intake import IdTaken, Receipt, id_of_key
 from personakit_sdk import wire
@@ -20,28 +21,24 @@ from personakit_sdk.errors import Fault, InvalidInput
 
 MAX_BATCH = 500
 _EVERYTHING = 2**63 - 1
+Item = wire.Observation | tuple[UUID | None, Exception]
 _NDJSON = {"type": "string", "description": "An Observation on each line"}
 
 
 @post(
     "/",
     status_code=201,
-    sync_to_thread=True,
-    operation_class=documented(wire.Observation, repeated="It was stored before"),
+    operation_class=documented(wire.Observation, repeated="It was stored before", keyed=True),
     operation_id="recordObservation",
     summary="Record an observation",
 )
-def record(
-    service: ServiceGiven,
-    tenant: TenantGiven,
-    body: RawBody,
-    key: IdempotencyKey = None,
-) -> Response[wire.Written]:
+async def record(request: Request[str, Any, Any]) -> Response[wire.Written]:
     """Record one observation: 201 stored, 200 a repeat of one that is stored, 409 its id is taken."""
-    observation = bodies.decode_item(body, wire.Observation)
-    if observation.id is None and key is not None:
-        observation = msgspec.structs.replace(observation, id=id_of_key(tenant, key))
-    fate = service.intake.record(tenant, [observation])[0]
+    body = await bodies.read_body(request)
+    observation = bodies.plain_observation(body) or bodies.decode_item(body, wire.Observation)
+    if observation.id is None and (key := idempotency_key(request.scope)) is not None:
+        observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
+    (fate,) = await service_of(request).intake.record_async(request.user, [observation])
     if isinstance(fate, IdTaken):
         raise fate
     written = wire.Written(id=fate.id, position=fate.position, status=fate.status)
@@ -51,24 +48,25 @@ def record(
 @post(
     "/batch",
     status_code=200,
-    sync_to_thread=True,
     operation_class=documented(list[wire.Observation], as_well={"application/x-ndjson": _NDJSON}),
     operation_id="recordObservations",
     summary="Record many observations",
 )
-def record_batch(
-    service: ServiceGiven, tenant: TenantGiven, body: RawBody, request: Request[Any, Any, Any]
-) -> Response[wire.BatchAnswer]:
+async def record_batch(request: Request[str, Any, Any]) -> Response[wire.BatchAnswer]:
     """Record up to 500 observations, as a JSON array or as NDJSON. Each needs an id; one that is bad is
     rejected alone, and the others are committed together."""
-    items = [_item(raw) for raw in _split(body, request.headers.get("content-type", ""))]
+    service, body = service_of(request), await bodies.read_body(request)
+    content_type = header(request.scope, b"content-type") or ""
+    items = _plain_items(body, content_type)
+    if items is None:
+        items = await asyncio.to_thread(_items, body, content_type)
     good = [item for item in items if isinstance(item, wire.Observation)]
-    fates = iter(service.intake.record(tenant, good) if good else [])
+    fates = iter(await service.intake.record_async(request.user, good) if good else [])
     results = [
         _result(next(fates)) if isinstance(item, wire.Observation) else _rejected(*item) for item in items
     ]
     position = max((result.position or 0 for result in results), default=0)
-    return answer(wire.BatchAnswer(results=results), position or service.reader.head())
+    return answer(wire.BatchAnswer(results=results), position or await asyncio.to_thread(service.reader.head))
 
 
 @get("/", sync_to_thread=True, operation_id="listObservations", summary="List a person's observations")
@@ -107,7 +105,20 @@ def _split(body: bytes, content_type: str) -> list[msgspec.Raw]:
     return items
 
 
-def _item(raw: msgspec.Raw) -> wire.Observation | tuple[UUID | None, Exception]:
+def _plain_items(body: bytes, content_type: str) -> list[Item] | None:
+    """The observations of an ordinary batch; None for one that is to be read item by item."""
+    plain = bodies.plain_observations(body) if "ndjson" not in content_type else None
+    if plain is None or not 1 <= len(plain) <= MAX_BATCH or any(item.id is None for item in plain):
+        return None
+    return list(plain)
+
+
+def _items(body: bytes, content_type: str) -> list[Item]:
+    """Each observation of a batch, or what is wrong with it. Raises InvalidInput for a body that is none."""
+    return [_item(raw) for raw in _split(body, content_type)]
+
+
+def _item(raw: msgspec.Raw) -> Item:
     """An observation, or what is wrong with it and the id it bears if one can be read."""
     try:
         return _with_id(bodies.decode_item(raw, wire.Observation))

@@ -13,11 +13,20 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+)
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from personakit.api.answers import MAX_PAGE, MIN_POSITION, PAGE, POSITION
 from personakit.api.auth import OPEN_PATHS
+from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
 from personakit.api.docs_page import render
 from personakit_sdk import wire
 
@@ -43,7 +52,8 @@ _PARAMETERS = {
 }
 _HEADERS = {
     POSITION: {
-        "description": "The position of the log that the answer reflects; of a write, its event's",
+        "description": "The position of the log that the answer reflects; of a write, its event's; of an "
+        "answer that reflects none, the newest that the service knows",
         "schema": _POSITION_OF_LOG,
         "required": True,
     }
@@ -51,6 +61,7 @@ _HEADERS = {
 _PROBLEM = {
     "description": "A problem document (RFC 9457): what happened, and what to do about it",
     "headers": {
+        POSITION: {"$ref": f"#/components/headers/{POSITION}"},
         "Retry-After": {"description": "Of a 503: seconds to wait", "schema": {"type": "integer"}},
         "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
     },
@@ -64,12 +75,17 @@ PersonaIdInPath = Annotated[
 MapperIdInPath = Annotated[
     str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
 ]
+_KEY_SAYS = "Stands for the body's `id` where it has none: with the same key it is stored once"
 IdempotencyKey = Annotated[
     str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        max_length=255,
-        description="Stands for the body's `id` where it has none: with the same key it is stored once",
+    HeaderParameter(name=IDEMPOTENCY_KEY, max_length=LONGEST_KEY, description=_KEY_SAYS),
+]
+AsOfGiven = Annotated[
+    str | None,
+    QueryParameter(
+        name="asOf",
+        description="Answer as it was: at a position of the log, or at a time, RFC 3339 with an offset "
+        "(encode a + as %2B); without it, as it is now",
     ),
 ]
 PageAfter = Annotated[
@@ -85,13 +101,26 @@ PageLimit = Annotated[
 ]
 
 
+_KEY = Parameter(
+    name=IDEMPOTENCY_KEY,
+    param_in="header",
+    description=_KEY_SAYS,
+    schema=Schema(type=OpenAPIType.STRING, max_length=LONGEST_KEY),
+    required=False,
+)
+
+
 def documented(
-    body: Any, *, as_well: dict[str, dict[str, Any] | None] | None = None, repeated: str | None = None
+    body: Any,
+    *,
+    as_well: dict[str, dict[str, Any] | None] | None = None,
+    repeated: str | None = None,
+    keyed: bool = False,
 ) -> type[Operation]:
     """The Litestar operation class of a route whose JSON body is a `body`.
 
     `as_well` maps other media types that it takes to their schema, None for the same one; `repeated`
-    says what an answer of 200 beside 201 means.
+    says what an answer of 200 beside 201 means; `keyed` that it takes an Idempotency-Key.
     """
     schema = msgspec.json.schema_components([body], ref_template=_REF)[0][0]
     media = {"application/json": schema} | {kind: own or schema for kind, own in (as_well or {}).items()}
@@ -101,6 +130,8 @@ def documented(
         def __post_init__(self) -> None:
             content = {kind: OpenAPIMediaType(schema=_Raw(each)) for kind, each in media.items()}
             self.request_body = RequestBody(content=content, required=True)
+            if keyed:
+                self.parameters = [*(self.parameters or []), _KEY]
             answers = self.responses or {}
             made = answers.get("201")
             if repeated is not None and isinstance(made, OpenAPIResponse):
@@ -150,7 +181,7 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     """An operation as it is: with what every one has in common, and without Litestar's own problems."""
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     answers = {
-        status: _answer(int(status), answer, is_open=is_open)
+        status: _answer(int(status), answer)
         for status, answer in operation["responses"].items()
         if status != "400"
     }
@@ -165,14 +196,13 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     }
 
 
-def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+def _answer(status: int, answer: dict[str, Any]) -> dict[str, Any]:
     text = answer["description"]
     headers = {
         name: {"schema": {"type": "string"}, **_without_noise(header)}
         for name, header in answer.get("headers", {}).items()
     }
-    if not is_open:
-        headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
+    headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
     described = _SAID[status] if text == HTTPStatus(status).description else text
     return answer | {"description": described, "headers": headers}
 

@@ -9,8 +9,9 @@ from litestar import Response, Router, get, post
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
+from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import PersonaIdInPath
+from personakit.api.openapi import AsOfGiven, PersonaIdInPath
 from personakit_sdk import wire
 
 WAIT_SECONDS = 30.0
@@ -18,10 +19,14 @@ WAIT_SECONDS = 30.0
 
 @get("/{personaId:str}", sync_to_thread=True, operation_id="getPersona", summary="Read a persona")
 def get_persona(
-    service: ServiceGiven, tenant: TenantGiven, persona_id: PersonaIdInPath
+    service: ServiceGiven, tenant: TenantGiven, persona_id: PersonaIdInPath, as_of: AsOfGiven = None
 ) -> Response[wire.Persona]:
-    """A persona: its cached core with whether it is stale, and its overlay read live."""
-    return show(service, tenant, persona_id)
+    """A persona: its cached core with whether it is stale, and its overlay read live; or all of it as it
+    was, stale as it was."""
+    now = datetime.now(UTC)
+    if as_of is None:
+        return show(service, tenant, persona_id, now)
+    return show_past(service, tenant, persona_id, as_of, now)
 
 
 @post(
@@ -38,16 +43,30 @@ def regenerate(
     made = service.regenerator.regenerate(tenant, persona_of(service, tenant, persona_id))
     # Without one made now, another caller's may have been committed and not be shown yet.
     service.reader.wait_for_projections(made or service.reader.head(), WAIT_SECONDS)
-    return show(service, tenant, persona_id)
+    return show(service, tenant, persona_id, datetime.now(UTC))
 
 
-def show(service: Service, tenant: str, persona_id: str) -> Response[wire.Persona]:
+def show(service: Service, tenant: str, persona_id: str, now: datetime) -> Response[wire.Persona]:
     """The persona as of one snapshot."""
     persona = persona_of(service, tenant, persona_id)
     with service.reader.snapshot() as snapshot:
         state = present.persona_state(snapshot, tenant, persona_id, persona)
-    shown = present.persona(state, [persona_id], datetime.now(UTC), snapshot.position)
-    return answer(shown, snapshot.position)
+    return answer(present.persona(state, [persona_id], now, snapshot.position), snapshot.position)
+
+
+def show_past(
+    service: Service, tenant: str, persona_id: str, as_of: str, now: datetime
+) -> Response[wire.Persona]:
+    """The persona as it was. Which people it views never changes."""
+    persona = persona_of(service, tenant, persona_id)
+    then = resolve(service, as_of, now)
+    with service.reader.snapshot() as snapshot:
+        people = present.persona_row(snapshot, tenant, persona_id, persona)["people"]
+    for person in people:
+        require_known(service, tenant, persona_id, person, then)
+    past = service.past.persona(tenant, persona, people, then.position)
+    state = present.past_persona(past, persona_id, persona)
+    return answer(present.persona(state, [persona_id], then.instant, then.position), then.position)
 
 
 router = Router("/personas", route_handlers=[get_persona, regenerate], tags=["personas"])

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.regenerator import mindscapes_of
 from personakit.api.problems import NotFound
 from personakit.domain.mindscape import Mindscape
@@ -51,11 +52,31 @@ def persona_state(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> P
 
     Raises NotFound for the id of a created persona (it begins with ~) that is none.
     """
+    row = persona_row(snapshot, tenant, id_, persona)
+    return persona_from(row, id_, persona, mindscapes_of(snapshot, tenant, row["people"]))
+
+
+def persona_row(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> dict[str, Any]:
+    """The persona's row; of one that is just registered, only its `people`. Raises NotFound."""
     row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
     if id_.startswith("~") and (row is None or row["own"]):
         raise NotFound(f"There is no persona {id_!r}.")
-    row = row or {"people": [persona]}
-    return persona_from(row, id_, persona, mindscapes_of(snapshot, tenant, row["people"]))
+    return row or {"people": [persona]}
+
+
+def past_persona(past: PastPersona, id_: str, persona: UUID) -> PersonaState:
+    """The persona as it was; without a core then, with one made in memory."""
+    history = past.core
+    row = {
+        "people": list(past.mindscapes),
+        "core": history.core and msgspec.structs.asdict(history.core),
+        "core_version": history.made,
+        "generated_at": history.generated_at,
+        "is_stale": history.is_stale,
+        "stale_since": history.stale_since,
+        "changed": history.changed,
+    }
+    return persona_from(row, id_, persona, past.mindscapes)
 
 
 def persona_states(snapshot: Snapshot, tenant: str, personas: list[UUID]) -> list[PersonaState]:
@@ -101,6 +122,55 @@ def persona_from(
         is_stale=row.get("is_stale", False),
         stale_since=row.get("stale_since"),
         changed=tuple(row.get("changed") or ()),
+    )
+
+
+def mindscape(
+    person_id: str, mindscape: Mindscape, derived_through: Mapping[str, int], at: datetime, position: int
+) -> wire.Mindscape:
+    """A mindscape in full."""
+    return wire.Mindscape(
+        person_id=person_id,
+        version=mindscape.version,
+        traits=traits(mindscape.visible_traits(), at),
+        derived_through=dict(derived_through),
+        position=position,
+    )
+
+
+def mindscape_version(version: PastVersion) -> wire.MindscapeVersion:
+    """An entry of a mindscape's history."""
+    at, update = version.recorded_at, version.update
+    changed = [
+        wire.TraitChange(
+            path=change.path,
+            before=_trait_then(change.before, at),
+            after=_trait_then(change.after, at),
+            material=change.material,
+        )
+        for change in version.changes
+    ]
+    return wire.MindscapeVersion(
+        version=version.version,
+        position=version.position,
+        recorded_at=at,
+        agent=update.agent,
+        derivation=update.derivation,
+        definition=update.definition,
+        read_through=update.read_through,
+        changed=changed,
+        reason=version.reason,
+    )
+
+
+def _trait_then(trait: Trait | None, at: datetime) -> wire.TraitThen | None:
+    if trait is None:
+        return None
+    return wire.TraitThen(
+        value=trait.value,
+        confidence=confidence(trait, at),
+        volatility=trait.volatility,
+        source=trait.source,
     )
 
 

@@ -17,6 +17,7 @@ from litestar.params import QueryParameter
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, page_size
+from personakit.api.as_of import AHEAD
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.openapi import PageLimit
 from personakit.api.problems import CursorExpired
@@ -25,7 +26,6 @@ from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
 VALID_DAYS = 7
-AHEAD = timedelta(minutes=5)
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 

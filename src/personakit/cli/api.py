@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from granian.constants import Interfaces
 from granian.server import Server
 
+from personakit.api.shared_counts import SHARED_FOLDER
 from personakit.cli.database import await_database
+from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.options import with_settings
 from personakit.cli.up import refuse_taken_port
 from personakit.config import Settings, production
 from personakit.master_key import master_key
-
-DRAIN_SECONDS = 40
-"""How long requests under way, and the appends behind them, may take after SIGTERM; then they are cut."""
 
 
 @click.command()
@@ -34,15 +37,27 @@ def api(settings: Settings, workers: int) -> None:
     refuse_taken_port(settings)
     master_key(settings)  # refused here, in one sentence, rather than in each process
     await_database(database_url)
-    Server(
-        "personakit.api.production:create",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        workers=workers,
-        interface=Interfaces.ASGI,
-        websockets=False,
-        log_enabled=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=DRAIN_SECONDS,
-    ).serve()
+    with _counting_together(workers):
+        Server(
+            "personakit.api.production:create",
+            factory=True,
+            address=settings.host,
+            port=settings.port,
+            workers=workers,
+            interface=Interfaces.ASGI,
+            websockets=False,
+            log_enabled=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=DRAIN_SECONDS,
+        ).serve()
+
+
+@contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """Gives several processes a folder to count their metrics in: one port answers for all of them."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="personakit-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        yield

@@ -21,6 +21,7 @@ from granian.server.embed import Server
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.cli.demo import run_demo
+from personakit.cli.ending import DRAIN_SECONDS, end_within
 from personakit.cli.options import with_settings
 from personakit.config import SettingInvalid, Settings
 from personakit.embedded import EmbeddedPostgres
@@ -125,7 +126,7 @@ def refuse_taken_port(settings: Settings) -> None:
 
 
 async def _serve(service: Service, settings: Settings, ready: Callable[[], None]) -> None:
-    """Serves until a signal; requests under way are answered first."""
+    """Serves until a signal; requests under way are answered first, within DRAIN_SECONDS."""
     server = Server(
         create_app(service),
         address=settings.host,
@@ -134,10 +135,19 @@ async def _serve(service: Service, settings: Settings, ready: Callable[[], None]
         log_enabled=False,
         websockets=False,
     )
+    server.workers_kill_timeout = DRAIN_SECONDS  # the embedded server takes it, only not as an argument
+
+    def stop() -> None:
+        end_within()
+        server.stop()  # type: ignore[no-untyped-call]  # the library's
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     threading.Thread(target=ready, name="ready", daemon=True).start()
-    await server.serve()
+    try:
+        await server.serve()
+    except TimeoutError:
+        logger.warning("Some requests did not end within %d seconds and were cut.", DRAIN_SECONDS)
 
 
 def _ready(settings: Settings, made: bool, repository: Path | None) -> None:

@@ -10,6 +10,7 @@ import click
 
 from personakit.agents.service import Service
 from personakit.cli.database import await_database
+from personakit.cli.ending import end_within
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
 from personakit.master_key import master_key
@@ -32,3 +33,4 @@ def worker(settings: Settings) -> None:
     with Service(database_url, master_key(settings), redis_url):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()
+        end_within()

@@ -47,6 +47,13 @@ def evolve(mindscape: Mindscape, event: MindscapeUpdated) -> Mindscape:
     )
 
 
+def read_on(derived: Derived | None, event: MindscapeUpdated | DerivationCompleted) -> Derived:
+    """How far a derivation has read after one more of its events; other rules begin again."""
+    if derived is not None and derived.definition == event.definition:
+        return Derived(max(derived.read_through, event.read_through), event.definition)
+    return Derived(event.read_through, event.definition)
+
+
 def derive_update(
     mindscape: Mindscape, computed: ComputedTraits, observed: Sequence[Observed], read_through: int
 ) -> MindscapeUpdated | DerivationCompleted:

@@ -66,13 +66,21 @@ def _title(path: str) -> str:
 
 
 def _words(value: Any) -> str:
-    """A trait's value as a person would say it; an object's long lists are left to those who look."""
-    if isinstance(value, Mapping):
-        return ", ".join(
-            f"{str(key).replace('_', ' ')} {_words(member)}"
-            for key, member in value.items()
-            if not isinstance(member, list | Mapping)
-        )
-    if isinstance(value, list | tuple):
-        return ", ".join(str(member) for member in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A trait's value as a person would say it; an object's long lists are left to those who look.
+
+    The database keeps neither the order of an object's keys nor whether a whole number was a float: so
+    they make no difference here.
+    """
+    match value:
+        case Mapping():
+            return ", ".join(
+                f"{str(key).replace('_', ' ')} {_words(member)}"
+                for key, member in sorted(value.items())
+                if not isinstance(member, list | Mapping)
+            )
+        case list() | tuple():
+            return ", ".join(str(member) for member in value)
+        case float():
+            return str(int(value)) if value.is_integer() else f"{value:g}"
+        case _:
+            return str(value)

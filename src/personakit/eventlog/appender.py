@@ -91,13 +91,15 @@ class _Group(msgspec.Struct, frozen=True):
 
 
 class Appender:
-    """Appends to the log from a thread of its own. `on_append` hears the newest position.
+    """Appends to the log from a thread of its own. `on_append` hears what became of each group.
 
     What is handed in while a commit is under way is committed together by the next one, so that many
     callers share the cost of reaching the disk.
     """
 
-    def __init__(self, recorder: LogRecorder, on_append: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self, recorder: LogRecorder, on_append: Callable[[list[Appended]], None] = lambda _: None
+    ) -> None:
         self._recorder = recorder
         self._on_append = on_append
         self._queue: queue.Queue[_Submission | None] = queue.Queue(QUEUE_SIZE)
@@ -143,6 +145,11 @@ class Appender:
     def alive(self) -> bool:
         """Whether what is handed in will be written."""
         return self._thread.is_alive() and not self._closed
+
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait to be written: about, for others come and go."""
+        return self._queue.qsize()
 
     def close(self) -> None:
         """Takes nothing more, writes all that was taken, and returns when that is done."""
@@ -217,7 +224,7 @@ class Appender:
             answer_all([Answer(group.submissions[0].future, error)])  # not swallowed: the caller gets it
         else:
             answer_all(_fates(group.submissions, appended))
-            self._on_append(max(item.position for item in appended))
+            self._on_append(appended)
         return []
 
     def _refuse_rest(self, pending: deque[_Group]) -> None:

@@ -242,6 +242,28 @@ LIMIT %(span)s
 -- :query head
 SELECT max(position) AS position FROM personakit.events
 
+-- :query recorded_at
+-- When the newest event at or below a position was recorded: positions have gaps.
+SELECT recorded_at FROM personakit.events WHERE position <= %(position)s ORDER BY position DESC LIMIT 1
+
+-- :query position_at
+-- The position of the newest event recorded at or before an instant; 0 for none. `recorded_at` rises
+-- strictly with position, so a binary search finds it in as many steps as the head has bits, each one look
+-- into the index on position (there is none on time). The answer lies from `low` to `high`, both included;
+-- where no event stands at or below `middle`, nothing there is too new.
+WITH RECURSIVE search(low, high) AS (
+    SELECT 0::bigint, coalesce(max(position), 0) FROM personakit.events
+    UNION ALL
+    SELECT CASE WHEN newest.recorded_at > %(instant)s THEN low ELSE middle END,
+           CASE WHEN newest.recorded_at > %(instant)s THEN middle - 1 ELSE high END
+    FROM (SELECT low, high, low + (high - low + 1) / 2 AS middle FROM search WHERE low < high) AS halved
+    LEFT JOIN LATERAL (SELECT recorded_at FROM personakit.events WHERE position <= middle
+                       ORDER BY position DESC LIMIT 1) AS newest ON true
+)
+SELECT coalesce((SELECT position FROM personakit.events WHERE position <= low
+                 ORDER BY position DESC LIMIT 1), 0) AS position
+FROM search WHERE low = high
+
 -- :query identity
 SELECT epoch, secret FROM personakit.log_identity
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -185,6 +186,18 @@ class LogRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             row = connection.execute(SQL["head"]).fetchone()
         return row["position"] if row else None
+
+    def recorded_at(self, position: int) -> datetime | None:
+        """When the newest event at or below `position` was recorded; None when there is no such event."""
+        with self.datastore.get_connection() as connection:
+            row = connection.execute(SQL["recorded_at"], {"position": position}).fetchone()
+        return row["recorded_at"] if row else None
+
+    def position_at(self, instant: datetime) -> int:
+        """The position of the newest event recorded at or before `instant`; 0 when there is no such event."""
+        with self.datastore.get_connection() as connection:
+            row = connection.execute(SQL["position_at"], {"instant": instant}).fetchone()
+        return row["position"] if row else 0
 
 
 def notification_of(row: dict[str, Any]) -> LogNotification:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from personakit.eventlog.stored import LogNotification, StreamId
 from personakit_sdk.errors import PersonaKitError
 
 S = TypeVar("S")
+PAGE = 500
 ATTEMPTS = 1000
 """Bounds a command that never gets through. Each attempt lets some writer through, but 64 were measured
 to be too few for the unluckiest of eight on a busy machine."""
@@ -64,6 +65,18 @@ class Streams:
         for stored in self._recorder.select_events(str(stream), desc=True, limit=1):
             return Loaded(self._event(stored), stored.originator_version)
         return Loaded(None, 0)
+
+    def events(
+        self, stream: StreamId, *, gt: int = 0, through: int | None = None
+    ) -> Iterator[tuple[LogNotification, Event]]:
+        """The events of a stream above version `gt`, as rows of the log and decoded, at most PAGE of them
+        in memory at a time; with `through`, those up to that position of the log."""
+        while page := self._recorder.select_events(str(stream), gt=gt, limit=PAGE):
+            for stored in page:
+                if through is not None and stored.id > through:
+                    return
+                yield stored, self._event(stored)
+            gt = page[-1].originator_version
 
     def _event(self, stored: LogNotification) -> Event:
         """The event. Raises PersonErased for one whose person is gone."""

@@ -98,13 +98,18 @@ class Reader:
 
         Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`.
         """
-        if position > self.head():
-            raise BeyondHead(f"Position {position} lies beyond the end of the log, {self.head()}.")
+        self.require(position)
         self._wait(position, seconds, lambda snapshot: _derived(snapshot, tenant, position))
 
     def wait_for_projections(self, position: int, seconds: float) -> None:
         """Returns when the projections reflect `position`. Raises NotThereYet after `seconds`."""
         self._wait(position, seconds, lambda _: True)
+
+    def require(self, position: int) -> None:
+        """Raises BeyondHead for a position that the log has not reached."""
+        head = self.head()
+        if position > head:
+            raise BeyondHead(f"Position {position} lies beyond the end of the log, {head}.")
 
     def _wait(self, position: int, seconds: float, reflected: Callable[[Snapshot], bool]) -> None:
         deadline = time.monotonic() + seconds

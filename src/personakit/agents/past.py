@@ -1,0 +1,136 @@
+"""The past: mindscapes and personas as they were, folded from the log through a position of it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from personakit.domain.events import DerivationCompleted, Event, MindscapeUpdated, PersonaCoreGenerated
+from personakit.domain.mindscape import DERIVATION, EMPTY, Derived, Mindscape, evolve, read_on
+from personakit.domain.mindscape_history import TraitChange, reason, trait_changes
+from personakit.domain.staleness import UNMADE, CoreHistory, core_generated, mindscape_updated
+from personakit.eventlog.recorder import LogRecorder
+from personakit.eventlog.stored import LogNotification, StreamId
+from personakit.eventlog.streams import Streams
+from personakit.projections.read import Reader
+
+NOTHING_RECORDED = datetime.min.replace(tzinfo=UTC)
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """A state of the log, and the instant as of which it is judged how far traits are to be believed."""
+
+    position: int
+    instant: datetime
+
+
+class PastMindscape(msgspec.Struct, frozen=True):
+    """A mindscape as it was, and how far each derivation had read by then."""
+
+    mindscape: Mindscape
+    derived_through: Mapping[str, int]
+
+
+class PastPersona(msgspec.Struct, frozen=True):
+    """A persona's core as it was, and its people's mindscapes as they were."""
+
+    core: CoreHistory
+    mindscapes: Mapping[UUID, Mindscape]
+
+
+class PastVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a mindscape: where and when it was made, by which update, and what that changed.
+
+    The update is without its traits, which bear what readers never see; `changes` has what they do.
+    """
+
+    version: int
+    position: int
+    recorded_at: datetime
+    update: MindscapeUpdated
+    changes: tuple[TraitChange, ...]
+    reason: str
+
+
+class Past:
+    """Reads the past of one person or persona; in memory are their newest state and a page of events."""
+
+    def __init__(self, recorder: LogRecorder, streams: Streams, reader: Reader) -> None:
+        self._recorder = recorder
+        self._streams = streams
+        self._reader = reader
+
+    def at_position(self, position: int) -> AsOf:
+        """As of a position, and when it was recorded. Raises BeyondHead."""
+        self._reader.require(position)
+        return AsOf(position, self._recorder.recorded_at(position) or NOTHING_RECORDED)
+
+    def at_instant(self, instant: datetime) -> AsOf:
+        """As of an instant: the newest position recorded by then."""
+        return AsOf(self._recorder.position_at(instant), instant)
+
+    def registered_at(self, tenant: str, person: UUID) -> int | None:
+        """The position from which on a person is known; None for one whose registration is under way."""
+        events = self._streams.events(StreamId(tenant, "person", person))
+        return next((row.id for row, _ in events), None)
+
+    def mindscape(self, tenant: str, person: UUID, position: int) -> PastMindscape:
+        """A person's mindscape as it was at a position."""
+        mindscape, derived = EMPTY, {DERIVATION: Derived(0, "")}
+        kinds = ("mindscape", f"derivation.{DERIVATION}")
+        for _, event in self._merged([StreamId(tenant, kind, person) for kind in kinds], position):
+            if isinstance(event, MindscapeUpdated | DerivationCompleted):
+                derived[event.derivation] = read_on(derived.get(event.derivation), event)
+            if isinstance(event, MindscapeUpdated):
+                mindscape = evolve(mindscape, event)
+        return PastMindscape(mindscape, {name: each.read_through for name, each in derived.items()})
+
+    def persona(self, tenant: str, persona: UUID, people: Sequence[UUID], position: int) -> PastPersona:
+        """A persona of these people as it was at a position."""
+        core, mindscapes = UNMADE, dict.fromkeys(people, EMPTY)
+        streams = [StreamId(tenant, "mindscape", person) for person in people]
+        for row, event in self._merged([StreamId(tenant, "persona", persona), *streams], position):
+            match event:
+                case MindscapeUpdated():
+                    person = row.stream_id.stream
+                    mindscapes[person] = evolve(mindscapes[person], event)
+                    version, at = row.originator_version, row.recorded_at
+                    core = mindscape_updated(core, event, person=person, version=version, at=at)
+                case PersonaCoreGenerated():
+                    core = core_generated(core, event, at=row.recorded_at)
+        return PastPersona(core, mindscapes)
+
+    def history(self, tenant: str, person: UUID, *, before: int, limit: int) -> list[PastVersion]:
+        """The newest `limit` versions of a person's mindscape below version `before`, newest first."""
+        stream = StreamId(tenant, "mindscape", person)
+        before = min(before, self._streams.last(stream).version + 1)
+        mindscape, page = EMPTY, list[PastVersion]()
+        for row, event in self._streams.events(stream):
+            if row.originator_version >= before:
+                break
+            if isinstance(event, MindscapeUpdated):
+                if row.originator_version >= before - limit:
+                    page.append(_version(row, mindscape, event))
+                mindscape = evolve(mindscape, event)
+        return page[::-1]
+
+    def _merged(self, streams: Sequence[StreamId], position: int) -> Iterator[tuple[LogNotification, Event]]:
+        """The events of several streams, in the order of the log."""
+        events = [self._streams.events(stream, through=position) for stream in streams]
+        return heapq.merge(*events, key=lambda each: each[0].id)
+
+
+def _version(row: LogNotification, before: Mindscape, update: MindscapeUpdated) -> PastVersion:
+    changes = trait_changes(before, update)
+    return PastVersion(
+        version=row.originator_version,
+        position=row.id,
+        recorded_at=row.recorded_at,
+        update=msgspec.structs.replace(update, traits={}),
+        changes=changes,
+        reason=reason(before, update, changes),
+    )

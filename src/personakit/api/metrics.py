@@ -1,0 +1,125 @@
+"""`/metrics`: how the service does, for Prometheus. Labels name routes and projections, nobody's data.
+
+Where several processes serve one port, whichever is asked answers for all (`shared_counts.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import psycopg
+from litestar import Response, get
+from litestar.datastructures import State
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from psycopg_pool import PoolTimeout
+
+from personakit.agents.service import Service
+from personakit.api.shared_counts import SHARED_FOLDER, forget_the_dead
+from personakit.eventlog.recorder import Appended
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """What is counted in this process, and what is read of the log when somebody asks."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._counted = CollectorRegistry()
+        self._requests = Counter(
+            "personakit_http_requests", "Answers", ("method", "route", "status"), registry=self._counted
+        )
+        self._seconds = Histogram(
+            "personakit_http_request_seconds",
+            "From a request to the end of its answer",
+            ("method", "route"),
+            buckets=SECONDS,
+            registry=self._counted,
+        )
+        self._appended = Counter(
+            "personakit_appended_events", "Events that were appended to the log", registry=self._counted
+        )
+        self._duplicates = Counter(
+            "personakit_duplicate_events", "Events that were in the log already", registry=self._counted
+        )
+        self._queue = Gauge(
+            "personakit_appender_queue",
+            "Submissions that wait to be appended",
+            registry=self._counted,
+            multiprocess_mode="livesum",
+        )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._log = CollectorRegistry()
+        self._log.register(LogCollector(service))
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts an answer. Methods of callers' own making count together: there is no end to them."""
+        if method not in METHODS:
+            method = "OTHER"
+        key = (method, route, status)
+        if key not in self._known:
+            self._known[key] = self._requests.labels(*map(str, key)), self._seconds.labels(method, route)
+        count, duration = self._known[key]
+        count.inc()
+        duration.observe(seconds)
+
+    def appended(self, events: Sequence[Appended]) -> None:
+        """Counts what became of a group of events."""
+        duplicates = sum(event.duplicate for event in events)
+        self._appended.inc(len(events) - duplicates)
+        self._duplicates.inc(duplicates)
+        self._queue.set(self._service.appender.waiting)
+
+    def page(self) -> bytes:
+        """All of it, in the text format."""
+        self._queue.set(self._service.appender.waiting)
+        counted = self._counted
+        if SHARED_FOLDER in os.environ:
+            forget_the_dead()
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # the library's
+        return generate_latest(counted) + generate_latest(self._log)
+
+
+class LogCollector(Collector):
+    """Reads, when asked, how far the log has come and how far each projection lags behind it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """A family a figure, a sample a projection; with the database away, only that it is away."""
+        readable = GaugeMetricFamily("personakit_log_readable", "Whether the database answers")
+        try:
+            states = [state for state in self._service.reader.states() if state.state == "active"]
+        except (psycopg.Error, PoolTimeout):
+            readable.add_metric((), 0)
+            yield readable
+            return
+        readable.add_metric((), 1)
+        yield readable
+        yield GaugeMetricFamily("personakit_log_position", "The newest position", states[0].head)
+        figures: dict[str, tuple[str, list[float]]] = {
+            "position": ("How far it has come", [state.position for state in states]),
+            "lag_events": ("Events it has not taken", [state.lag_events for state in states]),
+            "lag_seconds": ("Age of the oldest of them", [state.lag_seconds for state in states]),
+            "quarantined_streams": ("Streams that stand still in it", [s.quarantined for s in states]),
+        }
+        for figure, (said, values) in figures.items():
+            family = GaugeMetricFamily(f"personakit_projection_{figure}", said, labels=("projection",))
+            for state, value in zip(states, values, strict=True):
+                family.add_metric((state.name,), value)
+            yield family
+
+
+@get("/metrics", sync_to_thread=True, include_in_schema=False)
+def metrics(state: State) -> Response[bytes]:
+    """For Prometheus; see `docs/how-to/run-in-production.md`."""
+    page: bytes = state.metrics.page()
+    return Response(page, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})

@@ -1,0 +1,51 @@
+"""Around the whole application, so that no answer escapes it: its position, and its being counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from personakit.agents.service import Service
+from personakit.api.answers import POSITION
+from personakit.api.metrics import Metrics
+
+_POSITION = POSITION.lower().encode("ascii")
+NO_ROUTE = "(none)"
+"""Stands for an address that no route has: the address itself is the caller's, and without bound."""
+
+
+class Watch:
+    """Gives an answer without a position the newest one that this process knows, and counts all answers."""
+
+    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics) -> None:
+        self._app = app
+        self._service = service
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        began = time.perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._with_position(message["headers"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            route = scope.get("path_template") or NO_ROUTE
+            method = str(scope.get("method"))
+            self._metrics.answered(method, route, status, time.perf_counter() - began)
+
+    def _with_position(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        for name, value in headers:
+            if name == _POSITION:
+                self._service.saw(int(value))
+                return headers
+        return [*headers, (_POSITION, b"%d" % self._service.position)]

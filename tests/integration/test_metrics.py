@@ -1,0 +1,115 @@
+"""`/metrics` and the position on every answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from litestar.testing import TestClient
+
+from personakit.agents.service import Service
+from personakit.api.app import create_app
+from personakit.domain.events import FeedbackReceived
+from personakit.eventlog.access import create_key
+from personakit.eventlog.appender import NewEvent
+from personakit.eventlog.stored import StreamId
+from tests.integration.conftest import Client, follow
+
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+
+
+def observation(person: str = "ada") -> dict[str, Any]:
+    return {
+        "id": str(uuid4()),
+        "personId": person,
+        "type": "note",
+        "content": {"a": 1},
+        "occurredAt": "2026-03-02T09:00:00Z",
+    }
+
+
+def figures(client: Client) -> dict[tuple[str, str], float]:
+    """Each sample's value by its name and labels."""
+    answer = client.get("/metrics", headers={"Authorization": ""})
+    assert answer.status_code == 200
+    found = [SAMPLE.match(line) for line in answer.text.splitlines() if not line.startswith("#")]
+    assert all(found)
+    return {(match[1], match[2] or ""): float(match[3]) for match in found if match}
+
+
+def test_what_is_appended_and_answered_is_counted(client: Client) -> None:
+    before = figures(client)
+    body = observation()
+    position = int(client.post("/observations", json=body).headers["PersonaKit-Position"])
+    client.post("/observations", json=body)
+    client.get("/mindscapes/ada")
+    after = figures(client)
+
+    def more(name: str, labels: str = "") -> float:
+        return after[name, labels] - before.get((name, labels), 0)
+
+    made = 'method="POST",route="/observations",status="201"'
+    assert more("personakit_http_requests_total", made) == 1
+    assert more("personakit_http_requests_total", made.replace("201", "200")) == 1
+    assert more("personakit_http_request_seconds_count", 'method="POST",route="/observations"') == 2
+    assert more("personakit_duplicate_events_total") >= 1
+    assert more("personakit_appended_events_total") >= 2  # the person, and the observation
+    assert after["personakit_log_position", ""] >= position
+    assert after["personakit_appender_queue", ""] == 0
+    assert after["personakit_log_readable", ""] == 1
+    lags = {labels for name, labels in after if name == "personakit_projection_lag_seconds"}
+    assert 'projection="mindscapes"' in lags
+
+
+def test_labels_are_routes_and_never_what_a_caller_made_up(client: Client) -> None:
+    client.get("/mindscapes/a-person-nobody-knows")
+    client.get("/no/such/address")
+    client.request("SNEEZE", "/observations")
+    text = client.get("/metrics").text
+    assert 'route="/mindscapes/{personId}"' in text
+    assert 'route="(none)"' in text
+    for made_up in ("a-person-nobody-knows", "such", "SNEEZE", "default"):
+        assert made_up not in text
+
+
+def test_a_quarantined_stream_is_loud(quiet: Service) -> None:
+    """A rank beyond the column's range."""
+    event = FeedbackReceived(mapper_id="m", rule_id="r", digest="d", rank=2**40)
+    quiet.appender.append([NewEvent(StreamId("default", "feedback", uuid4()), 1, event, None)]).result()
+    follow(quiet)
+    with TestClient(create_app(quiet), raise_server_exceptions=False) as caller:
+        ready = caller.get("/health/ready")
+        found = figures(caller)
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert "QUARANTINED" in ready.json()["checks"]["feedback"]
+    assert found["personakit_projection_quarantined_streams", 'projection="feedback"'] == 1
+
+
+@pytest.mark.parametrize("authorized", [True, False], ids=["with a key", "without"])
+def test_every_route_answers_with_a_position_whatever_it_answers(
+    client: Client, key: str, authorized: bool
+) -> None:
+    known = int(client.post("/observations", json=observation()).headers["PersonaKit-Position"])
+    headers = {"Authorization": f"Bearer {key}" if authorized else ""}
+    paths = client.get("/openapi.json").json()["paths"]
+    asked = [(method, re.sub(r"\{\w+\}", str(UUID(int=1)), path)) for path in paths for method in paths[path]]
+    others = ["/metrics", "/docs", "/openapi.json", "/nowhere", "/observations/%00", "/-/openapi.json"]
+    statuses = set()
+    for method, path in [*asked, *(("get", other) for other in others), ("patch", "/observations")]:
+        answer = client.request(method, path, headers=headers)
+        statuses.add(answer.status_code)
+        assert int(answer.headers["PersonaKit-Position"]) >= (known if answer.status_code > 400 else 0), path
+    assert statuses >= ({200, 400, 404, 405, 422} if authorized else {200, 401, 404, 405})
+
+
+def test_a_process_that_has_just_started_knows_where_the_log_stands(service: Service, database: str) -> None:
+    key = create_key(service.recorder, "default", "test")
+    with TestClient(create_app(service)) as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        written = int(client.post("/observations", json=observation()).headers["PersonaKit-Position"])
+    other = Service(database)
+    with TestClient(create_app(other)) as client:
+        assert int(client.get("/health/live").headers["PersonaKit-Position"]) >= written
+    other.close()
