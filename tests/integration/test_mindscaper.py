@@ -18,6 +18,7 @@ from personakit.shipped import computed_traits_dir
 from personakit_sdk import wire
 from personakit_sdk.rules.yaml import load_yaml
 from tests.integration.conftest import follow
+from tests.postgres import MASTER_KEY
 
 TENANT = "default"
 START = datetime(2026, 1, 5, 21, tzinfo=UTC)
@@ -210,7 +211,7 @@ def wait_until(reached: Callable[[], bool], seconds: float = 20) -> None:
 
 def test_many_people_with_much_that_no_trait_uses_do_not_stop_the_agents(database: str) -> None:
     """As many as there are worker threads, and more, each with more than a batch to read."""
-    with Service(database) as service:
+    with Service(database, MASTER_KEY) as service:
         create_tenant(service.recorder, TENANT, "Default")
         for n in range(3):
             for person in range(8):

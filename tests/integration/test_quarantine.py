@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,30 +14,34 @@ from personakit.agents.service import Service
 from personakit.domain.events import FeedbackReceived, MindscapeUpdated
 from personakit.domain.traits import Trait
 from personakit.eventlog.appender import NewEvent
+from personakit.eventlog.person_keys import Person
 from personakit.eventlog.stored import StreamId
-from personakit.projections.follow import Follower, open_pool
+from personakit.projections.builds import active, open_pool
+from personakit.projections.follow import Followers
 from tests.integration.conftest import follow
+from tests.people import somebody
 
 TENANT = "default"
 
 
-def feedback(rank: int) -> NewEvent:
+def feedback(person: Person, rank: int) -> NewEvent:
     event = FeedbackReceived(mapper_id="m", rule_id="r", digest="d", rank=rank)
-    return NewEvent(StreamId(TENANT, "feedback", uuid4()), 1, event, uuid4())
+    return NewEvent(StreamId(TENANT, "feedback", uuid4()), 1, event, person)
 
 
-def updated(person: UUID, version: int) -> NewEvent:
+def updated(person: Person, version: int) -> NewEvent:
     traits = {"a": Trait(value=version, last_observed_at=datetime(2026, 1, 1, tzinfo=UTC))}
     event = MindscapeUpdated(traits=traits, derivation="test", definition="x", read_through=version)
-    return NewEvent(StreamId(TENANT, "mindscape", person), version, event, person)
+    return NewEvent(StreamId(TENANT, "mindscape", person.surrogate), version, event, person)
 
 
 def test_others_pass_an_event_that_does_not_fit_its_table(
     quiet: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A rank beyond the column's range, in the middle of a batch."""
-    sound = [feedback(1) for _ in range(5)]
-    quiet.appender.append([*sound[:3], feedback(2**40), *sound[3:]]).result()
+    ada = somebody(quiet.recorder, quiet.keys, TENANT)
+    sound = [feedback(ada, 1) for _ in range(5)]
+    quiet.appender.append([*sound[:3], feedback(ada, 2**40), *sound[3:]]).result()
     with caplog.at_level(logging.ERROR):
         follow(quiet, "feedback")
     with quiet.reader.snapshot() as snapshot:
@@ -50,7 +54,7 @@ def test_others_pass_an_event_that_does_not_fit_its_table(
 
 def test_a_quarantined_stream_stays_where_it_was_and_its_neighbours_go_on(quiet: Service) -> None:
     """Version 3 follows version 1: the document may not skip what it has not seen."""
-    broken, sound = uuid4(), uuid4()
+    broken, sound = (somebody(quiet.recorder, quiet.keys, TENANT) for _ in range(2))
     quiet.appender.append([updated(broken, 1), updated(sound, 1)]).result()
     quiet.appender.append([updated(broken, 3), updated(sound, 2)]).result()
     quiet.appender.append([updated(broken, 2), updated(broken, 4), updated(sound, 3)]).result()
@@ -58,22 +62,27 @@ def test_a_quarantined_stream_stays_where_it_was_and_its_neighbours_go_on(quiet:
     with quiet.reader.snapshot() as snapshot:
         versions = {
             row["person"]: row["version"]
-            for row in snapshot.rows("mindscapes.by_people", tenant=TENANT, people=[broken, sound])
+            for row in snapshot.rows(
+                "mindscapes.by_people", tenant=TENANT, people=[broken.surrogate, sound.surrogate]
+            )
         }
-    assert versions == {broken: 1, sound: 3}
+    assert versions == {broken.surrogate: 1, sound.surrogate: 3}
 
 
 def test_a_statement_that_runs_out_of_time_quarantines_nobody(quiet: Service, database: str) -> None:
     """That is the database's trouble, not the event's: it is taken when the table can be had again."""
-    event = feedback(7)
+    projection = quiet.projections["feedback"]
+    event = feedback(somebody(quiet.recorder, quiet.keys, TENANT), 7)
     quiet.appender.append([event]).result()
     hurried = open_pool(f"{database} options='-c lock_timeout=100ms'", size=1)
-    table = f"{quiet.projections['feedback'].schema}.feedback"
+    with quiet.pool.connection() as connection:
+        schema = active(connection, projection)
+    assert schema is not None
     before = {state.name: state.quarantined for state in quiet.reader.states()}
     with psycopg.connect(database) as holder:
-        holder.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(Identifier(*table.split("."))))
+        holder.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(Identifier(schema, "feedback")))
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            Follower(hurried, quiet.projections["feedback"]).catch_up()
+            Followers(hurried, [projection], quiet.keys).catch_up()
     hurried.close()
     follow(quiet, "feedback")
     with quiet.reader.snapshot() as snapshot:

@@ -15,6 +15,7 @@ from personakit.agents.service import Service
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import Receipt
 from personakit_sdk import wire
+from tests.postgres import MASTER_KEY
 from tests.processes import free_port
 
 TENANT = "default"
@@ -68,7 +69,7 @@ def test_what_comes_in_while_redis_is_away_is_folded_all_the_same(
     database: str, redis: ValkeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = wakeup_threads()
-    with Service(database, redis.connection_url) as service:
+    with Service(database, MASTER_KEY, redis.connection_url) as service:
         create_tenant(service.recorder, TENANT, "Default")
         threads = wakeup_threads() - elsewhere
         assert len(threads) == 2

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from uuid import UUID, uuid4
-
-import pytest
+from uuid import uuid4
 
 from personakit.domain.events import MindscapeUpdated
 from personakit.domain.mindscape import EMPTY, Mindscape, evolve
 from personakit.domain.traits import Trait
-from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import Appender
-from personakit.eventlog.recorder import LogRecorder, open_datastore
+from personakit.eventlog.person_keys import Person, PersonKeys
+from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
-from personakit.projections.follow import Follower, install, open_pool
+from personakit.projections.builds import open_pool
+from personakit.projections.follow import install
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 from personakit.shipped import projections_dir
+from tests.people import somebody
 
-TENANT = "acme"
+TENANT = "default"
 WRITERS, UPDATES = 8, 200
-
-
-@pytest.fixture(scope="module")
-def recorder(database: str) -> Iterator[LogRecorder]:
-    recorder = LogRecorder(open_datastore(database))
-    recorder.create_table()
-    create_tenant(recorder, TENANT, "Acme")
-    yield recorder
-    recorder.datastore.close()
 
 
 def one_more(path: str, mindscape: Mindscape) -> MindscapeUpdated:
@@ -42,30 +32,34 @@ def one_more(path: str, mindscape: Mindscape) -> MindscapeUpdated:
     )
 
 
-def write(recorder: LogRecorder, stream: StreamId, path: str, person: UUID) -> None:
+def write(recorder: LogRecorder, keys: PersonKeys, stream: StreamId, path: str, person: Person) -> None:
     appender = Appender(recorder)
-    streams = Streams(recorder, appender)
+    streams = Streams(recorder, appender, keys)
     seen = Loaded(EMPTY, 0)
     for _ in range(UPDATES):
-        updated = streams.update(stream, seen, evolve, lambda state: one_more(path, state), person=person)
+        updated = streams.update(
+            stream, seen, evolve, lambda state: one_more(path, state), person=person.surrogate
+        )
         seen = Loaded(updated.state, updated.version)
     appender.close()
 
 
-def test_eight_writers_of_one_mindscape_lose_no_update(recorder: LogRecorder, database: str) -> None:
+def test_eight_writers_of_one_mindscape_lose_no_update(
+    recorder: LogRecorder, keys: PersonKeys, appender: Appender, database: str
+) -> None:
     """8 writers, each with an appender of its own as 8 processes would have, 200 updates each: half of
     the writers count in one trait that they share, the others each in their own."""
-    person = uuid4()
-    stream = StreamId(TENANT, "mindscape", person)
+    person = somebody(recorder, keys, TENANT)
+    stream = StreamId(TENANT, "mindscape", person.surrogate)
     paths = ["shared" if n % 2 else f"own.{n}" for n in range(WRITERS)]
-    threads = [threading.Thread(target=write, args=(recorder, stream, path, person)) for path in paths]
+    threads = [threading.Thread(target=write, args=(recorder, keys, stream, path, person)) for path in paths]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     versions = [event.originator_version for event in recorder.select_events(str(stream))]
-    final = Streams(recorder, Appender(recorder)).load(stream, Loaded(EMPTY, 0), evolve)
+    final = Streams(recorder, appender, keys).load(stream, Loaded(EMPTY, 0), evolve)
     assert versions == list(range(1, WRITERS * UPDATES + 1))
     assert final.version == final.state.version == 1600
     assert final.state.traits["shared"].value == 4 * UPDATES
@@ -73,32 +67,31 @@ def test_eight_writers_of_one_mindscape_lose_no_update(recorder: LogRecorder, da
 
     with open_pool(database, 1) as pool:
         projections = load_projections(projections_dir())
-        install(pool, projections)
-        Follower(pool, projections["mindscapes"]).catch_up()
+        install(pool, projections.values(), keys)
         with Reader(pool, projections).snapshot() as snapshot:
-            row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=person)
+            row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=person.surrogate)
     assert row is not None
     assert row["version"] == 1600
     assert row["traits"]["shared"]["value"] == 4 * UPDATES
 
 
-def test_loading_begins_at_the_read_models_version(recorder: LogRecorder) -> None:
-    person = uuid4()
-    appender = Appender(recorder)
-    streams = Streams(recorder, appender)
+def test_loading_begins_at_the_read_models_version(
+    recorder: LogRecorder, keys: PersonKeys, appender: Appender
+) -> None:
+    person = somebody(recorder, keys, TENANT).surrogate
+    streams = Streams(recorder, appender, keys)
     stream = StreamId(TENANT, "mindscape", person)
     for _ in range(3):
         streams.update(stream, Loaded(EMPTY, 0), evolve, lambda state: one_more("a", state), person=person)
     at_two = streams.load(stream, Loaded(EMPTY, 0), evolve).state
     lagging = Loaded(Mindscape(version=2, traits={"a": Trait(value=2)}, derivations={}), 2)
     assert streams.load(stream, lagging, evolve).state.traits["a"].value == at_two.traits["a"].value == 3
-    appender.close()
 
 
-def test_a_decision_for_nothing_appends_nothing(recorder: LogRecorder) -> None:
-    appender = Appender(recorder)
+def test_a_decision_for_nothing_appends_nothing(
+    recorder: LogRecorder, keys: PersonKeys, appender: Appender
+) -> None:
     stream = StreamId(TENANT, "mindscape", uuid4())
-    updated = Streams(recorder, appender).update(stream, Loaded(EMPTY, 0), evolve, lambda _: None)
+    updated = Streams(recorder, appender, keys).update(stream, Loaded(EMPTY, 0), evolve, lambda _: None)
     assert updated.position is None
     assert recorder.select_events(str(stream)) == []
-    appender.close()

@@ -23,7 +23,7 @@ from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import NewEvent, wait
 from personakit.eventlog.stored import StreamId
-from personakit.projections.follow import Follower
+from personakit.projections.follow import Followers
 from personakit.shipped import computed_traits_dir
 from personakit_sdk import wire
 from personakit_sdk.rules.yaml import load_yaml
@@ -55,8 +55,8 @@ class Walk:
     def follow(self) -> None:
         """Lets every read model take one event, then the next; live answers are kept in between."""
         service = self.service
-        followers = [Follower(service.pool, each) for each in service.projections.values()]
-        while sum(follower.step(batch=1) for follower in followers):  # all of them, so no `any`
+        followers = Followers(service.pool, service.projections.values(), service.keys)
+        while followers.step(span=1).moved:
             self._keep()
 
     def observe(self, person: str, *hours: int, kind: str = "code_commit", **content: Any) -> None:
@@ -327,10 +327,8 @@ def test_any_history_is_folded_as_the_read_models_have_it(
     quiet: Service, steps: Sequence[MindscapeUpdated | DerivationCompleted | int]
 ) -> None:
     name = f"any-{uuid4()}"
-    person = quiet.people.register(TENANT, [name])[name].surrogate
-    followers = [
-        Follower(quiet.pool, quiet.projections[each]) for each in ("mindscapes", "personas", "derivation_due")
-    ]
+    about = quiet.people.register(TENANT, [name])[name]
+    person = about.surrogate
     versions = dict.fromkeys(("mindscape", "persona", "derivation.computed"), 0)
     for step in steps:
         event: Event
@@ -342,10 +340,9 @@ def test_any_history_is_folded_as_the_read_models_have_it(
             case DerivationCompleted():
                 kind, event = "derivation.computed", step
         versions[kind] += 1
-        new = NewEvent(StreamId(TENANT, kind, person), versions[kind], event, person)
+        new = NewEvent(StreamId(TENANT, kind, person), versions[kind], event, about)
         (appended,) = wait(quiet.appender.append([new]))
-        for follower in followers:
-            follower.catch_up()
+        follow(quiet, "mindscapes", "personas", "derivation_due")
         agree(quiet, person, appended.position)
 
 

@@ -21,6 +21,7 @@ from personakit.api import app as api
 from personakit.eventlog import appender
 from personakit.eventlog.access import create_key, create_tenant
 from tests.integration.conftest import Client
+from tests.postgres import MASTER_KEY
 
 LOG_LOCK = 7165064741
 QUEUE, WRITES = 3, 20
@@ -31,7 +32,7 @@ WAITING = 50
 @pytest.fixture
 def quiet(database: str) -> Iterator[Service]:
     """A service that nobody set to work: it records, and no follower folds what it recorded."""
-    service = Service(database)
+    service = Service(database, MASTER_KEY)
     create_tenant(service.recorder, "default", "Default")
     yield service
     service.close()

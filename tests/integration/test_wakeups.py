@@ -17,8 +17,9 @@ from personakit.agents.actors import ActorsHere, in_process_broker, redis_broker
 from personakit.agents.service import Service
 from personakit.agents.wakeups import Wakeups
 from personakit.eventlog.access import create_tenant
-from personakit.projections.follow import Follower
+from personakit.projections.follow import Followers
 from personakit_sdk import wire
+from tests.postgres import MASTER_KEY
 
 
 def observation(person: str) -> wire.Observation:
@@ -65,7 +66,7 @@ def wait_until(reached: Callable[[], bool], seconds: float = 10) -> None:
 
 def test_an_observation_becomes_a_trait_over_either_broker(database: str, broker_url: str | None) -> None:
     tenant = "redis" if broker_url else "local"
-    with Service(database, broker_url) as service:
+    with Service(database, MASTER_KEY, broker_url) as service:
         create_tenant(service.recorder, tenant, tenant)
         (receipt,) = service.intake.record(tenant, [observation("ada")])
         service.reader.wait_for(tenant, receipt.position, 10)  # type: ignore[union-attr]  # a Receipt: it is new
@@ -81,10 +82,10 @@ def test_the_sweep_makes_up_for_wakeups_that_were_lost(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service without agents takes observations; another finds them though nobody woke it."""
-    quiet = Service(database)
+    quiet = Service(database, MASTER_KEY)
     create_tenant(quiet.recorder, "sweep", "sweep")
     (receipt,) = quiet.intake.record("sweep", [observation("ada")])
-    with Service(database) as service:
+    with Service(database, MASTER_KEY) as service:
         service.reader.wait_for("sweep", receipt.position, 10)  # type: ignore[union-attr]  # a Receipt: it is new
     quiet.close()
 
@@ -155,11 +156,12 @@ def test_a_wakeup_that_fails_is_not_the_end(broker_url: str | None, caplog: pyte
 
 
 def test_two_followers_of_one_projection_take_each_event_once(database: str) -> None:
-    quiet = Service(database)
+    quiet = Service(database, MASTER_KEY)
     create_tenant(quiet.recorder, "two", "two")
     for n in range(5):
         quiet.intake.record("two", [observation(f"p{n % 3}") for _ in range(100)])
-    followers = [Follower(quiet.pool, quiet.projections["observations"]) for _ in range(4)]
+    projections = [quiet.projections["observations"]]
+    followers = [Followers(quiet.pool, projections, quiet.keys) for _ in range(4)]
     threads = [threading.Thread(target=follower.catch_up) for follower in followers]
     for thread in threads:
         thread.start()

@@ -6,6 +6,8 @@ import click
 
 from personakit.cli.database import DatabaseUnreachable
 from personakit.config import SettingInvalid
+from personakit.eventlog.person_keys import MasterKeyWrong
+from personakit.eventlog.recorder import LogFormatUnknown
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError
 from personakit_sdk.transport import ServiceError, Unreachable
 
@@ -19,7 +21,7 @@ def exit_code(error: PersonaKitError) -> int:
             return _of_status(error.status)
         case DocumentInvalid():
             return 1
-        case InvalidInput() | SettingInvalid():
+        case InvalidInput() | SettingInvalid() | MasterKeyWrong() | LogFormatUnknown():
             return 2
         case _:
             return 1

@@ -20,7 +20,7 @@ from personakit.eventlog.person_keys import PersonKey
 from personakit.eventlog.stored import LogNotification, StreamId
 
 SEALED = b"\x01"
-NONCE = 12
+NONCE, TAG = 12, 16
 Upcasts = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
 _encoder = msgspec.json.Encoder()
@@ -86,7 +86,7 @@ def seal(payload: bytes, key: PersonKey, stream: StreamId, version: int, topic: 
 
 def unseal(state: bytes, key: PersonKey, stream: StreamId, version: int, topic: str) -> bytes:
     """What was sealed. Raises SealBroken for anything else."""
-    if state[:1] != SEALED:
+    if state[:1] != SEALED or len(state) < 1 + NONCE + TAG:
         raise SealBroken(f"Version {version} of {stream} is not sealed in a form that this release knows.")
     try:
         return key.cipher.decrypt(state[1 : 1 + NONCE], state[1 + NONCE :], _place(stream, version, topic))

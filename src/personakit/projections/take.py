@@ -60,12 +60,12 @@ def fetch(
     }
     with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
         rows = cursor.execute(LOG["batch" if person is None else "batch_of_person"], values).fetchall()
+    if not rows:  # of a person only: else there is a row at least that says how far was looked
+        return Batch(stop, [])
     return _opened(rows, keys, after, full=person is not None and len(rows) == span)
 
 
 def _opened(rows: Sequence[tuple[Any, ...]], keys: PersonKeys, after: int, *, full: bool) -> Batch:
-    if not rows:
-        return Batch(after, [])
     found = [row for row in rows if row[0] is not None]
     people = keys.of_all({row[6] for row in found if row[6] is not None})
     events = [event for row in found if (event := open_event(row, people)) is not None]

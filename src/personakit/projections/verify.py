@@ -96,17 +96,16 @@ def verify(
             _replay(aside, Target(projection, schema), keys, row["position"], report, person)
             count, rows = 0, 0
             named: list[Difference] = []
-            for difference in _compare(live, row["schema"], aside, schema, person):
-                if difference is None:
+            with aside.transaction():  # the cursors that it is read by live in one
+                for difference in _compare(live, row["schema"], aside, schema, person):
                     rows += 1
-                    continue
-                count += 1
-                if len(named) < MOST_DIFFERENCES:
-                    named.append(difference)
+                    count += difference is not None
+                    if difference is not None and len(named) < MOST_DIFFERENCES:
+                        named.append(difference)
     return Verified(
         name=projection.name,
         position=row["position"],
-        rows=rows + count,
+        rows=rows,
         count=count,
         differences=named,
         seconds=time.monotonic() - began,

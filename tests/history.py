@@ -1,0 +1,59 @@
+"""A history with a little of everything, for tests of what is made of one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from personakit.agents.service import Service
+from personakit.eventlog.access import create_tenant
+from personakit.eventlog.intake import About
+from personakit.projections.follow import Followers
+from personakit_sdk import wire
+
+TENANT = "default"
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def observation(person: str, hour: int = 0, **content: Any) -> wire.Observation:
+    """A commit of so many lines as hours have passed."""
+    return wire.Observation(
+        id=uuid4(),
+        person_id=person,
+        type="code_commit",
+        content={"lines_changed": hour, "languages": ["Python"], "merge": False, **content},
+        occurred_at=START + timedelta(hours=hour),
+    )
+
+
+def follow(service: Service) -> None:
+    """Lets every read model take what is in the log."""
+    Followers(service.pool, service.projections.values(), service.keys).catch_up()
+
+
+def surrogate(service: Service, person: str) -> UUID:
+    """Who the log knows by this id."""
+    found = service.people.find(TENANT, person)
+    assert found is not None
+    return found.surrogate
+
+
+def a_little_of_everything(service: Service, *people: str) -> None:
+    """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
+    create_tenant(service.recorder, TENANT, "Default")
+    service.publish_shipped(TENANT)
+    for person in people:
+        service.intake.record(TENANT, [observation(person, hour) for hour in range(10)])
+        follow(service)
+        service.mindscaper.derive(TENANT, surrogate(service, person))
+        follow(service)
+        service.regenerator.first_core(TENANT, surrogate(service, person))
+        service.intake.record(TENANT, [observation(person, hour) for hour in range(100, 140)])
+        follow(service)
+        service.mindscaper.derive(TENANT, surrogate(service, person))
+        found = service.people.find(TENANT, person)
+        assert found is not None
+        about = About(mapper_id="work_rhythm", rule_id="any")
+        service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
+    follow(service)
