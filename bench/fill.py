@@ -30,11 +30,11 @@ from personakit.eventlog.stored import StreamId
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.wire import Observation
 
-COHORT_PEOPLE: Final = 198
-EACH: Final = 96
-UPDATES: Final = 3
+COHORT_PEOPLE: Final = 100
+EACH: Final = 196
+UPDATES: Final = 2
 COHORT_EVENTS: Final = COHORT_PEOPLE * (1 + EACH + UPDATES + 1)
-"""19,998: of each person the registration, the observations, the updates and the core."""
+"""20,000: of each person the registration, the observations, the updates and the core."""
 
 CHUNK: Final = 500
 COHORTS_AT_ONCE: Final = 2
@@ -69,10 +69,10 @@ class Filler:
 
     def _add(self, cohort: int) -> None:
         names = {person: f"{cohort}-{person}" for person in self._derived}
-        third = len(self._history) // UPDATES
+        span = len(self._history) // UPDATES
         ids = uuid7s(cohort)
         for number in range(UPDATES):
-            part = self._history[number * third : (number + 1) * third]
+            part = self._history[number * span : (number + 1) * span]
             observations = [
                 msgspec.structs.replace(item, id=next(ids), person_id=names[item.person_id]) for item in part
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 from bench.database import Database
@@ -15,6 +16,10 @@ from personakit.agents.service import Service
 from personakit.cli.up import FIRST_TENANT
 from personakit.eventlog.access import create_tenant
 from personakit.projections.follow import Follower
+
+FOLLOWERS_AT_ONCE = 2
+MAPPED = ("mappers", "personas", "mindscapes", "derivation_due")
+"""The read models that `GET /map-persona` reads."""
 
 
 @contextmanager
@@ -37,8 +42,12 @@ def fill(database: Database, cohorts: Iterable[int], *, mapper: bool) -> None:
 def follow(database: Database, *names: str) -> None:
     """Lets the named read models, or all, take what is in the log."""
     with quiet(database) as service:
-        for name in names or service.projections:
-            Follower(service.pool, service.projections[name]).catch_up()
+        followers = [
+            Follower(service.pool, service.projections[name]) for name in names or service.projections
+        ]
+        with ThreadPoolExecutor(FOLLOWERS_AT_ONCE) as threads:
+            for _ in threads.map(Follower.catch_up, followers):
+                pass
 
 
 def map_requests(served: Served) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.catalogue import Key
 from bench.copy_limit import OBSERVATIONS, beside, copy_limit, rates
 from bench.database import Database
 from bench.exchange import request
@@ -33,7 +34,7 @@ def register(bench: Workbench, served: Served, person_ids: Sequence[str]) -> Non
     bench.generator.send(served.port, batch_requests(served, first), 1)
 
 
-def ingest(bench: Workbench) -> list[Figure]:
+def ingest(bench: Workbench, _: Sequence[Key]) -> list[Figure]:
     """`ingest_batch_vs_copy`."""
     observations = history(people(PEOPLE), INGESTED // PEOPLE)
     measured, limits = [], []

@@ -131,22 +131,25 @@ def _until(deadline: float, requests: Sequence[bytes]) -> Iterator[bytes]:
 def _loop(lanes: dict[int, _Lane], upcoming: Iterator[bytes]) -> list[float]:
     """The latency of each request, in seconds."""
     latencies: list[float] = []
-    poll = select.epoll()
-    busy = 0
-    for number, lane in lanes.items():
-        if (request := next(upcoming, None)) is not None:
-            poll.register(number, select.EPOLLIN)
-            lane.begin(request)
-            _watch(poll, number, lane)
-            busy += 1
-    while busy:
-        ready = poll.poll(PATIENCE_SECONDS)
-        if not ready:
-            raise TimeoutError(f"No answer for {PATIENCE_SECONDS:g} seconds.")
-        for number, _ in ready:
-            busy -= _turn(poll, number, lanes[number], upcoming, latencies)
-    poll.close()
+    with select.epoll() as poll:
+        busy = sum(_start(poll, number, lane, upcoming) for number, lane in lanes.items())
+        while busy:
+            ready = poll.poll(PATIENCE_SECONDS)
+            if not ready:
+                raise TimeoutError(f"No answer for {PATIENCE_SECONDS:g} seconds.")
+            for number, _ in ready:
+                busy -= _turn(poll, number, lanes[number], upcoming, latencies)
     return latencies
+
+
+def _start(poll: select.epoll, number: int, lane: _Lane, upcoming: Iterator[bytes]) -> bool:
+    """Gives a connection its first request; whether there was one."""
+    request = next(upcoming, None)
+    if request is None:
+        return False
+    lane.begin(request)
+    poll.register(number, _interest(lane))
+    return True
 
 
 def _turn(
@@ -155,7 +158,7 @@ def _turn(
     """Moves one connection on; whether it has nothing more to do."""
     if lane.rest:
         lane.push()
-        _watch(poll, number, lane)
+        poll.modify(number, _interest(lane))
         return False
     if not lane.pull():
         return False
@@ -167,9 +170,10 @@ def _turn(
         return True
     lane.begin(request)
     if lane.rest:
-        _watch(poll, number, lane)
+        poll.modify(number, _interest(lane))
     return False
 
 
-def _watch(poll: select.epoll, number: int, lane: _Lane) -> None:
-    poll.modify(number, select.EPOLLOUT if lane.rest else select.EPOLLIN)
+def _interest(lane: _Lane) -> int:
+    """What to wait for: room to send the rest, or the answer."""
+    return select.EPOLLOUT if lane.rest else select.EPOLLIN

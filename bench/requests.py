@@ -26,7 +26,7 @@ CONNECTIONS = 64
 ROUNDS = 5
 SECONDS = 2.0
 POSTS = 6000
-PEER_POSTS = 1500
+PEER_POSTS = 800
 WARM_UP_POSTS = 1000
 BUDGET_SECONDS = 90
 HELLO = [request("GET", "/")]
@@ -67,7 +67,7 @@ _PEER = (
 )
 
 
-def maps(bench: Workbench) -> list[Figure]:
+def maps(bench: Workbench, _: Sequence[Key]) -> list[Figure]:
     """`map_vs_hello`."""
     database = bench.database()
     bench.say("map: making a history of 20,000 events")
