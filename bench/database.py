@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Any, Final, LiteralString
 from urllib.parse import urlencode
@@ -13,16 +14,23 @@ from psycopg.conninfo import conninfo_to_dict
 POLL_SECONDS: Final = 0.05
 _LAG: Final = """
 SELECT (SELECT coalesce(max(position), 0) FROM personakit.events), min(position),
-       max(schema) FILTER (WHERE name = 'derivation_due')
-FROM personakit.projections WHERE active
+       max(schema) FILTER (WHERE b.name = 'derivation_due')
+FROM personakit.builds AS b JOIN personakit.active AS a USING (schema)
 """
 
 
 class Database:
-    """Where it is, and how far the service has come in it."""
+    """Where it is, and how far the service has come in it. `master_key` is what its services are given."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, master_key: bytes) -> None:
         self.conninfo = conninfo
+        self.master_key = master_key
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a `personakit` process needs to work on it."""
+        key = base64.b64encode(self.master_key).decode()
+        return {"PERSONAKIT_DATABASE_URL": self.url, "PERSONAKIT_MASTER_KEY": key}
 
     @property
     def url(self) -> str:

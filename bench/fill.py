@@ -26,6 +26,7 @@ from personakit.domain.mindscape import EMPTY, derive_update, evolve
 from personakit.domain.persona import compose_core
 from personakit.eventlog.appender import NewEvent, wait
 from personakit.eventlog.intake import Receipt
+from personakit.eventlog.person_keys import Person
 from personakit.eventlog.stored import StreamId
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.wire import Observation
@@ -96,10 +97,9 @@ class Filler:
     def _append(self, kind: str, version: int, events: Mapping[str, Event]) -> None:
         """Appends the event of each person as this version of their mindscape or persona."""
         found = self._service.people.register(FIRST_TENANT, events)
-        surrogates = {name: found[name].surrogate for name in events}
         new = [
-            NewEvent(StreamId(FIRST_TENANT, kind, who), version, _about(who, events[name]), who)
-            for name, who in surrogates.items()
+            NewEvent(StreamId(FIRST_TENANT, kind, who.surrogate), version, _about(who, events[name]), who)
+            for name, who in found.items()
         ]
         wait(self._service.appender.append(new))
 
@@ -126,8 +126,8 @@ def _read(update: MindscapeUpdated, through: int) -> MindscapeUpdated:
     return msgspec.structs.replace(update, read_through=through)
 
 
-def _about(surrogate: UUID, event: Event) -> Event:
+def _about(person: Person, event: Event) -> Event:
     """The event as it is about this person: a core names the mindscape that it was made from."""
     if isinstance(event, PersonaCoreGenerated):
-        return msgspec.structs.replace(event, mindscape_versions={str(surrogate): UPDATES})
+        return msgspec.structs.replace(event, mindscape_versions={str(person.surrogate): UPDATES})
     return event

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 from bench.database import Database
@@ -15,17 +14,13 @@ from bench.serving import Served
 from personakit.agents.service import Service
 from personakit.cli.up import FIRST_TENANT
 from personakit.eventlog.access import create_tenant
-from personakit.projections.follow import Follower
-
-FOLLOWERS_AT_ONCE = 2
-MAPPED = ("mappers", "personas", "mindscapes", "derivation_due")
-"""The read models that `GET /map-persona` reads."""
+from personakit.projections.follow import Followers
 
 
 @contextmanager
 def quiet(database: Database) -> Iterator[Service]:
     """A service in this process whose agents are asleep."""
-    with closing(Service(database.conninfo)) as service:
+    with closing(Service(database.conninfo, database.master_key)) as service:
         create_tenant(service.recorder, FIRST_TENANT, "The first tenant")
         yield service
 
@@ -39,15 +34,10 @@ def fill(database: Database, cohorts: Iterable[int], *, mapper: bool) -> None:
         filler.add(cohorts)
 
 
-def follow(database: Database, *names: str) -> None:
-    """Lets the named read models, or all, take what is in the log."""
+def follow(database: Database) -> None:
+    """Lets the read models take what is in the log."""
     with quiet(database) as service:
-        followers = [
-            Follower(service.pool, service.projections[name]) for name in names or service.projections
-        ]
-        with ThreadPoolExecutor(FOLLOWERS_AT_ONCE) as threads:
-            for _ in threads.map(Follower.catch_up, followers):
-                pass
+        Followers(service.pool, service.projections.values(), service.keys).catch_up()
 
 
 def map_requests(served: Served) -> list[bytes]:

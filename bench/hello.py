@@ -5,12 +5,10 @@ python -m bench.hello PORT
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 
 from granian.constants import Interfaces
-from granian.server.embed import Server
+from granian.server import Server
 from litestar import Litestar, get
 
 
@@ -19,21 +17,21 @@ async def hello() -> None:
     """Nothing."""
 
 
-async def serve(port: int) -> None:
-    """Serves until a signal."""
-    app = Litestar([hello], openapi_config=None, logging_config=None)
-    server = Server(
-        app,
+app = Litestar([hello], openapi_config=None, logging_config=None)
+
+
+def main(port: int) -> None:
+    """Serves until a signal, as `personakit api` does: in one process."""
+    Server(
+        "bench.hello:app",
         address="127.0.0.1",
         port=port,
+        workers=1,
         interface=Interfaces.ASGI,
-        log_enabled=False,
         websockets=False,
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    await server.serve()
+        log_enabled=False,
+    ).serve()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    main(int(sys.argv[1]))

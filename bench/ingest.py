@@ -51,7 +51,7 @@ def ingest(bench: Workbench, _: Sequence[Key]) -> list[Figure]:
         limits.append(copy_limit(database, OBSERVATIONS, after))
     note = (
         f"observations/s of {INGESTED:,} by POST /observations/batch, 500 a request over {CONNECTIONS} "
-        f"connections, {PEOPLE:,} people known before, ids like UUIDv7, API process alone; "
+        f"connections, {PEOPLE:,} people known before, ids like UUIDv7, `personakit api` without a worker; "
         f"rows/s by COPY ({beside(limits)})"
     )
     return [ratio("ingest_batch_vs_copy", measured, rates(limits), note)]

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-import time
+import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from psycopg import Connection
-from psycopg.sql import SQL, Identifier
 
 from bench.catalogue import Key, read_model_of
 from bench.copy_limit import beside, copy_limit, rates
 from bench.database import Database
 from bench.figures import Figure, ratio
-from bench.grown import quiet
 from bench.history import history, people, with_ids
 from bench.ingest import EACH, PEOPLE, sustain
 from bench.workbench import Workbench
-from personakit.projections.follow import Follower
-from personakit.projections.sql import Projection
+from tests.processes import COMMAND
 
 ROUNDS = 3
 BUDGET_SECONDS = 120
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """What a rebuild passed over, how many events of that the read model handles, and the seconds."""
+    """What `personakit projections rebuild --json` says: the positions it passed over, how many of those
+    events the read model handles, and the seconds."""
 
     events: int
     handled: int
@@ -40,19 +37,12 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 
 def rebuild(database: Database, name: str) -> Rebuilt:
-    """Builds a read model anew, from the first event to the last.
-
-    To become `personakit projections rebuild NAME --json`; until that is there, its tables are emptied
-    and a follower in this process fills them.
-    """
-    with quiet(database) as service, database.connect() as connection:
-        projection = service.projections[name]
-        _empty(connection, projection)
-        connection.execute("CHECKPOINT")
-        began = time.perf_counter()
-        Follower(service.pool, projection).catch_up()
-        seconds = time.perf_counter() - began
-        return Rebuilt(*_counts(connection, projection), seconds)
+    """Builds a read model anew beside the old one, from the first event to the last, by the command."""
+    database.checkpoint()
+    command = [*COMMAND, "projections", "rebuild", name, "--json"]
+    done = subprocess.run(command, env={**os.environ, **database.environ}, capture_output=True, check=True)
+    (rebuilt,) = msgspec.json.decode(done.stdout, type=list[Rebuilt])
+    return rebuilt
 
 
 def rebuilds(bench: Workbench, keys: Sequence[Key], sustained: Database | None) -> list[Figure]:
@@ -82,19 +72,3 @@ def _one_like_it(bench: Workbench) -> Database:
     database = bench.database()
     sustain(bench, database, with_ids(history(people(PEOPLE), EACH), 0))
     return database
-
-
-def _empty(connection: Connection[Any], projection: Projection) -> None:
-    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
-    for (table,) in connection.execute(query, [projection.schema]).fetchall():
-        connection.execute(SQL("TRUNCATE {}").format(Identifier(projection.schema, table)))
-    moved = "UPDATE personakit.projections SET position = 0 WHERE schema = %s"
-    connection.execute(moved, [projection.schema])
-
-
-def _counts(connection: Connection[Any], projection: Projection) -> tuple[int, int]:
-    query = """
-        SELECT count(*), count(*) FILTER (WHERE split_part(topic, '.', 1) = ANY (%s)) FROM personakit.events
-    """
-    row = connection.execute(query, [list(projection.handlers)]).fetchone()
-    return row[0], row[1]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.catalogue import BY_NAME, Key
@@ -38,7 +39,9 @@ def table(figures: Sequence[Figure]) -> Table:
     for figure in figures:
         rounds = " ".join(_short(value) for value in figure.rounds)
         bound = _bound(BY_NAME[figure.key])
-        shown.add_row(figure.key, _short(figure.value), bound, _VERDICTS[figure.holds], rounds, figure.note)
+        shown.add_row(
+            figure.key, _short(figure.value), bound, _VERDICTS[figure.holds], rounds, escape(figure.note)
+        )
     return shown
 
 

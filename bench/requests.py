@@ -52,7 +52,7 @@ def posts(bench: Workbench, keys: Sequence[Key]) -> list[Figure]:
             rates["post"].append(_post_rate(bench, served.port, served.key, POSTS, number))
             if "post_vs_orm_peer" in names:
                 rates["peer"].append(_post_rate(bench, peer_port, "bench", PEER_POSTS, number))
-    ours = f"durable POST /observations/s over {_WHERE}, API process alone"
+    ours = f"durable POST /observations/s over {_WHERE}, `personakit api` without a worker"
     figures = [
         ratio("post_vs_hello", rates["post"], rates["hello"], f"{ours}; requests/s of an empty handler")
     ]
@@ -82,7 +82,7 @@ def maps(bench: Workbench, _: Sequence[Key]) -> list[Figure]:
             measured.append(bench.generator.repeat(served.port, requests, CONNECTIONS, SECONDS).rate)
     note = (
         f"GET /map-persona/s over {_WHERE}, 50 rules, {len(requests)} personas in turn, each with a cached "
-        "core, API process alone; requests/s of an empty handler"
+        "core, `personakit api` without a worker; requests/s of an empty handler"
     )
     return [ratio("map_vs_hello", measured, limits, note)]
 

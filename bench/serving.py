@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +16,8 @@ from personakit.eventlog.recorder import LogRecorder, open_datastore
 from tests.processes import COMMAND, Installation, installation
 
 Topology = Literal["api", "one", "split"]
-"""`api`: the API alone, so that agents and followers rest; `one`: `personakit up`, all in one process;
-`split`: an API process and a worker process over Redis."""
-
-API_ALONE = (sys.executable, "-m", "bench.api_alone")
-"""To become `personakit api`."""
+"""`api`: `personakit api` without a worker, so that agents and followers rest; `one`: `personakit up`, all
+in one process; `split`: `personakit api` and `personakit worker` over Redis."""
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -36,18 +32,10 @@ def serve(data_dir: Path, database: Database, topology: Topology, redis_url: str
     """Runs the service over `database` until the block ends."""
     key = _write_key(data_dir, database)
     redis = {"PERSONAKIT_REDIS_URL": redis_url} if redis_url else {}
-    with installation(data_dir, PERSONAKIT_DATABASE_URL=database.url, **redis) as installed:
-        match topology:
-            case "api":
-                installed.start(API_ALONE)
-                yield Served(installed.port, key)
-            case "one":
-                installed.start()
-                yield Served(installed.port, key)
-            case "split":
-                installed.start((*COMMAND, "api"))
-                with _worker(installed):
-                    yield Served(installed.port, key)
+    with installation(data_dir, **database.environ, **redis) as installed:
+        installed.start((*COMMAND, "up" if topology == "one" else "api"))
+        with _worker(installed) if topology == "split" else nullcontext():
+            yield Served(installed.port, key)
 
 
 @contextmanager

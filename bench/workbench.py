@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ class Workbench:
         self.topology = topology
         self._began = time.monotonic()
         self._stack = ExitStack()
+        self._master_key = secrets.token_bytes(32)
 
     def __enter__(self) -> Self:
         self._folder = self._stack.enter_context(data_dir())
@@ -54,7 +56,7 @@ class Workbench:
 
     def database(self) -> Database:
         """A fresh database on the one server."""
-        return Database(create_database(self._postgres))
+        return Database(create_database(self._postgres), self._master_key)
 
     def folder(self) -> Path:
         """A fresh folder for one process's data."""
@@ -65,7 +67,7 @@ class Workbench:
         self, database: Database, topology: Topology = "api", redis_url: str | None = None
     ) -> Iterator[Served]:
         """The service over `database`, until the block ends."""
-        url = self.redis_url if topology == "split" else redis_url
+        url = redis_url if topology == "one" else self.redis_url
         with serve(self.folder(), database, topology, url) as served:
             yield served
 
