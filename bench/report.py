@@ -38,7 +38,7 @@ def table(figures: Sequence[Figure]) -> Table:
     shown = Table("key", "value", "bound", "", "rounds", "what beside what", show_lines=True)
     for figure in figures:
         rounds = " ".join(_short(value) for value in figure.rounds)
-        bound = _bound(BY_NAME[figure.key])
+        bound = bound_of(BY_NAME[figure.key])
         shown.add_row(
             figure.key, _short(figure.value), bound, _VERDICTS[figure.holds], rounds, escape(figure.note)
         )
@@ -83,7 +83,8 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _bound(key: Key) -> str:
+def bound_of(key: Key) -> str:
+    """As the table and the reference have it."""
     if key.at_least is not None:
         return f"≥ {key.at_least:g}"
     return "" if key.at_most is None else f"≤ {key.at_most:g}"

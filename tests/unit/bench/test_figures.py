@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from bench import report
 from bench.catalogue import KEYS, choose, groups, read_model_of
 from bench.figures import Figure, percentile, ratio
 from bench.report import results, table, write
@@ -81,6 +83,15 @@ def test_keys_are_chosen_by_name_and_measured_in_their_order() -> None:
 def test_every_read_model_has_a_rebuild_key() -> None:
     rebuilt = [read_model_of(key.name) for key in KEYS if key.group == "rebuild"]
     assert sorted(rebuilt) == sorted(load_projections(projections_dir()))
+
+
+def test_the_reference_has_every_key_with_its_bound() -> None:
+    text = (Path(__file__).parents[3] / "docs/reference/benchmarks.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    told = {name: row[2].strip() for row in rows for name in re.findall(r"`([^`]+)`", row[1])}
+    others = {key.name for key in KEYS if key.group == "rebuild" and key.at_least is None}
+    assert told.pop("rebuild_NAME_vs_copy") == ""
+    assert told == {key.name: report.bound_of(key) for key in KEYS if key.name not in others}
 
 
 def test_only_figures_that_were_measured_are_in_the_results() -> None:
