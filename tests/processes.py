@@ -43,11 +43,11 @@ class Installation:
         self.environ = {**clean, **pg_bin, **own, **environ}
         self.up: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Transport:
-        """`personakit up`; returns a transport when it is ready."""
+    def start(self, command: Sequence[str] = (*COMMAND, "up")) -> Transport:
+        """`personakit up`, or another command that serves; returns a transport when it is ready."""
         # Not below the data directory: a closed one with a file in it is not made PostgreSQL's.
         with tempfile.TemporaryFile("w+") as log:
-            self.up = subprocess.Popen([*COMMAND, "up"], env=self.environ, stdout=log, stderr=log)
+            self.up = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
             return self._when_ready(log)
 
     def _when_ready(self, log: IO[str]) -> Transport:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,8 +15,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from personakit.shipped import mappers_dir
 from personakit_sdk.transport import Transport
-from personakit_sdk.wire import BatchAnswer, Mindscape, Persona
+from personakit_sdk.wire import BatchAnswer, MapperList, Mindscape, Persona
 from tests.postgres import url_of
 from tests.production import ApiProcess, Production, production
 
@@ -85,6 +88,16 @@ def mindscape(transport: Transport, person: str, position: int) -> Mindscape:
     return transport.request("GET", f"/mindscapes/{person}", headers=headers).decode(Mindscape)
 
 
+def test_a_tenant_made_by_an_operator_has_the_shipped_mappers(shared: Production, key: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        found = shared.apis[0].transport(key).request("GET", "/mappers").decode(MapperList)
+        if {item.id for item in found.items} == {path.stem for path in mappers_dir().glob("*.yaml")}:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
 def test_concurrent_writers_lose_nothing_and_double_nothing(
     shared: Production, key: str, database: str
 ) -> None:
@@ -117,6 +130,19 @@ def test_positions_rise_and_versions_are_consecutive(shared: Production, key: st
         "GROUP BY tenant, kind, stream",
     )
     assert all(row["events"] == row["newest"] for row in versions)
+
+
+def test_one_process_answers_for_all_that_serve_its_port(shared: Production, key: str) -> None:
+    """Each `api` has two of them, and every writer wrote to both."""
+    counted = 0
+    for api in shared.apis:
+        page = api.transport(key).request("GET", "/metrics").body.decode()
+        found = re.search(
+            r'requests_total{method="POST",route="/observations/batch",status="200"} (\S+)', page
+        )
+        assert found is not None, page
+        counted += int(float(found[1]))
+    assert counted == WRITERS * ROUNDS * len(PEOPLE)
 
 
 def test_a_flushed_redis_costs_nothing(shared: Production, key: str) -> None:

@@ -7,7 +7,7 @@ nothing new; so a crash or a doubled wake-up derives nothing twice.
 from __future__ import annotations
 
 from datetime import UTC, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,12 +16,29 @@ from personakit.domain.computed_traits import ComputedTraits, Observed
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated
 from personakit.domain.mindscape import EMPTY, Derived, Mindscape, derive_update, evolve
 from personakit.domain.traits import Trait
+from personakit.eventlog.answers import ThreadFuture
+from personakit.eventlog.appender import wait
+from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.recorder import VersionConflict
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
 from personakit.projections.read import Reader, Snapshot
 
 DERIVATION = "computed"
 BATCH = 1000
+PEOPLE = 50
+"""How many people one pass over a bucket reads together."""
+
+
+class _Waiting(NamedTuple):
+    """A person who awaits derivation: what is believed of them, and what was observed since."""
+
+    tenant: str
+    person: UUID
+    mindscape: Mindscape
+    cursor: int
+    through: int
+    rows: list[dict[str, Any]]
 
 
 class Mindscaper:
@@ -31,6 +48,76 @@ class Mindscaper:
         self._reader = reader
         self._streams = streams
         self._computed = computed
+
+    def derive_due(self, bucket: int) -> None:
+        """One pass over the people of a bucket who await derivation, read together and appended together.
+
+        Who is not done with it is still due when `derivation_due` has followed, and is woken for again.
+        """
+        offered = [
+            (each, self._offer(each, change))
+            for each in self._waiting(bucket)
+            if (change := self._change(each)) is not None
+        ]
+        for each, future in offered:
+            try:
+                if future is not None:
+                    wait(future)
+            except VersionConflict:
+                self.derive(each.tenant, each.person)
+            except PersonErased:
+                continue
+
+    def _waiting(self, bucket: int) -> list[_Waiting]:
+        """Who is due, with their mindscape and the observations after their cursor, in one snapshot."""
+        rules = self._computed.fingerprint
+        with self._reader.snapshot() as snapshot:
+            due = snapshot.rows("derivation_due.due", definition=rules, bucket=bucket, limit=PEOPLE)
+            whose = {"tenants": [row["tenant"] for row in due], "people": [row["person"] for row in due]}
+            rows = snapshot.rows("mindscapes.of_people", **whose)
+            mindscapes = {(row["tenant"], row["person"]): mindscape_of(row) for row in rows}
+            waiting = {
+                (row["tenant"], row["person"]): _Waiting(
+                    row["tenant"],
+                    row["person"],
+                    mindscape := mindscapes.get((row["tenant"], row["person"]), EMPTY),
+                    max(row["read_through"], self._own_cursor(mindscape)),
+                    snapshot.positions["observations"],
+                    [],
+                )
+                for row in due
+            }
+            found = snapshot.rows(
+                "observations.of_people",
+                **whose,
+                after=[each.cursor for each in waiting.values()],
+                through=snapshot.positions["observations"],
+                limit=BATCH,
+            )
+        for row in found:
+            waiting[row["tenant"], row["person"]].rows.append(row)
+        return list(waiting.values())
+
+    def _change(self, waiting: _Waiting) -> MindscapeUpdated | DerivationCompleted | None:
+        if not waiting.rows:
+            return None
+        full = len(waiting.rows) == BATCH
+        read_through = waiting.rows[-1]["position"] if full else waiting.through
+        observed = [observed_of(row) for row in waiting.rows]
+        return derive_update(waiting.mindscape, self._computed, observed, read_through)
+
+    def _offer(
+        self, waiting: _Waiting, change: MindscapeUpdated | DerivationCompleted
+    ) -> ThreadFuture | None:
+        """The append under way; None where all is done already, or nothing can be."""
+        try:
+            if isinstance(change, DerivationCompleted):
+                self._complete(waiting.tenant, waiting.person, change)
+                return None
+            stream = StreamId(waiting.tenant, "mindscape", waiting.person)
+            return self._streams.offer(stream, waiting.mindscape.version + 1, change, person=waiting.person)
+        except PersonErased:
+            return None
 
     def derive(self, tenant: str, person: UUID) -> None:
         """Reads on until this person's observations are read through."""
@@ -78,12 +165,15 @@ class Mindscaper:
     def _cursor(self, snapshot: Snapshot, tenant: str, person: UUID, mindscape: Mindscape) -> int:
         """How far these rules have read: the mindscape's word, or a later pass that changed nothing."""
         rules = self._computed.fingerprint
-        derived = mindscape.derivations.get(DERIVATION)
-        own = derived.read_through if derived is not None and derived.definition == rules else 0
         row = snapshot.row(
             "derivation_due.cursor", tenant=tenant, person=person, derivation=DERIVATION, definition=rules
         )
-        return max(own, int(row["read_through"]) if row else 0)
+        return max(self._own_cursor(mindscape), int(row["read_through"]) if row else 0)
+
+    def _own_cursor(self, mindscape: Mindscape) -> int:
+        derived = mindscape.derivations.get(DERIVATION)
+        same = derived is not None and derived.definition == self._computed.fingerprint
+        return derived.read_through if derived is not None and same else 0
 
     @staticmethod
     def _rows(

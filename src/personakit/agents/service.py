@@ -19,6 +19,7 @@ from personakit.agents.actors import (
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
+from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.events import MapperPublished
@@ -35,6 +36,7 @@ from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
 from personakit.projections.builds import open_pool
 from personakit.projections.follow import Followers, install
+from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 from personakit_sdk.rules import compile_mapper
@@ -43,6 +45,7 @@ from personakit_sdk.rules.yaml import load_yaml
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
 BUSY_SECONDS = 0.02
+USED_SECONDS = 20.0
 SEND_AGAIN_SECONDS = 0.1
 """How soon a process that never hears of a begin sends a wake-up again."""
 DUE_LIMIT = 500
@@ -80,9 +83,11 @@ class Service:
         self.intake = Intake(self.people, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
+        self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.regenerator = Regenerator(self.reader, self.streams)
+        self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()
         self.position = self.reader.head()
@@ -109,13 +114,19 @@ class Service:
         self._parts = [here]
         send = here.send if self._redis_url is None else self._share(here, noted, self._redis_url)
         self._wakeups.start(send)
-        self._parts += [self._wakeups, Sweep(self._sweep)]
+        self._parts += [
+            self._wakeups,
+            Sweep(self._sweep),
+            Sweep(self._releases.follow_others),
+            Sweep(self._releases.drop_unused, USED_SECONDS),
+            *self._serve_reads(),
+        ]
 
     def wake_workers(self, redis_url: str) -> None:
         """The agents work in other processes, which this one wakes over Redis and never waits for."""
         there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
         self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
-        self._parts = [there, self._wakeups]
+        self._parts = [there, self._wakeups, *self._serve_reads()]
 
     def saw(self, position: int) -> None:
         """Notes a position of the log; `position` is the newest that this process knows."""
@@ -132,6 +143,13 @@ class Service:
         self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
+
+    def _serve_reads(self) -> list[Part]:
+        """What keeps the cache honest, and what is read here followed."""
+        return [
+            FreshnessListener(self._conninfo, self.freshness, self.reader.definitions),
+            Sweep(self._releases.say_used, USED_SECONDS),
+        ]
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
@@ -150,8 +168,13 @@ class Service:
         self, tenant: str, mapper_id: str, decide: Callable[[MapperState], MapperPublished | None]
     ) -> Updated[MapperState]:
         """Appends to a mapper's stream what `decide` makes of its state, whoever else changes it."""
-        stream = StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
+        stream = self.mapper_stream(tenant, mapper_id)
         return self.streams.update(stream, Loaded(MapperState(), 0), evolve_mapper, decide)
+
+    @staticmethod
+    def mapper_stream(tenant: str, mapper_id: str) -> StreamId:
+        """The stream of a mapper's versions."""
+        return StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
 
     def publish_shipped(self, tenant: str) -> None:
         """Gives a tenant the mappers that come with the release, except where it has its own."""
@@ -194,12 +217,12 @@ class Service:
 
     def _derive_due(self) -> None:
         with self.reader.snapshot() as snapshot:
-            due = snapshot.rows("derivation_due.due", definition=self.computed.fingerprint, limit=DUE_LIMIT)
+            due = snapshot.rows("derivation_due.due_buckets", definition=self.computed.fingerprint)
         for row in due:
-            self._wakeups.wake("derive", row["tenant"], str(row["person"]))
+            self._wakeups.wake("derive", str(row["bucket"]))
 
-    def _derive(self, tenant: str, person: str) -> None:
-        self.mindscaper.derive(tenant, UUID(person))
+    def _derive(self, bucket: str) -> None:
+        self.mindscaper.derive_due(int(bucket))
 
     def _core_due(self) -> None:
         with self.reader.snapshot() as snapshot:

@@ -100,10 +100,11 @@ class Wakeups:
 
 
 class Sweep:
-    """Calls a function at once and then every SWEEP_SECONDS, from a thread of its own."""
+    """Calls a function at once and then every so many seconds, from a thread of its own."""
 
-    def __init__(self, sweep: Callable[[], None]) -> None:
+    def __init__(self, sweep: Callable[[], None], seconds: float = SWEEP_SECONDS) -> None:
         self._sweep = sweep
+        self._seconds = seconds
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
         self._thread.start()
@@ -115,5 +116,5 @@ class Sweep:
 
     def _run(self) -> None:
         self._sweep()
-        while not self._closing.wait(SWEEP_SECONDS):
+        while not self._closing.wait(self._seconds):
             self._sweep()

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Response, Router, get, post
-from litestar.params import QueryParameter, RawBody
+from litestar import Request, Response, Router, get, post
+from litestar.params import QueryParameter
 
 from personakit.agents.service import Service
 from personakit.api import bodies, present
-from personakit.api.answers import answer, persona_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.answers import answer
+from personakit.api.dependencies import service_of
+from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
 from personakit.api.openapi import documented
-from personakit.api.present import PersonaState
-from personakit.api.problems import CoreStale, NotFound
-from personakit.projections.read import Snapshot
+from personakit.api.problems import CoreStale
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules import compile_mapper, evaluate
+from personakit_sdk.rules import evaluate
 from personakit_sdk.rules.clock import find_zone
 from personakit_sdk.rules.evaluate import Decision
 from personakit_sdk.rules.facts import Facts
-from personakit_sdk.rules.plan import Plan
 
 LIMITS: Final[dict[wire.DetailLevel, int]] = {"instant": 3, "balanced": 5, "deep_dive": 20}
 FREE: Final = wire.Estimate(input_tokens=0, output_tokens=0, usd=0.0)
@@ -34,24 +33,11 @@ _IF_STALE = (
     "the price of a fresh one"
 )
 WAIT_SECONDS = 30.0
-PLANS_KEPT = 512
-
-_plans: dict[str, Plan] = {}
 
 
-class Mapped(msgspec.Struct, frozen=True):
-    """What one mapping read and decided."""
-
-    state: PersonaState
-    mapper: dict[str, Any]
-    decision: Decision
-    freshness: wire.Freshness
-
-
-@get("/", sync_to_thread=True, operation_id="mapPersona", summary="Map a persona")
-def map_by_query(
-    service: ServiceGiven,
-    tenant: TenantGiven,
+@get("/", operation_id="mapPersona", summary="Map a persona")
+async def map_by_query(
+    request: Request[str, Any, Any],
     mapper_id: Annotated[str, QueryParameter(name="mapperId", description="An active mapper's id")],
     persona_id: Annotated[str, QueryParameter(name="personaId", description="A person's or a persona's id")],
     detail_level: Annotated[
@@ -92,20 +78,21 @@ def map_by_query(
         "limit": limit,
         "explain": explain,
     }
-    return _map(service, tenant, bodies.decode(msgspec.json.encode(asked), wire.MapPersona))
+    ask = bodies.decode(msgspec.json.encode(asked), wire.MapPersona)
+    return await _map(service_of(request), request.user, ask)
 
 
 @post(
     "/",
     status_code=200,
-    sync_to_thread=True,
     operation_class=documented(wire.MapPersona),
     operation_id="mapPersonaByBody",
     summary="Map a persona, by a body",
 )
-def map_by_body(service: ServiceGiven, tenant: TenantGiven, body: RawBody) -> Response[wire.MapAnswer]:
+async def map_by_body(request: Request[str, Any, Any]) -> Response[wire.MapAnswer]:
     """Map a persona, with the question in a body."""
-    return _map(service, tenant, bodies.decode(body, wire.MapPersona))
+    ask = bodies.decode(await bodies.read_body(request), wire.MapPersona)
+    return await _map(service_of(request), request.user, ask)
 
 
 def _object(text: str | None) -> dict[str, Any]:
@@ -119,21 +106,31 @@ def _object(text: str | None) -> dict[str, Any]:
         ) from None
 
 
-def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.MapAnswer]:
+async def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.MapAnswer]:
     now = datetime.now(UTC)
     at = ask.at or _current_time(ask.context) or now
-    mapped = _read(service, tenant, ask, at)
-    if mapped.state.is_stale and ask.if_stale == "fail":
+    context = _context(ask)
+    read = cached_mapping(service, tenant, ask.persona_id, ask.mapper_id)
+    if read is None:
+        read = await asyncio.to_thread(read_mapping, service, tenant, ask.persona_id, ask.mapper_id)
+    if read.persona.state.is_stale and ask.if_stale != "serve":
+        read = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
+    decision = _decide(read, ask, context, at)
+    return answer(_answer(read, decision, ask, now), read.position)
+
+
+def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mapping) -> Mapping:
+    """What is read once the core is made anew; or CoreStale, for a caller who wants no stale one."""
+    state = read.persona.state
+    if ask.if_stale == "fail":
         raise CoreStale(
-            f"The core of {ask.persona_id!r} is stale since {mapped.state.stale_since}; changed since: "
-            f"{', '.join(mapped.state.changed)}. POST /personas/{ask.persona_id}/regenerate makes it anew "
+            f"The core of {ask.persona_id!r} is stale since {state.stale_since}; changed since: "
+            f"{', '.join(state.changed)}. POST /personas/{ask.persona_id}/regenerate makes it anew "
             f"for {FREE.usd} USD; ifStale=serve takes it as it is."
         )
-    if mapped.state.is_stale and ask.if_stale == "regenerate":
-        made = service.regenerator.regenerate(tenant, mapped.state.persona)
-        service.reader.wait_for_projections(made or service.reader.head(), WAIT_SECONDS)
-        mapped = _read(service, tenant, ask, at)
-    return answer(_answer(mapped, ask, now), mapped.freshness.position)
+    made = service.regenerator.regenerate(tenant, state.persona)
+    service.reader.wait_for_projections(made or service.reader.head(), WAIT_SECONDS)
+    return read_mapping(service, tenant, ask.persona_id, ask.mapper_id)
 
 
 def _context(ask: wire.MapPersona) -> dict[str, Any]:
@@ -159,59 +156,30 @@ def _current_time(context: dict[str, Any]) -> datetime | None:
         ) from None
 
 
-def _read(service: Service, tenant: str, ask: wire.MapPersona, at: datetime) -> Mapped:
-    """Reads persona and mapper in one snapshot, and decides."""
-    context = _context(ask)
-    persona = persona_of(service, tenant, ask.persona_id)
-    with service.reader.snapshot() as snapshot:
-        state = present.persona_state(snapshot, tenant, ask.persona_id, persona)
-        mapper = active_mapper(snapshot, tenant, ask.mapper_id)
-        freshness = _freshness(snapshot, tenant, state)
-    decision = evaluate(
-        plan_of(mapper),
-        Facts(traits=state.facts, context=context, at=at),
+def _decide(read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime) -> Decision:
+    return evaluate(
+        read.mapper.plan,
+        Facts(traits=read.persona.state.facts, context=context, at=at),
         persona_id=ask.persona_id,
-        mapper_version=mapper["version"],
+        mapper_version=read.mapper.version,
         limit=ask.limit or LIMITS[ask.detail_level],
         explain=ask.explain,
     )
-    return Mapped(state, mapper, decision, freshness)
 
 
-def active_mapper(snapshot: Snapshot, tenant: str, mapper_id: str) -> dict[str, Any]:
-    """The mapper's row at its active version, or NotFound."""
-    row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
-    if row is None or row["status"] != "active":
-        raise NotFound(f"There is no active mapper {mapper_id!r}; GET /mappers lists what there is.")
-    return row
-
-
-def plan_of(mapper: dict[str, Any]) -> Plan:
-    """The compiled mapper of a row; compiled once a version, and kept for the next PLANS_KEPT."""
-    plan = _plans.get(mapper["hash"])
-    if plan is None:
-        plan = compile_mapper(mapper["document"])
-        while len(_plans) >= PLANS_KEPT:
-            _plans.pop(next(iter(_plans)), None)
-        _plans[mapper["hash"]] = plan
-    return plan
-
-
-def _freshness(snapshot: Snapshot, tenant: str, state: PersonaState) -> wire.Freshness:
+def _freshness(read: Mapping) -> wire.Freshness:
     """One person's id is the persona's; of a persona of several, each is named by their surrogate."""
+    state = read.persona.state
     names = {p: state.id if len(state.people) == 1 else str(p) for p in state.people}
-    derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}
-    for row in snapshot.rows("derivation_due.of_people", tenant=tenant, people=list(state.people)):
-        derived[names[row["person"]]][row["derivation"]] = row["read_through"]
     return wire.Freshness(
-        position=snapshot.position,
+        position=read.position,
         mindscape_versions={names[p]: state.mindscapes[p].version for p in state.people},
-        derived_through=derived,
+        derived_through={names[p]: through for p, through in read.persona.derived_through.items()},
     )
 
 
-def _answer(mapped: Mapped, ask: wire.MapPersona, now: datetime) -> wire.MapAnswer:
-    state, decision = mapped.state, mapped.decision
+def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: datetime) -> wire.MapAnswer:
+    state = read.persona.state
     view = wire.PersonaView(
         id=state.id,
         core=present.core(state, now),
@@ -223,9 +191,9 @@ def _answer(mapped: Mapped, ask: wire.MapPersona, now: datetime) -> wire.MapAnsw
     return wire.MapAnswer(
         persona=view,
         suggestions=list(decision.suggestions),
-        mapper=wire.MapperRef(id=ask.mapper_id, version=mapped.mapper["version"], hash=mapped.mapper["hash"]),
+        mapper=wire.MapperRef(id=ask.mapper_id, version=read.mapper.version, hash=read.mapper.hash),
         missing_traits=list(decision.missing_traits),
-        freshness=mapped.freshness,
+        freshness=_freshness(read),
         regenerate=wire.Regenerate(href=f"/personas/{state.id}/regenerate", estimate=FREE),
         explanation=decision.explanation,
     )

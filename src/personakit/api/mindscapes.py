@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from litestar import Response, Router, get
 
-from personakit.agents.mindscaper import mindscape_of
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, next_page, page_after, page_size, person_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.hot_reads import read_persona
 from personakit.api.openapi import AsOfGiven, PageAfter, PageLimit, PersonIdInPath
 from personakit.domain.mindscape import DERIVATION
 from personakit_sdk import wire
@@ -54,14 +54,13 @@ def list_versions(
 
 
 def show(service: Service, tenant: str, person_id: str, now: datetime) -> Response[wire.Mindscape]:
-    """The mindscape as of one snapshot."""
+    """The mindscape as it is: what the person's own persona views."""
     person = person_of(service, tenant, person_id).surrogate
-    with service.reader.snapshot() as snapshot:
-        row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person)
-        derived = snapshot.rows("derivation_due.of_people", tenant=tenant, people=[person])
-    through = {DERIVATION: 0} | {each["derivation"]: each["read_through"] for each in derived}
-    shown = present.mindscape(person_id, mindscape_of(row), through, now, snapshot.position)
-    return answer(shown, snapshot.position)
+    hot, position = read_persona(service, tenant, person_id)
+    through = {DERIVATION: 0} | hot.derived_through[person]
+    return answer(
+        present.mindscape(person_id, hot.state.mindscapes[person], through, now, position), position
+    )
 
 
 def show_past(

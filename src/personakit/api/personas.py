@@ -11,6 +11,7 @@ from personakit.api import present
 from personakit.api.answers import answer, persona_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.hot_reads import read_persona
 from personakit.api.openapi import AsOfGiven, PersonaIdInPath
 from personakit_sdk import wire
 
@@ -47,11 +48,9 @@ def regenerate(
 
 
 def show(service: Service, tenant: str, persona_id: str, now: datetime) -> Response[wire.Persona]:
-    """The persona as of one snapshot."""
-    persona = persona_of(service, tenant, persona_id)
-    with service.reader.snapshot() as snapshot:
-        state = present.persona_state(snapshot, tenant, persona_id, persona)
-    return answer(present.persona(state, [persona_id], now, snapshot.position), snapshot.position)
+    """The persona as it is."""
+    hot, position = read_persona(service, tenant, persona_id)
+    return answer(present.persona(hot.state, [persona_id], now, position), position)
 
 
 def show_past(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from personakit_sdk import wire
 from personakit_sdk.rules.facts import TraitFact, confidence
 
 
-class PersonaState(msgspec.Struct, frozen=True, kw_only=True):
+class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A persona as the read models have it in one snapshot. `core_version` 0 is composed in memory."""
 
     id: str
@@ -36,12 +37,12 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True):
     stale_since: datetime | None
     changed: tuple[str, ...]
 
-    @property
+    @cached_property
     def overlay(self) -> dict[str, Trait]:
         """The fast traits, as of the snapshot."""
         return overlay_traits(self.mindscapes.values())
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, TraitFact]:
         """What rules may see: the core as it is (stale or not), and the overlay."""
         return {**self.core_traits, **self.overlay}

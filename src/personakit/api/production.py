@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 def create() -> Litestar:
     """The HTTP API over a service that records and answers; the agents are in the `worker` processes."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings(os.environ)
     database_url, redis_url = production(settings)
     service = Service(database_url, master_key(settings))

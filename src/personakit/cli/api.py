@@ -15,8 +15,8 @@ from granian.server import Server
 from personakit.api.shared_counts import SHARED_FOLDER
 from personakit.cli.database import await_database
 from personakit.cli.ending import DRAIN_SECONDS
+from personakit.cli.listening import refuse_taken_port
 from personakit.cli.options import with_settings
-from personakit.cli.up import refuse_taken_port
 from personakit.config import Settings, production
 from personakit.master_key import master_key
 

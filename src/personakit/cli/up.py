@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.cli.demo import run_demo
 from personakit.cli.ending import DRAIN_SECONDS, end_within
+from personakit.cli.listening import refuse_taken_port
 from personakit.cli.options import with_settings
-from personakit.config import SettingInvalid, Settings
+from personakit.config import Settings
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant, tenant_of
 from personakit.master_key import master_key
@@ -110,19 +110,6 @@ def prepare(service: Service, settings: Settings) -> bool:
 def _key_opens(service: Service, key_file: Path) -> bool:
     """Whether the key that was kept opens this database: it may be another's, or be restored."""
     return key_file.exists() and tenant_of(service.recorder, key_file.read_text().strip()) is not None
-
-
-def refuse_taken_port(settings: Settings) -> None:
-    """Raises SettingInvalid, before anything is started, when the address cannot be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise SettingInvalid(
-                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Another service may "
-                "be running there; choose another port with --port or PERSONAKIT_PORT."
-            ) from None
 
 
 async def _serve(service: Service, settings: Settings, ready: Callable[[], None]) -> None:

@@ -57,6 +57,7 @@ class ComputedTraits:
         folds: dict[str, Fold] = {}
         definitions: dict[str, Definition] = {}
         for observation in observed:
+            micros = micros_of(observation.occurred_at)
             for definition in self._by_type.get(observation.type, ()):
                 before = traits.get(definition.path)
                 if before is not None and before.pinned:
@@ -64,7 +65,7 @@ class ComputedTraits:
                 if definition.path not in folds:
                     definitions[definition.path] = definition
                     folds[definition.path] = _begin(definition, before)
-                _take(folds[definition.path], definition, observation)
+                _take(folds[definition.path], definition, observation, micros)
         return {path: _trait(definitions[path], folds[path]) for path in sorted(folds) if folds[path].taken}
 
 
@@ -95,11 +96,10 @@ def _begin(definition: Definition, before: Trait | None) -> Fold:
     return Fold(definition.aggregate, definition.options, continued)
 
 
-def _take(fold: Fold, definition: Definition, observation: Observed) -> None:
+def _take(fold: Fold, definition: Definition, observation: Observed, micros: int) -> None:
     value = enter(observation.content, definition.segments)
     if value is MISSING or value is None or not _wanted(definition, observation):
         return
-    micros = micros_of(observation.occurred_at)
     weight = fold.decay.weight(micros)
     fold.take(Sample(value, observation.id, micros, observation.occurred_at, weight))
 

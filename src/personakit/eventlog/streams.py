@@ -12,6 +12,7 @@ import msgspec
 
 from personakit.domain.events import Event
 from personakit.eventlog import codec
+from personakit.eventlog.answers import ThreadFuture
 from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.person_keys import Person, PersonKeys
 from personakit.eventlog.recorder import LogRecorder, VersionConflict
@@ -82,6 +83,15 @@ class Streams:
         """The event. Raises PersonErased for one whose person is gone."""
         key = None if stored.person is None else self._keys.of(stored.person)
         return codec.decode(stored.topic, codec.open_state(stored, key))
+
+    def offer(self, stream: StreamId, version: int, event: Event, *, person: UUID) -> ThreadFuture:
+        """Hands in an event about a person for exactly this version, for a caller who has many.
+
+        The future raises VersionConflict when another writer came first. Raises PersonErased.
+        """
+        return self._appender.append(
+            [NewEvent(stream, version, event, Person(person, self._keys.of(person)))]
+        )
 
     def update(
         self,

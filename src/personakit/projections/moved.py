@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 CHANNEL = "moved"
-MOST_MARKS = 800
+MOST_MARKS = 600
 """A message may have 8,000 bytes; a step that touched more than these says that anything may have changed."""
 
 

@@ -1,48 +1,35 @@
-"""Conditions made ready to run: each becomes a closure that decides and one that says what it saw."""
+"""Conditions made ready to run: each becomes a check that decides, says what it saw, and gives reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
 
-import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from personakit_sdk.rules.clock import in_hours, period_of, weekday_of
+from personakit_sdk.rules.clock import in_hours
+from personakit_sdk.rules.comparisons import Test, compare_with_constant, compare_with_slot
 from personakit_sdk.rules.conditions import Condition, check_depth, read_condition, references
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.node import Node
-from personakit_sdk.rules.operators import OPERATORS
+from personakit_sdk.rules.outcome import Outcome, Reason, Reasons
 from personakit_sdk.rules.paths import MISSING
 from personakit_sdk.rules.plain import ordered
 from personakit_sdk.rules.reading import USER_ZONE, ZONE_TRAIT, Reading, Slots
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Whether one condition held, and what it saw.
+class Check(Protocol):
+    """A compiled condition. `holds` is a plain function and no method: it is asked of every rule."""
 
-    `path` is a trait's path or a context field; `seen` is absent where the path is missing, and then
-    `missing` is true. A time check has seen `{time, timezone, period, dayOfWeek}`.
-    """
+    holds: Test
 
-    kind: Literal["all", "any", "not", "condition", "trait_check", "context_check", "time_check"]
-    holds: bool
-    path: str | UnsetType = UNSET
-    operator: str | UnsetType = UNSET
-    wanted: Any = UNSET
-    seen: Any = UNSET
-    missing: bool = False
-    confidence: float | UnsetType = UNSET
-    min_confidence: float | UnsetType = UNSET
-    name: str | UnsetType = UNSET
-    conditions: list[Outcome] = []
+    def explain(self, reading: Reading) -> Outcome:
+        """Whether it holds, and what it saw."""
+        ...
 
-
-class Check(msgspec.Struct, frozen=True):
-    """A compiled condition."""
-
-    holds: Callable[[Reading], bool]
-    explain: Callable[[Reading], Outcome]
+    def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        """Adds the checks in it that make it hold or, where that was not `needed`, not hold."""
+        ...
 
 
 def compile_condition(node: object, pointer: str = "") -> Callable[[Facts], bool]:
@@ -58,165 +45,236 @@ def compile_condition(node: object, pointer: str = "") -> Callable[[Facts], bool
         place.fault(f"the condition {name!r} is not known; there are no named conditions here")
     place.refuse_faults("condition")
     slots = Slots()
-    check = compile_check(condition, slots, {})
-    return lambda facts: check.holds(Reading(slots, facts))
+    holds = compile_check(condition, slots, {}).holds
+    return lambda facts: holds(Reading(slots, facts))
 
 
 def compile_check(condition: Condition, slots: Slots, named: dict[str, Check]) -> Check:
     """The check of a condition in normal form; `named` holds those it refers to, compiled before."""
+    check: Check
     match condition:
         case {"all": children}:
-            check = _group("all", all, [compile_check(child, slots, named) for child in children])
+            check = _Group("all", [compile_check(child, slots, named) for child in children])
         case {"any": children}:
-            check = _group("any", any, [compile_check(child, slots, named) for child in children])
+            check = _Group("any", [compile_check(child, slots, named) for child in children])
         case {"not": child}:
-            check = _negation(compile_check(child, slots, named))
+            check = _Negation(compile_check(child, slots, named))
         case {"condition": name}:
-            check = _reference(name, named[name])
+            check = _Reference(name, named[name])
         case {"time_check": asked}:
-            check = _time_check(asked, slots)
+            check = _TimeCheck(asked, slots)
         case {"trait_check": asked}:
-            check = _trait_check(asked, slots)
+            check = _PathCheck("trait", asked["path"], slots.trait(asked["path"]), asked, slots)
         case _:
-            check = _context_check(condition["context_check"], slots)
+            asked = condition["context_check"]
+            check = _PathCheck("context", asked["field"], slots.field(asked["field"]), asked, slots)
     return check
 
 
-def _group(
-    kind: Literal["all", "any"], combine: Callable[[Iterable[bool]], bool], checks: list[Check]
-) -> Check:
-    tests = [check.holds for check in checks]
+class _Group:
+    """`all` or `any` of some checks."""
 
-    def explain(reading: Reading) -> Outcome:
-        outcomes = [check.explain(reading) for check in checks]
-        return Outcome(kind=kind, holds=combine(o.holds for o in outcomes), conditions=outcomes)
+    def __init__(self, kind: Literal["all", "any"], checks: list[Check]) -> None:
+        self._kind: Literal["all", "any"] = kind
+        self._checks = checks
+        tests = [check.holds for check in checks]
+        self.holds = _every(tests) if kind == "all" else _some(tests)
 
-    return Check(lambda reading: combine(test(reading) for test in tests), explain)
+    def explain(self, reading: Reading) -> Outcome:
+        outcomes = [check.explain(reading) for check in self._checks]
+        return Outcome(kind=self._kind, holds=self.holds(reading), conditions=outcomes)
+
+    def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        for check in self._checks:
+            if check.holds(reading) == needed:
+                check.give_reasons(reading, needed, reasons)
 
 
-def _negation(check: Check) -> Check:
-    def explain(reading: Reading) -> Outcome:
-        outcome = check.explain(reading)
+# Without generators, and written out for two: this runs for every rule, and most rules have two checks.
+
+
+def _every(tests: Sequence[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    if len(tests) == 2:
+        first, second = tests
+        return lambda reading: first(reading) and second(reading)
+
+    def holds(reading: Reading) -> bool:
+        for test in tests:  # noqa: SIM110 - see above
+            if not test(reading):
+                return False
+        return True
+
+    return holds
+
+
+def _some(tests: Sequence[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    if len(tests) == 2:
+        first, second = tests
+        return lambda reading: first(reading) or second(reading)
+
+    def holds(reading: Reading) -> bool:
+        for test in tests:  # noqa: SIM110 - see above
+            if test(reading):
+                return True
+        return False
+
+    return holds
+
+
+class _Negation:
+    """`not` another check."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        test = check.holds
+        self.holds: Test = lambda reading: not test(reading)
+
+    def explain(self, reading: Reading) -> Outcome:
+        outcome = self._check.explain(reading)
         return Outcome(kind="not", holds=not outcome.holds, conditions=[outcome])
 
-    return Check(lambda reading: not check.holds(reading), explain)
+    def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        self._check.give_reasons(reading, not needed, reasons)
 
 
-def _reference(name: str, check: Check) -> Check:
-    """What the named condition saw is explained once for the whole plan, not here."""
+class _Reference:
+    """A named condition. What it saw is explained once for the whole plan, not at each reference."""
 
-    def holds(reading: Reading) -> bool:
-        return reading.decide_once(name, check.holds)
+    def __init__(self, name: str, check: Check) -> None:
+        self._name = name
+        self._check = check
+        test = check.holds
+        self.holds: Test = lambda reading: reading.decide_once(name, test)
 
-    return Check(holds, lambda reading: Outcome(kind="condition", holds=holds(reading), name=name))
+    def explain(self, reading: Reading) -> Outcome:
+        return Outcome(kind="condition", holds=self.holds(reading), name=self._name)
+
+    def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        if self._name not in reasons.followed:
+            reasons.followed.add(self._name)
+            self._check.give_reasons(reading, needed, reasons)
 
 
-def _operand(value: Any, slots: Slots) -> Callable[[Reading], Any]:
-    """Reads what is compared with: a constant, or what a path holds now."""
-    match value:
+class _PathCheck:
+    """A comparison of what is at a path, in the traits or in the context."""
+
+    def __init__(
+        self, kind: Literal["trait", "context"], path: str, slot: int, asked: dict[str, Any], slots: Slots
+    ) -> None:
+        self._kind: Literal["trait", "context"] = kind
+        self._path = path
+        self._slot = slot
+        self._operator: str = asked["operator"]
+        self._low: float | None = asked.get("min_confidence")
+        self._wanted = asked.get("value", UNSET)
+        self._other = _slot_of(self._wanted, slots)
+        compares = (
+            compare_with_constant(self._operator, slot, self._wanted)
+            if self._other is None
+            else compare_with_slot(self._operator, slot, self._other)
+        )
+        self.holds = compares if self._low is None else _believed(compares, slot, self._low)
+
+    def explain(self, reading: Reading) -> Outcome:
+        seen = reading.values[self._slot]
+        return Outcome(
+            kind="trait_check" if self._kind == "trait" else "context_check",
+            holds=self.holds(reading),
+            path=self._path,
+            operator=self._operator,
+            wanted=self._shown_wanted(reading),
+            seen=_shown(seen),
+            missing=seen is MISSING,
+            confidence=self._confidence(reading),
+            min_confidence=UNSET if self._low is None else self._low,
+        )
+
+    def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        reasons.add(
+            Reason(
+                kind=self._kind,
+                path=self._path,
+                operator=self._operator,
+                wanted=self._shown_wanted(reading),
+                seen=_shown(reading.values[self._slot]),
+                confidence=self._confidence(reading),
+                negated=not needed,
+            )
+        )
+
+    def _confidence(self, reading: Reading) -> Any:
+        return UNSET if reading.found[self._slot] is None else reading.confidence(self._slot)
+
+    def _shown_wanted(self, reading: Reading) -> Any:
+        return _shown(self._wanted if self._other is None else reading.values[self._other])
+
+
+def _slot_of(wanted: Any, slots: Slots) -> int | None:
+    """Where it is read what is compared with; None for a constant."""
+    match wanted:
         case {"from_trait": str(path)}:
-            slot = slots.trait(path)
-            return lambda reading: reading.traits[slot]
+            return slots.trait(path)
         case {"from_context": str(field)}:
-            slot = slots.field(field)
-            return lambda reading: reading.fields[slot]
+            return slots.field(field)
         case _:
-            return lambda _reading: value
+            return None
 
 
-def _comparison(
-    check: dict[str, Any], see: Callable[[Reading], Any], slots: Slots
-) -> tuple[Callable[[Reading], bool], Callable[[Reading], Any]]:
-    """Whether the comparison holds, and what was wanted. A path that is missing, on either side, makes
-    every operator false except `not_exists`."""
-    if check["operator"] == "not_exists":
-        return lambda reading: see(reading) is MISSING, lambda _reading: UNSET
-    compare = OPERATORS[check["operator"]].holds
-    want = _operand(check.get("value"), slots)
+def _believed(compares: Test, slot: int, low: float) -> Test:
+    """Whether it holds and the trait is to be believed so far; a trait that is missing is not asked."""
 
     def holds(reading: Reading) -> bool:
-        seen, wanted = see(reading), want(reading)
-        return seen is not MISSING and wanted is not MISSING and compare(seen, wanted, reading.at)
+        return compares(reading) and (reading.found[slot] is None or not reading.confidence(slot) < low)
 
-    if "value" not in check:
-        return holds, lambda _reading: UNSET
-    return holds, lambda reading: _shown(want(reading))
+    return holds
 
 
 def _shown(value: Any) -> Any:
     return UNSET if value is MISSING else ordered(value)
 
 
-def _trait_check(check: dict[str, Any], slots: Slots) -> Check:
-    slot = slots.trait(check["path"])
-    low = check.get("min_confidence")
-    compares, wanted = _comparison(check, lambda reading: reading.traits[slot], slots)
+class _TimeCheck:
+    """What a clock shows at the instant of the request."""
 
-    def holds(reading: Reading) -> bool:
-        if low is not None and reading.found[slot] is not None and reading.confidence(slot) < low:
-            return False
-        return compares(reading)
+    def __init__(self, asked: dict[str, Any], slots: Slots) -> None:
+        self._asked = asked
+        self._zone: str = asked.get("timezone", USER_ZONE)
+        if self._zone == USER_ZONE:
+            slots.trait(ZONE_TRAIT)
+        self.holds = _shows(asked, self._zone)
 
-    def explain(reading: Reading) -> Outcome:
-        seen = reading.traits[slot]
-        return Outcome(
-            kind="trait_check",
-            holds=holds(reading),
-            path=check["path"],
-            operator=check["operator"],
-            wanted=wanted(reading),
-            seen=_shown(seen),
-            missing=seen is MISSING,
-            confidence=UNSET if reading.found[slot] is None else reading.confidence(slot),
-            min_confidence=UNSET if low is None else low,
-        )
+    def explain(self, reading: Reading) -> Outcome:
+        holds = self.holds(reading)
+        return Outcome(kind="time_check", holds=holds, wanted=self._asked, seen=self._seen(reading))
 
-    return Check(compares if low is None else holds, explain)
+    def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        reasons.add(Reason(kind="time", wanted=self._asked, seen=self._seen(reading), negated=not needed))
 
-
-def _context_check(check: dict[str, Any], slots: Slots) -> Check:
-    slot = slots.field(check["field"])
-    holds, wanted = _comparison(check, lambda reading: reading.fields[slot], slots)
-
-    def explain(reading: Reading) -> Outcome:
-        seen = reading.fields[slot]
-        return Outcome(
-            kind="context_check",
-            holds=holds(reading),
-            path=check["field"],
-            operator=check["operator"],
-            wanted=wanted(reading),
-            seen=_shown(seen),
-            missing=seen is MISSING,
-        )
-
-    return Check(holds, explain)
-
-
-def _time_check(check: dict[str, Any], slots: Slots) -> Check:
-    zone = check.get("timezone", USER_ZONE)
-    if zone == USER_ZONE:
-        slots.trait(ZONE_TRAIT)
-    period = check.get("period")
-    start, end = check.get("hour_range", (0, 24))
-    days = check.get("day_of_week")
-
-    def holds(reading: Reading) -> bool:
-        now = reading.local(zone)
-        return (
-            (period is None or period_of(now.hour) == period)
-            and in_hours(now.hour, start, end)
-            and (days is None or weekday_of(now) in days)
-        )
-
-    def explain(reading: Reading) -> Outcome:
-        now = reading.local(zone)
-        seen = {
+    def _seen(self, reading: Reading) -> dict[str, str]:
+        now, period, weekday = reading.local(self._zone)
+        return {
             "time": now.isoformat(timespec="seconds"),
             "timezone": str(now.tzinfo),
-            "period": period_of(now.hour),
-            "dayOfWeek": weekday_of(now),
+            "period": period,
+            "dayOfWeek": weekday,
         }
-        return Outcome(kind="time_check", holds=holds(reading), wanted=check, seen=seen)
 
-    return Check(holds, explain)
+
+def _shows(asked: dict[str, Any], zone: str) -> Test:
+    wanted = asked.get("period")
+    start, end = asked.get("hour_range", (0, 24))
+    days = asked.get("day_of_week")
+
+    def holds(reading: Reading) -> bool:
+        now, period, weekday = reading.local(zone)
+        return (
+            (wanted is None or period == wanted)
+            and in_hours(now.hour, start, end)
+            and (days is None or weekday in days)
+        )
+
+    return holds

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,3}")
 
 def period_of(hour: int) -> str:
     """The period of the day that an hour from 0 to 23 lies in."""
-    return next(name for name, (start, end) in PERIODS.items() if in_hours(hour, start, end))
+    return _PERIOD_OF_HOUR[hour]
 
 
 def in_hours(hour: int, start: int, end: int) -> bool:
@@ -29,6 +29,11 @@ def in_hours(hour: int, start: int, end: int) -> bool:
     if start <= end:
         return start <= hour < end
     return hour >= start or hour < end
+
+
+_PERIOD_OF_HOUR: Final = tuple(
+    next(name for name, (start, end) in PERIODS.items() if in_hours(hour, start, end)) for hour in range(24)
+)
 
 
 def weekday(name: str) -> str | None:

@@ -10,8 +10,9 @@ import msgspec
 
 from personakit_sdk.errors import InvalidInput
 from personakit_sdk.rules import suggestion_id
-from personakit_sdk.rules.explain import Explanation, Fate, Reason, explain_named, explain_rule, reasons
+from personakit_sdk.rules.explain import Explanation, Fate, explain_named, explain_rule
 from personakit_sdk.rules.facts import Facts
+from personakit_sdk.rules.outcome import Reason, Reasons
 from personakit_sdk.rules.paths import MISSING
 from personakit_sdk.rules.plan import Plan, PlannedRule, PlannedSuggestion, Priority
 from personakit_sdk.rules.reading import Reading
@@ -58,10 +59,7 @@ class _Candidate(msgspec.Struct, frozen=True):
     rule: PlannedRule
     planned: PlannedSuggestion
     learned: float
-
-    @property
-    def score(self) -> float:
-        return self.rule.weight * self.learned
+    score: float
 
 
 class _Rendered(msgspec.Struct, frozen=True):
@@ -95,19 +93,17 @@ def evaluate(
     ranked = sorted(_candidates(plan, reading, learned), key=_standing)
     kept = ranked[: max(0, limit)]
     rendered = [_render(candidate, reading) for candidate in kept]
-    ids = [
-        suggestion_id.encode(persona_id, plan.mapper_id, mapper_version, candidate.rule.id, rank, facts.at)
-        for rank, candidate in enumerate(kept, start=1)
-    ]
+    rules = [candidate.rule.id for candidate in kept]
+    ids = suggestion_id.encode_all(persona_id, plan.mapper_id, mapper_version, rules, facts.at)
     suggestions = [
-        _suggestion(plan, candidate, texts, reading, identifier)
+        _suggestion(candidate, texts, reading, identifier)
         for candidate, texts, identifier in zip(kept, rendered, ids, strict=True)
         if isinstance(texts, _Rendered)
     ]
     return Decision(
         suggestions=suggestions,
         fired=list(dict.fromkeys(candidate.rule.id for candidate in ranked)),
-        missing_traits=[path for path, slot in plan.required if reading.traits[slot] is MISSING],
+        missing_traits=[path for path, slot in plan.required if reading.values[slot] is MISSING],
         explanation=_explanation(plan, reading, learned, ranked, rendered) if explain else None,
     )
 
@@ -115,10 +111,12 @@ def evaluate(
 def _candidates(plan: Plan, reading: Reading, learned: Mapping[str, float]) -> Iterator[_Candidate]:
     """The suggestions of all rules that fire, in the author's order."""
     for rule in plan.rules:
-        multiplier = learned.get(rule.id, 1.0)
-        if rule.enabled and rule.weight * multiplier > 0 and rule.check.holds(reading):
-            for planned in rule.suggestions:
-                yield _Candidate(rule, planned, multiplier)
+        if rule.enabled and rule.check.holds(reading):
+            multiplier = learned.get(rule.id, 1.0)
+            score = rule.weight * multiplier
+            if score > 0:
+                for planned in rule.suggestions:
+                    yield _Candidate(rule, planned, multiplier, score)
 
 
 def _standing(candidate: _Candidate) -> tuple[int, float, int]:
@@ -134,7 +132,7 @@ def _render(candidate: _Candidate, reading: Reading) -> _Rendered | str:
         if value is MISSING:
             return f"The parameter {name!r} has no value and no default."
     texts: dict[str, str] = {}
-    for name in sorted(planned.named):
+    for name in planned.named:
         text = text_of(values[name])
         if text is None:
             return f"The parameter {name!r} has a value that cannot stand in a text."
@@ -142,9 +140,9 @@ def _render(candidate: _Candidate, reading: Reading) -> _Rendered | str:
     return _Rendered(planned.title.render(texts), planned.description.render(texts), values)
 
 
-def _suggestion(
-    plan: Plan, candidate: _Candidate, texts: _Rendered, reading: Reading, identifier: str
-) -> Suggestion:
+def _suggestion(candidate: _Candidate, texts: _Rendered, reading: Reading, identifier: str) -> Suggestion:
+    reasons = Reasons()
+    candidate.rule.check.give_reasons(reading, True, reasons)
     return Suggestion(
         id=identifier,
         rule_id=candidate.rule.id,
@@ -156,7 +154,7 @@ def _suggestion(
         learned=candidate.learned,
         score=candidate.score,
         parameters=texts.parameters,
-        because=reasons(candidate.rule, plan.named, reading),
+        because=reasons.found,
         metadata=candidate.planned.metadata,
     )
 

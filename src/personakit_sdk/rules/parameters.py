@@ -49,25 +49,23 @@ def compile_parameter(parameter: Any, slots: Slots) -> Parameter:
     if not is_taken(parameter):
         literal = ordered(parameter)
         return lambda _reading: literal
-    see = _source(parameter, slots)
+    slot = _slot(parameter, slots)
     transform = TRANSFORMS.get(parameter.get("transform", ""), ordered)
     default = ordered(parameter.get("default", MISSING))
     fallback = default if default is MISSING else transform(default)
 
     def value(reading: Reading) -> Any:
-        seen = see(reading)
+        seen = reading.values[slot]
         made = None if seen is MISSING else transform(seen)
         return fallback if made is None else made
 
     return value
 
 
-def _source(parameter: dict[str, Any], slots: Slots) -> Callable[[Reading], Any]:
+def _slot(parameter: dict[str, Any], slots: Slots) -> int:
     if "from_trait" in parameter:
-        slot = slots.trait(parameter["from_trait"])
-        return lambda reading: reading.traits[slot]
-    slot = slots.field(parameter["from_context"])
-    return lambda reading: reading.fields[slot]
+        return slots.trait(parameter["from_trait"])
+    return slots.field(parameter["from_context"])
 
 
 def _check_default(node: Node, parameter: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ Priority = Literal["high", "medium", "low"]
 
 
 class PlannedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """One action of a rule. `parameters` are sorted by name; `named` are those that a text uses."""
+    """One action of a rule. `parameters` are sorted by name; `named` are those that a text uses, sorted."""
 
     type: str
     title: Template
@@ -29,7 +29,7 @@ class PlannedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority
     metadata: dict[str, Any]
     parameters: tuple[tuple[str, Parameter], ...]
-    named: frozenset[str]
+    named: tuple[str, ...]
 
 
 class PlannedRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,5 +113,5 @@ def _suggestion(action: dict[str, Any], templates: dict[str, Any], slots: Slots)
         priority=texts["priority"],
         metadata=ordered(texts["metadata"]),
         parameters=tuple((name, compile_parameter(parameters[name], slots)) for name in sorted(parameters)),
-        named=frozenset(names_in(texts)),
+        named=tuple(sorted(names_in(texts))),
     )

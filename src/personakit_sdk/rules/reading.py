@@ -4,54 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from personakit_sdk.rules.clock import find_zone, local
+from personakit_sdk.rules.clock import find_zone, local, period_of, weekday_of
 from personakit_sdk.rules.facts import Facts, TraitFact, confidence
-from personakit_sdk.rules.paths import Path, enter, find_trait, parse_path
+from personakit_sdk.rules.paths import MISSING, Path, enter, find_trait, parse_path
 
 USER_ZONE: Final = "user_local"
 ZONE_TRAIT: Final = "profile.timezone"
+_ZONE_PATH: Final = parse_path(ZONE_TRAIT)
 
 
 class Slots:
-    """The paths that a plan reads, each with its place in a Reading; filled while a plan is compiled."""
+    """The paths that a plan reads, each with its place in a Reading; filled while a plan is compiled.
+
+    `traits` and `context` name the slot of a path; all slots are counted together.
+    """
 
     def __init__(self) -> None:
         self.traits: dict[str, int] = {}
         self.context: dict[str, int] = {}
-        self.trait_paths: list[Path] = []
-        self.context_paths: list[Path] = []
+        self.trait_paths: list[tuple[int, Path]] = []
+        self.context_paths: list[tuple[int, Path]] = []
+
+    def __len__(self) -> int:
+        return len(self.traits) + len(self.context)
 
     def trait(self, path: str) -> int:
-        return _slot(path, self.traits, self.trait_paths)
+        return self._slot(path, self.traits, self.trait_paths)
 
     def field(self, path: str) -> int:
-        return _slot(path, self.context, self.context_paths)
+        return self._slot(path, self.context, self.context_paths)
+
+    def _slot(self, path: str, slots: dict[str, int], paths: list[tuple[int, Path]]) -> int:
+        if path not in slots:
+            slot = len(self)
+            slots[path] = slot
+            paths.append((slot, parse_path(path)))
+        return slots[path]
 
 
-def _slot(path: str, slots: dict[str, int], paths: list[Path]) -> int:
-    if path not in slots:
-        slots[path] = len(paths)
-        paths.append(parse_path(path))
-    return slots[path]
+class LocalTime(NamedTuple):
+    """What a clock in some zone shows: the instant there, its period of the day and day of the week."""
+
+    now: datetime
+    period: str
+    weekday: str
 
 
 class Reading:
-    """`traits` and `fields` are values by slot, MISSING where nothing is."""
+    """`values` are those of traits and context fields by slot, MISSING where nothing is; `found` the traits
+    that they lie in."""
 
-    __slots__ = ("_confidences", "_locals", "at", "facts", "fields", "found", "named", "traits")
+    __slots__ = ("_confidences", "_locals", "at", "facts", "found", "named", "values")
 
     def __init__(self, slots: Slots, facts: Facts) -> None:
         self.facts = facts
         self.at = facts.at
-        read = [find_trait(path, facts.traits) for path in slots.trait_paths]
-        self.traits: list[Any] = [value for value, _ in read]
-        self.found: list[TraitFact | None] = [trait for _, trait in read]
-        self.fields: list[Any] = [enter(facts.context, path.segments) for path in slots.context_paths]
+        self.values: list[Any] = [MISSING] * len(slots)
+        self.found: list[TraitFact | None] = [None] * len(slots)
+        for slot, path in slots.trait_paths:
+            self.values[slot], self.found[slot] = find_trait(path, facts.traits)
+        for slot, path in slots.context_paths:
+            self.values[slot] = enter(facts.context, path.segments)
         self.named: dict[str, bool] = {}
         self._confidences: dict[int, float] = {}
-        self._locals: dict[str, datetime] = {}
+        self._locals: dict[str, LocalTime] = {}
 
     def confidence(self, slot: int) -> float:
         """How far the trait that the slot's path lies in is to be believed; 0 where there is none."""
@@ -67,17 +85,18 @@ class Reading:
             self.named[name] = holds(self)
         return self.named[name]
 
-    def local(self, zone: str) -> datetime:
+    def local(self, zone: str) -> LocalTime:
         """The instant as a clock in `zone` shows it; where the person is, for `user_local`."""
         if zone not in self._locals:
             found = find_zone(zone) if zone != USER_ZONE else self._user_zone()
-            self._locals[zone] = local(self.at, found or UTC)
+            now = local(self.at, found or UTC)
+            self._locals[zone] = LocalTime(now, period_of(now.hour), weekday_of(now))
         return self._locals[zone]
 
     def _user_zone(self) -> tzinfo:
         """The person's `profile.timezone`, else the context's `timezone`, else UTC; a name that is no
         time zone is passed over."""
-        own, _ = find_trait(parse_path(ZONE_TRAIT), self.facts.traits)
+        own, _ = find_trait(_ZONE_PATH, self.facts.traits)
         for name in (own, self.facts.context.get("timezone")):
             zone = find_zone(name) if isinstance(name, str) else None
             if zone is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -53,9 +54,22 @@ def encode(
     persona_id: str, mapper_id: str, mapper_version: int, rule_id: str, rank: int, at: datetime
 ) -> str:
     """The id; the same arguments give the same id. `at` must be timezone-aware."""
-    packed = _Packed(
-        _FORMAT, persona_id, mapper_id, mapper_version, rule_id, rank, (at - _EPOCH) // _MICROSECOND
-    )
+    microseconds = (at - _EPOCH) // _MICROSECOND
+    return _encode(_Packed(_FORMAT, persona_id, mapper_id, mapper_version, rule_id, rank, microseconds))
+
+
+def encode_all(
+    persona_id: str, mapper_id: str, mapper_version: int, rule_ids: Sequence[str], at: datetime
+) -> list[str]:
+    """The ids of the suggestions that one evaluation makes of these rules, best first."""
+    microseconds = (at - _EPOCH) // _MICROSECOND
+    return [
+        _encode(_Packed(_FORMAT, persona_id, mapper_id, mapper_version, rule_id, rank, microseconds))
+        for rank, rule_id in enumerate(rule_ids, start=1)
+    ]
+
+
+def _encode(packed: _Packed) -> str:
     body = msgspec.msgpack.encode(packed)
     text = _PREFIX + urlsafe_b64encode(body + _checksum(body)).decode().rstrip("=")
     if len(text) > LONGEST:

@@ -33,7 +33,10 @@ class Template(msgspec.Struct, frozen=True):
         parts = [self.literals[0]]
         for name, literal in zip(self.names, self.literals[1:], strict=True):
             parts += [texts[name], literal]
-        return "".join(parts).encode()[:TEXT_BYTES].decode(errors="ignore")
+        text = "".join(parts)
+        if 4 * len(text) <= TEXT_BYTES:  # a character has at most 4 bytes
+            return text
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
 
 
 def parse_template(text: str) -> Template:

@@ -72,6 +72,25 @@ def test_no_service_is_exit_3_with_one_sentence(lines: Path) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("command", ["api", "worker"])
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "PERSONAKIT_DATABASE_URL and PERSONAKIT_REDIS_URL"),
+        ({"PERSONAKIT_DATABASE_URL": "postgresql://h/d"}, "PERSONAKIT_REDIS_URL"),
+        ({"PERSONAKIT_REDIS_URL": "redis://h"}, "PERSONAKIT_DATABASE_URL"),
+    ],
+)
+def test_production_without_its_settings_is_exit_2_with_one_sentence(
+    command: str, given: dict[str, str], missing: str
+) -> None:
+    nothing = dict.fromkeys(("PERSONAKIT_DATABASE_URL", "PERSONAKIT_REDIS_URL"))
+    result = run(command, **{**nothing, **given})
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"personakit: Set {missing}: ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_no_key_is_exit_2_and_says_where_one_would_be(tmp_path: Path) -> None:
     result = run("observe", "--data-dir", str(tmp_path), "--person", "ann", "--type", "note", "text=hi")
     assert result.exit_code == 2

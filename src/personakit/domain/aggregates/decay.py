@@ -54,7 +54,8 @@ class Decay(msgspec.Struct, frozen=True):
 
 def micros_of(at: datetime) -> int:
     """Whole microseconds from EPOCH to an aware instant."""
-    return (at - EPOCH) // timedelta(microseconds=1)
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def instant_of(micros: int) -> datetime:
@@ -113,14 +114,15 @@ class Sums:
 
     def add(self, weight: Weight, terms: Mapping[str, int]) -> dict[str, int] | None:
         """Adds weight × term for each key. Returns the window's sums, or None if it is too old to keep."""
-        newest = max(self.windows, default=weight.window)
-        if weight.window <= newest - WINDOWS_KEPT:
-            return None
-        cell = self.windows.setdefault(weight.window, {})
+        cell = self.windows.get(weight.window)
+        if cell is None:
+            if self.windows and weight.window <= max(self.windows) - WINDOWS_KEPT:
+                return None
+            cell = self.windows[weight.window] = {}
+            for window in [old for old in self.windows if old <= weight.window - WINDOWS_KEPT]:
+                del self.windows[window]
         for key, term in terms.items():
             cell[key] = cell.get(key, 0) + weight.units * term
-        for window in [old for old in self.windows if old <= weight.window - WINDOWS_KEPT]:
-            del self.windows[window]
         return cell
 
     def totals(self) -> dict[str, int]:

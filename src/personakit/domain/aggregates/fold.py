@@ -36,7 +36,9 @@ class Fold:
         self._weight.add(sample.weight, {"n": count})
         newest = (sample.micros, sample.id)
         if len(self._newest) < EVIDENCE_KEPT or newest > self._newest[-1]:
-            self._newest = sorted((*self._newest, newest), reverse=True)[:EVIDENCE_KEPT]
+            self._newest.append(newest)
+            self._newest.sort(reverse=True)
+            del self._newest[EVIDENCE_KEPT:]
 
     def stats(self) -> dict[str, Any]:
         """The fields of a Trait that come from the samples; there must be at least one."""

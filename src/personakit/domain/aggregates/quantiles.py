@@ -32,9 +32,12 @@ class Quantiles:
         self._sums = Sums.load(state)
         self._percents = options.quantiles
         self._tops: dict[tuple[int, int], int] = {}
+        self._bottoms: dict[tuple[int, int], int] = {}
         for window, cell in self._sums.windows.items():
             for name in cell:
-                self._raise_top(window, int(name))
+                place = int(name)
+                self._raise_top(window, place)
+                self._lower_bottom(window, place)
 
     def take(self, sample: Sample) -> int:
         value = number(sample.value)
@@ -43,7 +46,9 @@ class Quantiles:
         window, place = sample.weight.window, _bin(value)
         if self._raise_top(window, place):
             self._collapse(window, _sign(place))
-        self._sums.add(sample.weight, {str(self._kept(window, place)): 1})
+        kept = self._kept(window, place)
+        self._lower_bottom(window, kept)
+        self._sums.add(sample.weight, {str(kept): 1})
         return 1
 
     def dump(self) -> Any:
@@ -60,6 +65,11 @@ class Quantiles:
         self._tops[window, _sign(place)] = max(top, abs(place))
         return abs(place) > top
 
+    def _lower_bottom(self, window: int, place: int) -> None:
+        """Notes the smallest magnitude of each sign that is counted in a bin of its own."""
+        key = window, _sign(place)
+        self._bottoms[key] = min(abs(place), self._bottoms.get(key, abs(place)))
+
     def _kept(self, window: int, place: int) -> int:
         """The bin that counts what falls into `place`. It depends on the largest magnitude alone, so
         that it makes no difference when a sample came."""
@@ -68,6 +78,10 @@ class Quantiles:
 
     def _collapse(self, window: int, sign: int) -> None:
         """Moves what a window counts in bins that are too low by now."""
+        lowest = self._tops[window, sign] - BINS_KEPT + 1
+        if self._bottoms.get((window, sign), lowest) >= lowest:
+            return
+        self._bottoms[window, sign] = lowest
         cell = self._sums.windows.get(window, {})
         for place in [int(name) for name in cell if sign * int(name) > 0]:
             kept = self._kept(window, place)

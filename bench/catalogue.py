@@ -1,0 +1,69 @@
+"""What `make bench` measures: every key, its bound, its unit, and the group it is measured in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+Group = Literal["ingest", "sustained", "serving", "map", "rebuild", "growth", "freshness"]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One figure. A bound of None means that it is reported only."""
+
+    name: str
+    group: Group
+    at_least: float | None = None
+    at_most: float | None = None
+    unit: str = "ratio"
+
+
+OTHER_READ_MODELS: Final = (
+    "changes",
+    "derivation_due",
+    "feedback",
+    "mapper_versions",
+    "mappers",
+    "personas",
+)
+KEYS: Final = (
+    Key("ingest_batch_vs_copy", "ingest", at_least=0.4),
+    Key("sustained_vs_copy", "sustained", at_least=0.1),
+    Key("post_vs_hello", "serving", at_least=0.3),
+    Key("post_vs_orm_peer", "serving", at_least=6),
+    Key("map_vs_hello", "map", at_least=0.4),
+    Key("rebuild_vs_copy", "rebuild", at_least=0.3),
+    Key("rebuild_mindscapes_vs_copy", "rebuild", at_least=0.1),
+    *(Key(f"rebuild_{name}_vs_copy", "rebuild") for name in OTHER_READ_MODELS),
+    Key("growth_post", "growth", at_most=1.25),
+    Key("growth_map", "growth", at_most=1.25),
+    Key("growth_rebuild", "growth", at_most=1.25),
+    Key("freshness_p99_ms", "freshness", unit="ms"),
+    Key("freshness_redis_p99_ms", "freshness", unit="ms"),
+)
+BY_NAME: Final = {key.name: key for key in KEYS}
+
+
+def read_model_of(key: str) -> str:
+    """The read model that a `rebuild_…` key is about; `rebuild_vs_copy` is about `observations`."""
+    return key.removeprefix("rebuild_").removesuffix("vs_copy").rstrip("_") or "observations"
+
+
+def choose(only: str | None) -> tuple[Key, ...]:
+    """The keys named in `only`, between commas; all for None. Raises ValueError for one that is none."""
+    if not only:
+        return KEYS
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in BY_NAME]:
+        raise ValueError(f"There is no key {unknown[0]!r}; there are: {', '.join(BY_NAME)}.")
+    return tuple(key for key in KEYS if key.name in names)
+
+
+def groups(keys: Iterable[Key]) -> dict[Group, list[Key]]:
+    """The keys by group, in the order in which groups are measured."""
+    grouped: dict[Group, list[Key]] = {}
+    for key in keys:
+        grouped.setdefault(key.group, []).append(key)
+    return grouped

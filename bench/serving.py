@@ -1,0 +1,59 @@
+"""The service under test as real processes, in the topologies that are measured, each with an API key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bench.database import Database
+from personakit.cli.up import FIRST_TENANT
+from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.recorder import LogRecorder, open_datastore
+from tests.processes import COMMAND, Installation, installation
+
+Topology = Literal["api", "one", "split"]
+"""`api`: `personakit api` without a worker, so that agents and followers rest; `one`: `personakit up`, all
+in one process; `split`: `personakit api` and `personakit worker` over Redis."""
+
+
+class Served(msgspec.Struct, frozen=True):
+    """Where the service answers, and the key that opens it."""
+
+    port: int
+    key: str
+
+
+@contextmanager
+def serve(data_dir: Path, database: Database, topology: Topology, redis_url: str | None) -> Iterator[Served]:
+    """Runs the service over `database` until the block ends."""
+    key = _write_key(data_dir, database)
+    redis = {"PERSONAKIT_REDIS_URL": redis_url} if redis_url else {}
+    with installation(data_dir, **database.environ, **redis) as installed:
+        installed.start((*COMMAND, "up" if topology == "one" else "api"))
+        with _worker(installed) if topology == "split" else nullcontext():
+            yield Served(installed.port, key)
+
+
+@contextmanager
+def _worker(installed: Installation) -> Iterator[None]:
+    process = installed.begin("worker")
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _write_key(data_dir: Path, database: Database) -> str:
+    """Makes the tenant and a key, and leaves the key where the service keeps its first one."""
+    recorder = LogRecorder(open_datastore(database.conninfo, pool_size=1))
+    with closing(recorder.datastore):
+        recorder.create_table()
+        create_tenant(recorder, FIRST_TENANT, "The first tenant")
+        key = create_key(recorder, FIRST_TENANT, "for the bench")
+    (data_dir / "api-key").write_text(f"{key}\n", encoding="ascii")
+    return key

@@ -1,0 +1,59 @@
+"""Several releases over one database: each says what it reads, and workers follow for those that have none.
+
+While a release is replaced, processes of both run. A projection whose definition differs between them has
+tables for each; they are followed as long as a process says that it reads them, and dropped when nobody can
+be reading them any more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from personakit.eventlog.person_keys import PersonKeys
+from personakit.projections.builds import Pool, drop_unused, say_used, used_elsewhere
+from personakit.projections.follow import Followers
+from personakit.projections.sql import Projection, read_projection
+
+logger = logging.getLogger(__name__)
+
+
+class Releases:
+    """What this process does about the definitions of its own release and of others. No method raises for
+    a database that is away: the next call makes up for it."""
+
+    def __init__(self, pool: Pool, projections: Iterable[Projection], keys: PersonKeys) -> None:
+        self._pool = pool
+        self._own = list(projections)
+        self._keys = keys
+
+    def say_used(self) -> None:
+        """Says that this process reads its release's definitions."""
+        try:
+            say_used(self._pool, self._own)
+        except (psycopg.Error, PoolTimeout) as error:
+            logger.warning("The database cannot be told which projections are read here: %s", error)
+
+    def follow_others(self) -> None:
+        """Moves on what processes of other releases read."""
+        try:
+            others = [read_projection(*each) for each in used_elsewhere(self._pool, self._definitions)]
+            if others:
+                Followers(self._pool, others, self._keys).catch_up()
+        except (psycopg.Error, PoolTimeout) as error:
+            logger.warning("The projections of another release cannot be followed: %s", error)
+
+    def drop_unused(self) -> None:
+        """Drops the tables that were replaced, or that no process has read for long."""
+        try:
+            for schema in drop_unused(self._pool, self._definitions):
+                logger.info("Dropped %s: nobody reads it any more.", schema)
+        except (psycopg.Error, PoolTimeout) as error:
+            logger.warning("What nobody reads any more cannot be dropped: %s", error)
+
+    @property
+    def _definitions(self) -> list[str]:
+        return [projection.definition for projection in self._own]

@@ -1,0 +1,118 @@
+"""What is read most, from the cache where it may be believed and from one snapshot where not."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from personakit.agents.service import Service
+from personakit.api import present
+from personakit.api.answers import persona_of
+from personakit.api.present import PersonaState
+from personakit.api.problems import NotFound
+from personakit.projections.moved import mark
+from personakit.projections.read import Snapshot
+from personakit_sdk.rules import compile_mapper
+from personakit_sdk.rules.plan import Plan
+
+PLANS_KEPT = 512
+_plans: dict[str, Plan] = {}
+
+
+class HotPersona(NamedTuple):
+    """A persona, and how far each derivation has read each of its people."""
+
+    state: PersonaState
+    derived_through: dict[UUID, dict[str, int]]
+
+
+class HotMapper(NamedTuple):
+    """A mapper at its active version."""
+
+    version: int
+    hash: str
+    plan: Plan
+
+
+class Mapping(NamedTuple):
+    """What a mapping is decided from, and the position of the log that it reflects."""
+
+    persona: HotPersona
+    mapper: HotMapper
+    position: int
+
+
+def cached_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str) -> Mapping | None:
+    """From the cache alone: asks no database. None where it has not all of it."""
+    people = service.people.known(tenant, [persona_id])
+    if people is None:
+        return None
+    persona = service.freshness.get(("persona", tenant, people[persona_id].surrogate))
+    mapper = service.freshness.get(("mapper", tenant, mapper_id))
+    if persona is None or mapper is None:
+        return None
+    return Mapping(persona.value, mapper.value, min(persona.position, mapper.position))
+
+
+def read_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str) -> Mapping:
+    """From one snapshot, and kept. Raises NotFound for a persona or an active mapper that is not there."""
+    persona = persona_of(service, tenant, persona_id)
+    with service.reader.snapshot() as snapshot:
+        hot = _read_persona(service, snapshot, tenant, persona_id, persona)
+        mapper = _read_mapper(service, snapshot, tenant, mapper_id)
+    return Mapping(hot, mapper, snapshot.position)
+
+
+def read_persona(service: Service, tenant: str, persona_id: str) -> tuple[HotPersona, int]:
+    """A persona and the position that it reflects, from the cache or a snapshot. Raises NotFound."""
+    persona = persona_of(service, tenant, persona_id)
+    found = service.freshness.get(("persona", tenant, persona))
+    if found is not None:
+        return found.value, found.position
+    with service.reader.snapshot() as snapshot:
+        hot = _read_persona(service, snapshot, tenant, persona_id, persona)
+    return hot, snapshot.position
+
+
+def _read_persona(
+    service: Service, snapshot: Snapshot, tenant: str, persona_id: str, persona: UUID
+) -> HotPersona:
+    state = present.persona_state(snapshot, tenant, persona_id, persona)
+    derived: dict[UUID, dict[str, int]] = {person: {} for person in state.people}
+    for row in snapshot.rows("derivation_due.of_people", tenant=tenant, people=list(state.people)):
+        derived[row["person"]][row["derivation"]] = row["read_through"]
+    hot = HotPersona(state, derived)
+    marks = {mark(each) for each in (persona, *state.people)}
+    size = 2 * len(msgspec.json.encode([state.core_traits, *state.mindscapes.values()]))
+    service.freshness.put(("persona", tenant, persona), hot, snapshot.positions, marks, size)
+    return hot
+
+
+def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: str) -> HotMapper:
+    row = active_mapper(snapshot, tenant, mapper_id)
+    hot = HotMapper(row["version"], row["hash"], plan_of(row))
+    marks = {mark(service.mapper_stream(tenant, mapper_id).stream)}
+    size = len(msgspec.json.encode(row["document"]))
+    service.freshness.put(("mapper", tenant, mapper_id), hot, snapshot.positions, marks, size)
+    return hot
+
+
+def active_mapper(snapshot: Snapshot, tenant: str, mapper_id: str) -> dict[str, Any]:
+    """The mapper's row at its active version, or NotFound."""
+    row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
+    if row is None or row["status"] != "active":
+        raise NotFound(f"There is no active mapper {mapper_id!r}; GET /mappers lists what there is.")
+    return row
+
+
+def plan_of(mapper: dict[str, Any]) -> Plan:
+    """The compiled mapper of a row; compiled once a version, and kept for the next PLANS_KEPT."""
+    plan = _plans.get(mapper["hash"])
+    if plan is None:
+        plan = compile_mapper(mapper["document"])
+        while len(_plans) >= PLANS_KEPT:
+            _plans.pop(next(iter(_plans)), None)
+        _plans[mapper["hash"]] = plan
+    return plan
