@@ -180,7 +180,7 @@ def test_the_new_one_is_never_behind_what_was_read_before(history: Service, obse
 
 
 def until_somebody_waits(service: Service, other: Future[Rebuilt | None]) -> None:
-    query = "SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+    query = "SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
     with service.pool.connection() as connection:
         while not connection.execute(query).fetchone():
             assert not other.done()
