@@ -168,9 +168,11 @@ def used_elsewhere(pool: Pool, own: Sequence[str]) -> list[tuple[str, str]]:
     return [(row["name"], row["source"]) for row in rows]
 
 
-def drop_unused(pool: Pool, own: Sequence[str]) -> list[str]:
-    """Drops what nobody can be reading any more; the schemas that went."""
-    values = {"definitions": list(own), "unused": UNUSED_AFTER, "retired": RETIRED_AFTER}
+def drop_unused(
+    pool: Pool, own: Sequence[str], *, unused: str = UNUSED_AFTER, retired: str = RETIRED_AFTER
+) -> list[str]:
+    """Drops what nobody can be reading any more, after these intervals; the schemas that went."""
+    values = {"definitions": list(own), "unused": unused, "retired": retired}
     with pool.connection() as connection:
         found = [row["schema"] for row in connection.execute(_DROPPABLE, values).fetchall()]
     for schema in found:

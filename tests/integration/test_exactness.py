@@ -1,0 +1,305 @@
+"""Exactness: whatever happened, however it was followed, the live read models are what a replay makes.
+
+Random histories (people, observations and repeats, traits, cores, feedback, mappers, events that cannot be
+taken), followed in random steps by random groups of projections, rebuilt in between. Where `CI` is set
+Hypothesis takes the same examples each time; elsewhere it prints what reproduces a failure.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from personakit.agents.service import Service
+from personakit.domain.events import (
+    DerivationCompleted,
+    Event,
+    FeedbackReceived,
+    MapperPublished,
+    MindscapeUpdated,
+    PersonaCoreGenerated,
+)
+from personakit.domain.traits import Trait
+from personakit.embedded import EmbeddedPostgres
+from personakit.eventlog.access import create_tenant
+from personakit.eventlog.appender import NewEvent
+from personakit.eventlog.person_keys import Person
+from personakit.eventlog.stored import StreamId
+from personakit.projections import builds
+from personakit.projections.follow import Followers
+from personakit.projections.rebuild import rebuild
+from personakit.projections.sql import Projection, load_projections
+from personakit.projections.verify import verify
+from personakit.shipped import projections_dir
+from personakit_sdk import wire
+from tests.people import somebody
+from tests.postgres import MASTER_KEY, create_database
+
+TENANTS = ("default", "other")
+START = datetime(2026, 3, 2, tzinfo=UTC)
+NAMES = sorted(load_projections(projections_dir()))
+PATHS = ("a", "b", "c")
+
+names = st.sampled_from(NAMES)
+groups = st.lists(names, min_size=1, unique=True)
+tenants = st.sampled_from(TENANTS)
+indexes = st.integers(0, 3)
+skips = st.sampled_from([0] * 9 + [1])
+"""How many versions an event leaves out: a document may not skip what it has not seen."""
+traits = st.dictionaries(
+    st.sampled_from(PATHS),
+    st.builds(
+        Trait,
+        value=st.integers(0, 9) | st.text("äb\\\"'{},()", max_size=3),
+        volatility=st.sampled_from(["low", "high"]),
+        last_observed_at=st.just(START),
+    ),
+    max_size=2,
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """One history, over a database of its own."""
+
+    conninfo: Iterator[str]
+
+    @initialize()
+    def begin(self) -> None:
+        self.service = Service(next(self.conninfo), MASTER_KEY)
+        for tenant in TENANTS:
+            create_tenant(self.service.recorder, tenant, tenant)
+        self.people: list[tuple[str, Person]] = []
+        self.sent: list[tuple[str, wire.Observation]] = []
+
+    @rule(tenant=tenants, index=indexes)
+    def register(self, tenant: str, index: int) -> None:
+        person = self.service.people.register(tenant, [f"p{index}"])[f"p{index}"]
+        if (tenant, person) not in self.people:
+            self.people.append((tenant, person))
+
+    @rule(tenant=tenants)
+    def meet_without_registering(self, tenant: str) -> None:
+        """What is said about them cannot be taken by read models that know them only once registered."""
+        self.people.append((tenant, somebody(self.service.recorder, self.service.keys, tenant)))
+
+    @rule(
+        tenant=tenants,
+        whose=st.lists(indexes, min_size=1, max_size=6),
+        repeats=st.integers(0, 3),
+        kind=st.sampled_from(["code_commit", "note"]),
+    )
+    def observe(self, tenant: str, whose: Sequence[int], repeats: int, kind: str) -> None:
+        new = [self._observation(f"p{index}", kind) for index in whose]
+        again = [sent for by, sent in self.sent[-repeats:] if by == tenant] if repeats else []
+        self.service.intake.record(tenant, [*new, *again, new[0]])
+        self.sent += [(tenant, each) for each in new]
+        for index in set(whose):
+            self.register(tenant, index)
+
+    def _observation(self, person: str, kind: str) -> wire.Observation:
+        n = len(self.sent)
+        return wire.Observation(
+            id=uuid4(),
+            person_id=person,
+            type=kind,
+            content={"lines_changed": n, "languages": ["Python"], "merge": False},
+            occurred_at=START + timedelta(hours=n),
+        )
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes)
+    def derive(self, index: int) -> None:
+        tenant, person = self._somebody(index)
+        self.service.mindscaper.derive(tenant, person.surrogate)
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes)
+    def regenerate(self, index: int) -> None:
+        tenant, person = self._somebody(index)
+        self.service.regenerator.regenerate(tenant, person.surrogate)
+
+    @precondition(lambda self: self.people)
+    @rule(
+        index=indexes,
+        found=traits,
+        removed=st.sets(st.sampled_from(PATHS)),
+        derivation=st.sampled_from(["computed", "other"]),
+        definition=st.sampled_from("xy"),
+        behind=st.integers(0, 5),
+        skip=skips,
+    )
+    def update_mindscape(
+        self,
+        index: int,
+        found: dict[str, Trait],
+        removed: set[str],
+        derivation: str,
+        definition: str,
+        behind: int,
+        skip: int,
+    ) -> None:
+        slow = sorted(path for path, trait in found.items() if trait.volatility == "low")
+        event = MindscapeUpdated(
+            traits=found,
+            removed=tuple(sorted(removed - found.keys())),
+            material=tuple(slow),
+            derivation=derivation,
+            definition=definition,
+            read_through=max(0, self.service.reader.head() - behind),
+        )
+        self._append(index, "mindscape", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes, definition=st.sampled_from("xy"), behind=st.integers(0, 5))
+    def complete_derivation(self, index: int, definition: str, behind: int) -> None:
+        event = DerivationCompleted(
+            derivation="computed",
+            definition=definition,
+            read_through=max(0, self.service.reader.head() - behind),
+        )
+        self._append(index, "derivation.computed", event)
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes, found=traits, version=st.integers(0, 4), skip=skips)
+    def make_core(self, index: int, found: dict[str, Trait], version: int, skip: int) -> None:
+        """Of some version of the mindscape: cores race updates."""
+        person = str(self._somebody(index)[1].surrogate)
+        event = PersonaCoreGenerated(summary="S", traits=found, mindscape_versions={person: version})
+        self._append(index, "persona", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes, rank=st.sampled_from([None, 1, 2, 2**40]), rating=st.integers(1, 5))
+    def give_feedback(self, index: int, rank: int | None, rating: int) -> None:
+        event = FeedbackReceived(mapper_id="m", rule_id="r", digest="d", rank=rank, rating=rating)
+        tenant, person = self._somebody(index)
+        self._write(NewEvent(StreamId(tenant, "feedback", uuid4()), 1, event, person))
+
+    @rule(
+        tenant=tenants, mapper=st.sampled_from("mn"), status=st.sampled_from(["draft", "active"]), skip=skips
+    )
+    def publish(self, tenant: str, mapper: str, status: Any, skip: int) -> None:
+        stream = StreamId(tenant, "mapper", uuid5(UUID(int=0), f"{tenant}/{mapper}"))
+        version = self._next(stream) + skip
+        document = {"metadata": {"id": mapper, "version": f"1.0.{version}"}, "rules": []}
+        event = MapperPublished(
+            mapper_id=mapper, document=document, hash=f"{version:064}", status=status, origin="upload"
+        )
+        self._write(NewEvent(stream, version, event))
+
+    @rule(group=groups, spans=st.lists(st.integers(1, 20), min_size=1, max_size=3))
+    def follow(self, group: Sequence[str], spans: Sequence[int]) -> None:
+        followers = Followers(self.service.pool, map(self._projection, group), self.service.keys)
+        for span in spans:
+            followers.step(span)
+
+    @rule(name=names, span=st.integers(1, 20))
+    def rebuild(self, name: str, span: int) -> None:
+        rebuild(self.service.pool, self._projection(name), self.service.keys, span=span)
+
+    @rule(name=names)
+    def hold_against_a_replay(self, name: str) -> None:
+        """At whatever position it stands."""
+        found = verify(self.service.pool, self._projection(name), self.service.keys)
+        assert found.clean, found
+
+    def teardown(self) -> None:
+        if not hasattr(self, "service"):
+            return
+        try:
+            self._compare_all()
+        finally:
+            self.service.close()
+
+    def _compare_all(self) -> None:
+        """At the head, each against a replay, and its rows and quarantine against those of a rebuild."""
+        Followers(self.service.pool, self.service.projections.values(), self.service.keys).catch_up()
+        for name in NAMES:
+            self.hold_against_a_replay(name)
+            live = self._rows(name)
+            self.rebuild(name, 7)
+            assert self._rows(name) == live
+
+    def _rows(self, name: str) -> dict[str, list[str]]:
+        """All that is read of a projection, and which streams stand still in it."""
+        with self.service.pool.connection() as connection:
+            schema = builds.active(connection, self._projection(name))
+            tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+            found = {
+                row["tablename"]: sql.SQL("SELECT t::text AS text FROM {} AS t ORDER BY 1").format(
+                    sql.Identifier(str(schema), row["tablename"])
+                )
+                for row in connection.execute(tables, [schema]).fetchall()
+            }
+            quarantine = "SELECT tenant || kind || stream || position AS text FROM personakit.quarantine"
+            standing = connection.execute(f"{quarantine} WHERE schema = %s ORDER BY 1", [schema]).fetchall()
+            rows = {table: connection.execute(query).fetchall() for table, query in found.items()}
+        return {
+            table: [row["text"] for row in those] for table, those in {**rows, "quarantine": standing}.items()
+        }
+
+    def _projection(self, name: str) -> Projection:
+        return self.service.projections[name]
+
+    def _somebody(self, index: int) -> tuple[str, Person]:
+        return self.people[index % len(self.people)]
+
+    def _append(self, index: int, kind: str, event: Event, skip: int = 0) -> None:
+        tenant, person = self._somebody(index)
+        stream = StreamId(tenant, kind, person.surrogate)
+        self._write(NewEvent(stream, self._next(stream) + skip, event, person))
+
+    def _next(self, stream: StreamId) -> int:
+        newest = self.service.recorder.select_events(str(stream), desc=True, limit=1)
+        return newest[0].originator_version + 1 if newest else 1
+
+    def _write(self, new: NewEvent) -> None:
+        self.service.appender.append([new]).result(10)
+
+
+@pytest.fixture(scope="module")
+def databases(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Databases with an empty log and read models, each a copy of the first."""
+
+    def copies() -> Iterator[str]:
+        first = create_database(postgres)
+        Service(first, MASTER_KEY).close()
+        while True:
+            yield create_database(postgres, str(conninfo_to_dict(first)["dbname"]))
+
+    return copies()
+
+
+@pytest.mark.timeout(300)
+def test_the_live_read_models_are_what_a_replay_makes(
+    databases: Iterator[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Fresh(Histories):
+        conninfo = databases
+
+    with caplog.at_level(logging.CRITICAL):  # of each quarantine, of which there are many
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]  # the library's
+            Fresh,
+            settings=settings(
+                max_examples=12,
+                stateful_step_count=40,
+                deadline=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
