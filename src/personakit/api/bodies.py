@@ -25,6 +25,7 @@ _INT64 = range(-(2**63), 2**63)
 _PATH = re.compile(r" - at `\$(.*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?\d{19}")
 _NESTED = frozenset({dict, list})
 _ZERO = timedelta()
 _MOST_OFFSET = timedelta(hours=16)
@@ -115,8 +116,10 @@ def plain_observation(body: bytes) -> wire.Observation | None:
 
 def _is_unusual(body: bytes) -> bool:
     """Whether there is an escaped character, which may be a NUL or half of a pair, or a number of so many
-    digits that it may be beyond 64 bits."""
-    return b"\\u" in body or b"0" * 19 in body.translate(_DIGITS)
+    digits that it may be beyond 64 bits. Texts have such runs of digits too: only then it is looked closer."""
+    if b"\\u" in body:
+        return True
+    return b"0" * 19 in body.translate(_DIGITS) and _LONG_NUMBER.search(body) is not None
 
 
 def _is_plain(item: wire.Observation) -> bool:
