@@ -116,7 +116,7 @@ def plain_observation(body: bytes) -> wire.Observation | None:
 
 def _is_unusual(body: bytes) -> bool:
     """Whether there is an escaped character, which may be a NUL or half of a pair, or a number of so many
-    digits that it may be beyond 64 bits. Texts have such runs of digits too: only then it is looked closer."""
+    digits that it may be beyond 64 bits. Texts have such runs of digits too: then it is looked closer."""
     if b"\\u" in body:
         return True
     return b"0" * 19 in body.translate(_DIGITS) and _LONG_NUMBER.search(body) is not None
