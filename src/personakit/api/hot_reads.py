@@ -92,6 +92,7 @@ def _read_persona(
     hot = HotPersona(state, versions, derived)
     marks = {mark(each) for each in (persona, *state.people)}
     size = 2 * len(msgspec.json.encode([state.core_traits, *state.mindscapes.values()]))
+    size += state.prepared_core.size + state.prepared_overlay.size
     service.freshness.put(("persona", tenant, persona), hot, snapshot.positions, marks, size)
     return hot
 

@@ -121,7 +121,7 @@ def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: dateti
         core=present.core(state, now),
         is_stale=state.is_stale,
         core_version=state.core_version,
-        overlay=None if ask.detail_level == "instant" else present.traits(state.overlay, now),
+        overlay=None if ask.detail_level == "instant" else state.prepared_overlay.at(now),
         stale_since=state.stale_since,
     )
     return wire.MapAnswer(
