@@ -44,12 +44,29 @@ def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
     try:
         value = msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
-        fault = _fault(str(error))
-        raise InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,)) from None
+        raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(
             f"The body is not JSON that can be read: {error}. Check quotes and brackets."
         ) from None
+    return _storable(value)
+
+
+def checked(plain: Any, type_: type[T]) -> T:
+    """What would be `plain` in JSON, as `decode` takes it."""
+    try:
+        value = msgspec.convert(plain, type_)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    return _storable(value)
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidInput:
+    fault = _fault(str(error))
+    return InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,))
+
+
+def _storable(value: T) -> T:
     faults = (*unstorable(msgspec.to_builtins(value)), *_out_of_time(value))
     if faults:
         raise InvalidInput(f"The body cannot be stored{_where(faults[0])}: {faults[0].message}.", faults)
@@ -179,7 +196,7 @@ def _unstorable_scalar(value: Any, pointer: str) -> list[Fault]:
     match value:
         case str() if "\x00" in value:
             return [Fault(pointer, "a text with a NUL character")]
-        case str() if any("\ud800" <= character <= "\udfff" for character in value):
+        case str() if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
             return [Fault(pointer, "a text with half of a surrogate pair")]
         case bool():
             return []
