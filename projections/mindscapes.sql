@@ -43,5 +43,6 @@ SELECT person, version, traits, derivations
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
 -- :query of_people
-SELECT tenant, person, version, traits, derivations FROM mindscapes
+-- The documents as text: whoever reads many decodes each straight into what it needs.
+SELECT tenant, person, version, traits::text AS traits, derivations::text AS derivations FROM mindscapes
 WHERE (tenant, person) IN (SELECT * FROM unnest(%(tenants)s::text[], %(people)s::uuid[]))

@@ -88,7 +88,7 @@ class Mindscaper:
             due = snapshot.rows("derivation_due.due", definition=rules, bucket=bucket, limit=PEOPLE)
             whose = {"tenants": [row["tenant"] for row in due], "people": [row["person"] for row in due]}
             rows = snapshot.rows("mindscapes.of_people", **whose)
-            mindscapes = {(row["tenant"], row["person"]): mindscape_of(row) for row in rows}
+            mindscapes = {(row["tenant"], row["person"]): _mindscape_in(row) for row in rows}
             waiting = {
                 (row["tenant"], row["person"]): _Waiting(
                     row["tenant"],
@@ -221,6 +221,19 @@ def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
         version=row["version"],
         traits=msgspec.convert(row["traits"], dict[str, Trait]),
         derivations=msgspec.convert(row["derivations"], dict[str, Derived]),
+    )
+
+
+_traits = msgspec.json.Decoder(dict[str, Trait])
+_derivations = msgspec.json.Decoder(dict[str, Derived])
+
+
+def _mindscape_in(row: dict[str, Any]) -> Mindscape:
+    """The mindscape in a row that has its documents as text."""
+    return Mindscape(
+        version=row["version"],
+        traits=_traits.decode(row["traits"]),
+        derivations=_derivations.decode(row["derivations"]),
     )
 
 
