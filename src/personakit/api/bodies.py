@@ -178,14 +178,12 @@ def unstorable(value: Any, pointer: str = "", depth: int = 0) -> list[Fault]:
         case dict() | list() if depth >= MAX_DEPTH:
             return [Fault(pointer, f"nested deeper than {MAX_DEPTH} levels")]
         case dict():
-            return [
-                fault
-                for key, member in value.items()
-                for fault in (
-                    *unstorable(key, f"{pointer}/{escape(key)}", depth),
-                    *unstorable(member, f"{pointer}/{escape(key)}", depth + 1),
-                )
-            ]
+            faults: list[Fault] = []
+            for key, member in value.items():
+                at = f"{pointer}/{escape(key)}"
+                faults += unstorable(key, at, depth)
+                faults += unstorable(member, at, depth + 1)
+            return faults
         case list():
             return [f for n, m in enumerate(value) for f in unstorable(m, f"{pointer}/{n}", depth + 1)]
         case _:

@@ -66,7 +66,8 @@ def asked_by(request: Request[Any, Any, Any]) -> wire.MapPersona:
     except msgspec.ValidationError as error:
         raise _refusal(request, given) from error
     asked = {field.encode_name: getattr(query, field.name) for field in _FIELDS}
-    return bodies.checked(asked | {"context": _object(query.context)}, wire.MapPersona)
+    asked["context"] = _object(query.context)
+    return bodies.checked(asked, wire.MapPersona)
 
 
 def _object(text: str | None) -> dict[str, Any]:

@@ -75,10 +75,7 @@ class Freshness:
             if entry is None:
                 return None
             self._entries.move_to_end(key)
-            heard = self._heard
-            return Found(
-                entry.value, min(max(at, heard.get(name, 0)) for name, at in entry.positions.items())
-            )
+            return Found(entry.value, self._reflected(entry.positions))
 
     def put(self, key: Any, value: Any, positions: Positions, marks: Collection[str], size: int) -> None:
         """Keeps what was read in a snapshot at `positions`, unless something newer was heard meanwhile.
@@ -120,6 +117,11 @@ class Freshness:
             self._believed_until = 0.0
             self._heard = {}
             self._forget_all(positions)
+
+    def _reflected(self, positions: Positions) -> int:
+        """The position that something read at `positions` reflects by now, as nothing has touched it."""
+        heard = self._heard
+        return min([heard[name] if heard.get(name, -1) > at else at for name, at in positions.items()])
 
     def _outdated(self, positions: Positions, marks: Collection[str]) -> bool:
         if any(at < self._floor.get(name, 0) for name, at in positions.items()):

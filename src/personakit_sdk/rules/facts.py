@@ -45,8 +45,8 @@ def age_discount(trait: TraitFact, at: datetime) -> float:
     """2^(-age / half-life), in (0, 1]; 1 for a trait without half-life or seen at or after `at`."""
     if trait.half_life_days is None or trait.last_observed_at is None:
         return 1.0
-    days = max(0.0, (at - trait.last_observed_at).total_seconds() / 86400)
-    return float(2.0 ** (-days / trait.half_life_days))
+    days = (at - trait.last_observed_at).total_seconds() / 86400
+    return 2.0 ** (-days / trait.half_life_days) if days > 0 else 1.0
 
 
 def confidence(trait: TraitFact, at: datetime) -> float:
@@ -55,7 +55,8 @@ def confidence(trait: TraitFact, at: datetime) -> float:
     w / (w + K) x (1 - spread / 2) x 2^(-age / half-life). The first factor is the credibility factor
     Z = n / (n + K) of Bühlmann ("Experience rating and credibility", ASTIN Bulletin 4, 1967).
     """
-    if trait.weight is None:
+    weight = trait.weight
+    if weight is None:
         return 1.0
-    credibility = trait.weight / (trait.weight + CREDIBILITY_K)
+    credibility = weight / (weight + CREDIBILITY_K)
     return round(credibility * (1 - trait.spread / 2) * age_discount(trait, at), 4)

@@ -11,6 +11,7 @@ from personakit_sdk.rules.limits import Limits
 
 INT64: Final = range(-(2**63), 2**63)
 FAULTS_KEPT: Final = 100
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
@@ -44,6 +45,8 @@ def pointer_to(parent: str, key: str | int) -> str:
 
 def ordered(value: Any) -> Any:
     """`value` with the keys of every object in it sorted, so that equal values encode to equal bytes."""
+    if type(value) in _SCALARS:
+        return value
     if is_object(value):
         return {key: ordered(value[key]) for key in sorted(value)}
     if is_list(value):

@@ -63,8 +63,14 @@ class Reading:
         self.at = facts.at
         self.values: list[Any] = [MISSING] * len(slots)
         self.found: list[TraitFact | None] = [None] * len(slots)
+        values, found, traits = self.values, self.found, facts.traits
         for slot, path in slots.trait_paths:
-            self.values[slot], self.found[slot] = find_trait(path, facts.traits)
+            for trait_path, rest in path.splits:
+                trait = traits.get(trait_path)
+                if trait is not None:
+                    found[slot] = trait
+                    values[slot] = enter(trait.value, rest) if rest else trait.value
+                    break
         for slot, path in slots.context_paths:
             self.values[slot] = enter(facts.context, path.segments)
         self.named: dict[str, bool] = {}

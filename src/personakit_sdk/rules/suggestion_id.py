@@ -22,6 +22,7 @@ _PREFIX: Final = "sug_"
 _FORMAT: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_pack: Final = msgspec.msgpack.Encoder().encode
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Rank = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -70,7 +71,7 @@ def encode_all(
 
 
 def _encode(packed: _Packed) -> str:
-    body = msgspec.msgpack.encode(packed)
+    body = _pack(packed)
     text = _PREFIX + urlsafe_b64encode(body + _checksum(body)).decode().rstrip("=")
     if len(text) > LONGEST:
         raise InvalidInput(
