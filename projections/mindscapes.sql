@@ -15,24 +15,21 @@ CREATE TABLE mindscapes (
 -- :on MindscapeUpdated exactly
 -- Only version 1 may begin a document and only version n + 1 may follow n; anything else is a fault,
 -- which `exactly` makes loud: each event must change exactly one row.
-INSERT INTO mindscapes AS m
-SELECT e.tenant, e.stream, e.version, e.payload->'traits',
-       jsonb_build_object(e.payload->>'derivation', jsonb_build_object(
-           'read_through', e.payload->'read_through', 'definition', e.payload->'definition')),
-       e.position, e.recorded_at
-FROM personakit.events_of(%(events)s) AS e
-LEFT JOIN mindscapes AS before ON before.tenant = e.tenant AND before.person = e.stream
-WHERE e.version = coalesce(before.version, 0) + 1
-ON CONFLICT (tenant, person) DO UPDATE SET
-    version = excluded.version,
-    traits = (m.traits - (SELECT coalesce(array_agg(path), '{}')
-                          FROM personakit.events_of(%(events)s) AS e,
-                               jsonb_array_elements_text(e.payload->'removed') AS path
-                          WHERE e.tenant = m.tenant AND e.stream = m.person)) || excluded.traits,
-    derivations = m.derivations || excluded.derivations,
-    position = excluded.position,
-    updated_at = excluded.updated_at
-WHERE m.version = excluded.version - 1
+MERGE INTO mindscapes AS m
+USING personakit.events_of(%(events)s) AS e ON m.tenant = e.tenant AND m.person = e.stream
+WHEN MATCHED AND m.version = e.version - 1 THEN UPDATE SET
+    version = e.version,
+    traits = (m.traits - ARRAY(SELECT jsonb_array_elements_text(e.payload->'removed')))
+             || (e.payload->'traits'),
+    derivations = m.derivations || jsonb_build_object(e.payload->>'derivation', jsonb_build_object(
+        'read_through', e.payload->'read_through', 'definition', e.payload->'definition')),
+    position = e.position,
+    updated_at = e.recorded_at
+WHEN NOT MATCHED AND e.version = 1 THEN INSERT
+    VALUES (e.tenant, e.stream, e.version, e.payload->'traits',
+            jsonb_build_object(e.payload->>'derivation', jsonb_build_object(
+                'read_through', e.payload->'read_through', 'definition', e.payload->'definition')),
+            e.position, e.recorded_at)
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished

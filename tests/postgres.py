@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 import shutil
@@ -19,6 +20,7 @@ from personakit.embedded import EmbeddedPostgres
 
 _numbers = itertools.count(1)
 MASTER_KEY = bytes(range(32))
+MASTER_KEY_TEXT = base64.b64encode(MASTER_KEY).decode()
 
 
 def bin_dir() -> Path | None:

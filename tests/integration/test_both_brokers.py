@@ -14,6 +14,7 @@ from personakit.agents.service import Service
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import Receipt
 from personakit_sdk import wire
+from tests.postgres import MASTER_KEY
 from tests.production import RedisServer
 
 TENANT = "default"
@@ -37,7 +38,7 @@ def service(
     database: str, request: pytest.FixtureRequest, flush: Callable[[], None] | None
 ) -> Iterator[Service]:
     redis_url = request.getfixturevalue("redis").url if flush else None
-    with Service(database, redis_url) as service:
+    with Service(database, MASTER_KEY, redis_url) as service:
         create_tenant(service.recorder, TENANT, "Default")
         yield service
 

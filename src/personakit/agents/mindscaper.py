@@ -6,6 +6,7 @@ nothing new; so a crash or a doubled wake-up derives nothing twice.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, timedelta, timezone
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,6 +27,7 @@ from personakit.projections.read import Reader, Snapshot
 
 DERIVATION = "computed"
 BATCH = 1000
+BEHIND_SECONDS = 2.0
 PEOPLE = 50
 """How many people one pass over a bucket reads together."""
 
@@ -48,6 +50,7 @@ class Mindscaper:
         self._reader = reader
         self._streams = streams
         self._computed = computed
+        self._ahead: dict[UUID, tuple[int, float]] = {}
 
     def derive_due(self, bucket: int) -> None:
         """One pass over the people of a bucket who await derivation, read together and appended together.
@@ -57,16 +60,26 @@ class Mindscaper:
         offered = [
             (each, self._offer(each, change))
             for each in self._waiting(bucket)
-            if (change := self._change(each)) is not None
+            if not self._is_behind(each) and (change := self._change(each)) is not None
         ]
         for each, future in offered:
             try:
                 if future is not None:
                     wait(future)
+                    self._ahead[each.person] = each.mindscape.version + 1, time.monotonic()
             except VersionConflict:
                 self.derive(each.tenant, each.person)
             except PersonErased:
                 continue
+
+    def _is_behind(self, waiting: _Waiting) -> bool:
+        """Whether the read model has not followed yet what was just appended here: then a pass would only
+        meet a conflict. It is waited for, but not for long: the stream may be in quarantine."""
+        version, at = self._ahead.get(waiting.person, (0, 0.0))
+        if waiting.mindscape.version >= version or time.monotonic() > at + BEHIND_SECONDS:
+            self._ahead.pop(waiting.person, None)
+            return False
+        return True
 
     def _waiting(self, bucket: int) -> list[_Waiting]:
         """Who is due, with their mindscape and the observations after their cursor, in one snapshot."""

@@ -106,7 +106,7 @@ class Sweep:
         self._sweep = sweep
         self._seconds = seconds
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=sweep.__name__.strip("_"), daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ _INT64 = range(-(2**63), 2**63)
 _PATH = re.compile(r" - at `\$(.*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?\d{19}")
 _NESTED = frozenset({dict, list})
 _ZERO = timedelta()
 _MOST_OFFSET = timedelta(hours=16)
@@ -43,12 +44,29 @@ def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
     try:
         value = msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
-        fault = _fault(str(error))
-        raise InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,)) from None
+        raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(
             f"The body is not JSON that can be read: {error}. Check quotes and brackets."
         ) from None
+    return _storable(value)
+
+
+def checked(plain: Any, type_: type[T]) -> T:
+    """What would be `plain` in JSON, as `decode` takes it."""
+    try:
+        value = msgspec.convert(plain, type_)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    return _storable(value)
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidInput:
+    fault = _fault(str(error))
+    return InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,))
+
+
+def _storable(value: T) -> T:
     faults = (*unstorable(msgspec.to_builtins(value)), *_out_of_time(value))
     if faults:
         raise InvalidInput(f"The body cannot be stored{_where(faults[0])}: {faults[0].message}.", faults)
@@ -115,8 +133,10 @@ def plain_observation(body: bytes) -> wire.Observation | None:
 
 def _is_unusual(body: bytes) -> bool:
     """Whether there is an escaped character, which may be a NUL or half of a pair, or a number of so many
-    digits that it may be beyond 64 bits."""
-    return b"\\u" in body or b"0" * 19 in body.translate(_DIGITS)
+    digits that it may be beyond 64 bits. Texts have such runs of digits too: then it is looked closer."""
+    if b"\\u" in body:
+        return True
+    return b"0" * 19 in body.translate(_DIGITS) and _LONG_NUMBER.search(body) is not None
 
 
 def _is_plain(item: wire.Observation) -> bool:
@@ -176,7 +196,7 @@ def _unstorable_scalar(value: Any, pointer: str) -> list[Fault]:
     match value:
         case str() if "\x00" in value:
             return [Fault(pointer, "a text with a NUL character")]
-        case str() if any("\ud800" <= character <= "\udfff" for character in value):
+        case str() if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
             return [Fault(pointer, "a text with half of a surrogate pair")]
         case bool():
             return []

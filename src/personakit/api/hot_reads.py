@@ -22,10 +22,14 @@ _plans: dict[str, Plan] = {}
 
 
 class HotPersona(NamedTuple):
-    """A persona, and how far each derivation has read each of its people."""
+    """A persona, and of each of its people which mindscape it is from and how far each derivation has read.
+
+    One person's id is the persona's; of a persona of several, each is named by their surrogate.
+    """
 
     state: PersonaState
-    derived_through: dict[UUID, dict[str, int]]
+    mindscape_versions: dict[str, int]
+    derived_through: dict[str, dict[str, int]]
 
 
 class HotMapper(NamedTuple):
@@ -80,12 +84,15 @@ def _read_persona(
     service: Service, snapshot: Snapshot, tenant: str, persona_id: str, persona: UUID
 ) -> HotPersona:
     state = present.persona_state(snapshot, tenant, persona_id, persona)
-    derived: dict[UUID, dict[str, int]] = {person: {} for person in state.people}
+    names = {person: state.id if len(state.people) == 1 else str(person) for person in state.people}
+    versions = {name: state.mindscapes[person].version for person, name in names.items()}
+    derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}
     for row in snapshot.rows("derivation_due.of_people", tenant=tenant, people=list(state.people)):
-        derived[row["person"]][row["derivation"]] = row["read_through"]
-    hot = HotPersona(state, derived)
+        derived[names[row["person"]]][row["derivation"]] = row["read_through"]
+    hot = HotPersona(state, versions, derived)
     marks = {mark(each) for each in (persona, *state.people)}
     size = 2 * len(msgspec.json.encode([state.core_traits, *state.mindscapes.values()]))
+    size += state.prepared_core.size + state.prepared_overlay.size
     service.freshness.put(("persona", tenant, persona), hot, snapshot.positions, marks, size)
     return hot
 

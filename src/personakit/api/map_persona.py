@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import QueryParameter
 
 from personakit.agents.service import Service
 from personakit.api import bodies, present
 from personakit.api.answers import answer
 from personakit.api.dependencies import service_of
 from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
+from personakit.api.map_query import LIMITS, MapQuery, asked_by
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit_sdk import wire
@@ -24,62 +24,20 @@ from personakit_sdk.rules.clock import find_zone
 from personakit_sdk.rules.evaluate import Decision
 from personakit_sdk.rules.facts import Facts
 
-LIMITS: Final[dict[wire.DetailLevel, int]] = {"instant": 3, "balanced": 5, "deep_dive": 20}
 FREE: Final = wire.Estimate(input_tokens=0, output_tokens=0, usd=0.0)
 """A composed core uses no model."""
-_LEVELS = ", ".join(f"`{level}` up to {limit} suggestions" for level, limit in LIMITS.items())
-_IF_STALE = (
-    "What to do when the core is stale: `serve` it as it is, `regenerate` it first, or `fail` with 409 and "
-    "the price of a fresh one"
-)
 WAIT_SECONDS = 30.0
 
 
-@get("/", operation_id="mapPersona", summary="Map a persona")
-async def map_by_query(
-    request: Request[str, Any, Any],
-    mapper_id: Annotated[str, QueryParameter(name="mapperId", description="An active mapper's id")],
-    persona_id: Annotated[str, QueryParameter(name="personaId", description="A person's or a persona's id")],
-    detail_level: Annotated[
-        wire.DetailLevel, QueryParameter(name="detailLevel", description=f"How much to answer: {_LEVELS}")
-    ] = "balanced",
-    if_stale: Annotated[wire.IfStale, QueryParameter(name="ifStale", description=_IF_STALE)] = "serve",
-    at: Annotated[
-        str | None,
-        QueryParameter(
-            description="The instant to decide for, RFC 3339 with an offset; without it "
-            "`context.current_time`, and without that now",
-            schema_extra={"format": "date-time"},
-        ),
-    ] = None,
-    timezone: Annotated[
-        str | None, QueryParameter(description="Where the person is, as in `Europe/Berlin`")
-    ] = None,
-    context: Annotated[
-        str | None, QueryParameter(description="What the rules may know of the moment, a JSON object")
-    ] = None,
-    limit: Annotated[
-        int | None,
-        QueryParameter(
-            ge=1, le=100, description="How many suggestions at most; without it, as the detail level has it"
-        ),
-    ] = None,
-    explain: Annotated[bool, QueryParameter(description="Say of every rule why it fired or did not")] = False,
-) -> Response[wire.MapAnswer]:
+@get(
+    "/",
+    operation_class=documented(query=MapQuery),
+    operation_id="mapPersona",
+    summary="Map a persona",
+)
+async def map_by_query(request: Request[str, Any, Any]) -> Response[wire.MapAnswer]:
     """Map a persona. `at` is RFC 3339 (encode a + as %2B), `context` is a JSON object."""
-    asked = {
-        "mapperId": mapper_id,
-        "personaId": persona_id,
-        "detailLevel": detail_level,
-        "ifStale": if_stale,
-        "at": at,
-        "timezone": timezone,
-        "context": _object(context),
-        "limit": limit,
-        "explain": explain,
-    }
-    ask = bodies.decode(msgspec.json.encode(asked), wire.MapPersona)
-    return await _map(service_of(request), request.user, ask)
+    return await _map(service_of(request), request.user, asked_by(request))
 
 
 @post(
@@ -93,17 +51,6 @@ async def map_by_body(request: Request[str, Any, Any]) -> Response[wire.MapAnswe
     """Map a persona, with the question in a body."""
     ask = bodies.decode(await bodies.read_body(request), wire.MapPersona)
     return await _map(service_of(request), request.user, ask)
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(
-            f"`context` must be a JSON object: {error}.", (Fault("context", str(error)),)
-        ) from None
 
 
 async def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.MapAnswer]:
@@ -167,17 +114,6 @@ def _decide(read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: da
     )
 
 
-def _freshness(read: Mapping) -> wire.Freshness:
-    """One person's id is the persona's; of a persona of several, each is named by their surrogate."""
-    state = read.persona.state
-    names = {p: state.id if len(state.people) == 1 else str(p) for p in state.people}
-    return wire.Freshness(
-        position=read.position,
-        mindscape_versions={names[p]: state.mindscapes[p].version for p in state.people},
-        derived_through={names[p]: through for p, through in read.persona.derived_through.items()},
-    )
-
-
 def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: datetime) -> wire.MapAnswer:
     state = read.persona.state
     view = wire.PersonaView(
@@ -185,7 +121,7 @@ def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: dateti
         core=present.core(state, now),
         is_stale=state.is_stale,
         core_version=state.core_version,
-        overlay=None if ask.detail_level == "instant" else present.traits(state.overlay, now),
+        overlay=None if ask.detail_level == "instant" else state.prepared_overlay.at(now),
         stale_since=state.stale_since,
     )
     return wire.MapAnswer(
@@ -193,7 +129,11 @@ def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: dateti
         suggestions=list(decision.suggestions),
         mapper=wire.MapperRef(id=ask.mapper_id, version=read.mapper.version, hash=read.mapper.hash),
         missing_traits=list(decision.missing_traits),
-        freshness=_freshness(read),
+        freshness=wire.Freshness(
+            position=read.position,
+            mindscape_versions=read.persona.mindscape_versions,
+            derived_through=read.persona.derived_through,
+        ),
         regenerate=wire.Regenerate(href=f"/personas/{state.id}/regenerate", estimate=FREE),
         explanation=decision.explanation,
     )

@@ -57,7 +57,7 @@ def show(service: Service, tenant: str, person_id: str, now: datetime) -> Respon
     """The mindscape as it is: what the person's own persona views."""
     person = person_of(service, tenant, person_id).surrogate
     hot, position = read_persona(service, tenant, person_id)
-    through = {DERIVATION: 0} | hot.derived_through[person]
+    through = {DERIVATION: 0} | hot.derived_through[person_id]
     return answer(
         present.mindscape(person_id, hot.state.mindscapes[person], through, now, position), position
     )

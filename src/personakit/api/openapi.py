@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
@@ -111,34 +111,65 @@ _KEY = Parameter(
 
 
 def documented(
-    body: Any,
+    body: Any = None,
     *,
     as_well: dict[str, dict[str, Any] | None] | None = None,
     repeated: str | None = None,
     keyed: bool = False,
+    query: type[msgspec.Struct] | None = None,
 ) -> type[Operation]:
-    """The Litestar operation class of a route whose JSON body is a `body`.
+    """The Litestar operation class of a route that reads its body, if it has one, and its query by hand.
 
-    `as_well` maps other media types that it takes to their schema, None for the same one; `repeated`
-    says what an answer of 200 beside 201 means; `keyed` that it takes an Idempotency-Key.
+    `body` is the type of its JSON; `as_well` maps other media types that it takes to their schema, None for
+    the same one. `repeated` says what an answer of 200 beside 201 means; `keyed` that it takes an
+    Idempotency-Key; the fields of `query` are its parameters.
     """
-    schema = msgspec.json.schema_components([body], ref_template=_REF)[0][0]
-    media = {"application/json": schema} | {kind: own or schema for kind, own in (as_well or {}).items()}
 
     @dataclass
-    class WithBody(Operation):
+    class Documented(Operation):
         def __post_init__(self) -> None:
-            content = {kind: OpenAPIMediaType(schema=_Raw(each)) for kind, each in media.items()}
-            self.request_body = RequestBody(content=content, required=True)
-            if keyed:
-                self.parameters = [*(self.parameters or []), _KEY]
+            if body is not None:
+                self.request_body = _request_body(body, as_well or {})
+            by_hand = [*(_query_parameters(query) if query else ()), *((_KEY,) if keyed else ())]
+            if by_hand:
+                self.parameters = [*(self.parameters or []), *by_hand]
             answers = self.responses or {}
             made = answers.get("201")
             if repeated is not None and isinstance(made, OpenAPIResponse):
                 again = OpenAPIResponse(repeated, headers=made.headers, content=made.content)
                 self.responses = {"200": again, **answers}
 
-    return WithBody
+    return Documented
+
+
+def _request_body(body: Any, as_well: dict[str, dict[str, Any] | None]) -> RequestBody:
+    schema = msgspec.json.schema_components([body], ref_template=_REF)[0][0]
+    media = {"application/json": schema} | {kind: own or schema for kind, own in as_well.items()}
+    content = {kind: OpenAPIMediaType(schema=_Raw(each)) for kind, each in media.items()}
+    return RequestBody(content=content, required=True)
+
+
+def _query_parameters(query: type[msgspec.Struct]) -> list[Parameter]:
+    """A parameter for each field; one that may be None may be absent, and is never null."""
+    schemas = msgspec.json.schema_components([query])[1][query.__name__]["properties"]
+    return [
+        Parameter(
+            name=field.encode_name,
+            param_in="query",
+            description=schemas[field.encode_name].pop("description"),
+            schema=_Raw(_plain_schema(schemas[field.encode_name], field.type)),
+            required=field.required,
+        )
+        for field in msgspec.structs.fields(query)
+    ]
+
+
+def _plain_schema(schema: dict[str, Any], type_: Any) -> dict[str, Any]:
+    """Without null; words in the order in which their type names them."""
+    if "enum" in schema:
+        return schema | {"type": "string", "enum": list(get_args(get_args(type_)[0]))}
+    choices = [each for each in schema.pop("anyOf", ()) if each != {"type": "null"}]
+    return {key: value for each in (*choices, schema) for key, value in each.items() if value is not None}
 
 
 class _Raw(Schema):

@@ -12,6 +12,7 @@ import msgspec
 
 from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.regenerator import mindscapes_of
+from personakit.api.prepared import PreparedTraits, trait
 from personakit.api.problems import NotFound
 from personakit.domain.mindscape import Mindscape
 from personakit.domain.persona import compose_core, overlay_traits
@@ -41,6 +42,16 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def overlay(self) -> dict[str, Trait]:
         """The fast traits, as of the snapshot."""
         return overlay_traits(self.mindscapes.values())
+
+    @cached_property
+    def prepared_core(self) -> PreparedTraits:
+        """The core's traits, ready to be sent."""
+        return PreparedTraits(self.core_traits)
+
+    @cached_property
+    def prepared_overlay(self) -> PreparedTraits:
+        """The overlay, ready to be sent."""
+        return PreparedTraits(self.overlay)
 
     @cached_property
     def facts(self) -> dict[str, TraitFact]:
@@ -175,21 +186,6 @@ def _trait_then(trait: Trait | None, at: datetime) -> wire.TraitThen | None:
     )
 
 
-def trait(trait: Trait, at: datetime) -> wire.Trait:
-    """A trait as a caller sees it, with its confidence at `at`."""
-    return wire.Trait(
-        value=trait.value,
-        confidence=confidence(trait, at),
-        volatility=trait.volatility,
-        samples=trait.samples,
-        last_observed_at=trait.last_observed_at,
-        source=trait.source,
-        pinned=trait.pinned,
-        truncated=trait.truncated,
-        evidence=list(trait.evidence),
-    )
-
-
 def traits(found: Mapping[str, Trait], at: datetime) -> dict[str, wire.Trait]:
     """Traits as a caller sees them, by path."""
     return {path: trait(found[path], at) for path in sorted(found)}
@@ -199,7 +195,7 @@ def core(state: PersonaState, at: datetime) -> wire.Core:
     """The core; one made in memory is generated now."""
     return wire.Core(
         summary=state.summary,
-        traits=traits(state.core_traits, at),
+        traits=state.prepared_core.at(at),
         source="model" if state.source == "model" else "composed",
         generated_at=state.generated_at or at,
     )
@@ -211,7 +207,7 @@ def persona(state: PersonaState, people: list[str], at: datetime, position: int)
         id=state.id,
         people=people,
         core=core(state, at),
-        overlay=traits(state.overlay, at),
+        overlay=state.prepared_overlay.at(at),
         is_stale=state.is_stale,
         core_version=state.core_version,
         stale_since=state.stale_since,

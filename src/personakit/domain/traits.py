@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -76,7 +77,22 @@ def coarse(value: Any, precision: Precision | None) -> Any:
         return type(value).__name__, value  # true is not 1
     if precision is None:
         return float(f"{value:.2g}")
-    return round(Fraction(value) / Fraction(str(precision)))
+    return _steps(value, precision)
+
+
+def _steps(value: float, precision: float) -> int:
+    """`value` in whole steps of `precision`, exactly, a half to the even one."""
+    numerator, denominator = value.as_integer_ratio()
+    step = _fraction(precision)
+    count, rest = divmod(numerator * step.denominator, denominator * step.numerator)
+    twice, whole = 2 * rest, denominator * step.numerator
+    return count + (twice > whole or (twice == whole and count % 2 == 1))
+
+
+@cache
+def _fraction(precision: float) -> Fraction:
+    """The precision as it is written: 0.1 is a tenth."""
+    return Fraction(str(precision))
 
 
 def _bands_differ(old: Trait, new: Trait) -> bool:

@@ -48,7 +48,7 @@ class VersionConflict(IntegrityError):
 def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
     """The library's datastore on the database at `conninfo` (libpq keywords or a URL)."""
     parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value is not None}
-    return PostgresDatastore(
+    datastore = PostgresDatastore(
         dbname=parts.get("dbname", "personakit"),
         host=parts.get("host", "localhost"),
         port=parts.get("port", "5432"),
@@ -59,6 +59,9 @@ def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
         pool_size=pool_size,
         max_overflow=16,
     )
+    # What the library has no parameter for, such as `sslmode`, counts as well.
+    datastore.pool.kwargs = {**parts, **dict(datastore.pool.kwargs or {})}  # type: ignore[arg-type]  # never a callable here
+    return datastore
 
 
 class LogRecorder(PostgresApplicationRecorder):

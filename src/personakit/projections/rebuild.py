@@ -14,7 +14,7 @@ from personakit.eventlog.person_keys import PersonKeys
 from personakit.projections import builds, moved
 from personakit.projections.builds import Pool
 from personakit.projections.sql import Projection
-from personakit.projections.take import TO_THE_HEAD, Target, fetch, take
+from personakit.projections.take import Batch, Target, batches, fetch, take
 from personakit_sdk.errors import PersonaKitError
 
 SPAN = 5000
@@ -68,10 +68,10 @@ def rebuild(
         began = time.monotonic()
         resumed_at = position = _position(connection, target)
         handled = 0
-        while position < (head := _head(connection)):
-            report(projection.name, position, head)
-            position, took = _advance(connection, target, keys, span)
-            handled += took
+        for batch in batches(pool, keys, projection, position, span):
+            report(projection.name, position, _head(connection))
+            handled += _advance(connection, target, batch)
+            position = batch.through
         position, took = _switch(connection, target, keys, span)
         report(projection.name, position, position)
         return Rebuilt(
@@ -85,19 +85,14 @@ def rebuild(
         )
 
 
-def _advance(connection: Connection[DictRow], target: Target, keys: PersonKeys, span: int) -> tuple[int, int]:
-    """One batch, and the position with it, in one transaction: a kill between two loses no more than one."""
+def _advance(connection: Connection[DictRow], target: Target, batch: Batch) -> int:
+    """One batch, and the position with it, in one transaction: a kill between two loses no more than one.
+    How many events were handled."""
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit TO off")
-        return _batch(connection, target, keys, span)
-
-
-def _batch(connection: Connection[DictRow], target: Target, keys: PersonKeys, span: int) -> tuple[int, int]:
-    after = _position(connection, target)
-    batch = fetch(connection, keys, [target.projection], after, span, TO_THE_HEAD)
-    took = take(connection, target, batch.events)
-    connection.execute(_MOVE, {"through": batch.through, "schema": target.schema})
-    return batch.through, took
+        took = take(connection, target, batch.events)
+        connection.execute(_MOVE, {"through": batch.through, "schema": target.schema})
+    return took
 
 
 def _switch(connection: Connection[DictRow], target: Target, keys: PersonKeys, span: int) -> tuple[int, int]:
@@ -109,8 +104,9 @@ def _switch(connection: Connection[DictRow], target: Target, keys: PersonKeys, s
         reached = 0 if old is None else _position(connection, Target(target.projection, old))
         position = _position(connection, target)
         while position < reached:
-            position, more = _batch(connection, target, keys, span)
-            took += more
+            batch = fetch(connection, keys, [target.projection], position, span)
+            position = batch.through
+            took += _advance(connection, target, batch)
         builds.activate(connection, target.projection, target.schema)
         moved.tell(connection, [target.projection.definition], position, None)
     return position, took

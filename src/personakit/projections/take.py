@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 
 from personakit.eventlog.log_sql import SQL as LOG
 from personakit.eventlog.person_keys import PersonKeys
+from personakit.projections.builds import Pool
 from personakit.projections.opened import Opened, as_json, open_event, rounds
 from personakit.projections.quarantine import UNTAKEABLE, ProjectionBroken, quarantine, quarantined
 from personakit.projections.sql import Projection
@@ -63,6 +66,26 @@ def fetch(
     if not rows:  # of a person only: else there is a row at least that says how far was looked
         return Batch(stop, [])
     return _opened(rows, keys, after, full=person is not None and len(rows) == span)
+
+
+def batches(
+    pool: Pool,
+    keys: PersonKeys,
+    projection: Projection,
+    after: int,
+    span: int,
+    stop: int = TO_THE_HEAD,
+    person: UUID | None = None,
+) -> Iterator[Batch]:
+    """As `fetch`, one batch after another until there are none; the next one is read and opened while the
+    caller works on the one before."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as thread, pool.connection() as connection:
+        read = partial(fetch, connection, keys, [projection], span=span, stop=stop, person=person)
+        upcoming = thread.submit(read, after=after)
+        while (batch := upcoming.result()).through > after:
+            after = batch.through
+            upcoming = thread.submit(read, after=after)
+            yield batch
 
 
 def _opened(rows: Sequence[tuple[Any, ...]], keys: PersonKeys, after: int, *, full: bool) -> Batch:

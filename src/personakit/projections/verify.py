@@ -22,7 +22,7 @@ from personakit.eventlog.person_keys import PersonKeys
 from personakit.projections import builds
 from personakit.projections.builds import Pool
 from personakit.projections.sql import Projection
-from personakit.projections.take import Target, fetch, take
+from personakit.projections.take import Target, batches, take
 
 SPAN = 5000
 PAGE = 2000
@@ -93,7 +93,7 @@ def verify(
         if row is None:
             raise LookupError(f"There is no build of {projection.name!r} to verify.")
         with _scratch(aside, projection) as schema:
-            _replay(aside, Target(projection, schema), keys, row["position"], report, person)
+            _replay(pool, aside, Target(projection, schema), keys, row["position"], report, person)
             count, rows = 0, 0
             named: list[Difference] = []
             with aside.transaction():  # the cursors that it is read by live in one
@@ -150,6 +150,7 @@ def _drop(connection: Connection[DictRow], schema: str) -> None:
 
 
 def _replay(
+    pool: Pool,
     connection: Connection[DictRow],
     target: Target,
     keys: PersonKeys,
@@ -157,14 +158,11 @@ def _replay(
     report: Report,
     person: UUID | None,
 ) -> None:
-    position = 0
-    while position < stop:
-        report(target.projection.name, position, stop)
+    for batch in batches(pool, keys, target.projection, 0, SPAN, stop, person):
         with connection.transaction():
             connection.execute("SET LOCAL synchronous_commit TO off")
-            batch = fetch(connection, keys, [target.projection], position, SPAN, stop, person)
             take(connection, target, batch.events)
-        position = batch.through
+        report(target.projection.name, batch.through, stop)
     report(target.projection.name, stop, stop)
 
 

@@ -208,7 +208,10 @@ def test_plain_progress_is_a_line_every_few_seconds_and_none_for_quick_work() ->
     for done in range(1000, 9000, 1000):
         clock[0] += SECONDS_BETWEEN_LINES / 4
         report("sending", done, 20_000)
-    assert written == ["sending: 4,000 of 20,000\n", "sending: 8,000 of 20,000\n"]
+    assert written == [
+        "sending: 4,000 of 20,000 (1,333/s, 12 s left)\n",
+        "sending: 8,000 of 20,000 (1,333/s, 9 s left)\n",
+    ]
 
 
 def test_on_a_terminal_progress_is_a_bar_for_each_kind_of_work() -> None:
@@ -221,6 +224,7 @@ def test_on_a_terminal_progress_is_a_bar_for_each_kind_of_work() -> None:
         report("reading", 10, 20)
         report("sending", 500, None)
         report("sending", 700, None)
+        report("sending", 900, None)
     assert "reading" in terminal.getvalue()
     assert "10/20" in terminal.getvalue()
     assert "sending" in terminal.getvalue()
