@@ -99,9 +99,8 @@ def test_each_observation_is_seen_soon_whatever_is_on_its_way(service: Service) 
         assert commits(service, person) == number
 
 
-def test_a_broker_that_forgets_loses_nothing(service: Service, flush: Callable[[], None] | None) -> None:
-    if flush is None:
-        pytest.skip("the broker in the process cannot be flushed")
+@pytest.mark.parametrize("flush", ["redis"], indirect=True)
+def test_a_broker_that_forgets_loses_nothing(service: Service, flush: Callable[[], None]) -> None:
     person = f"cy-{uuid4()}"
     for _ in range(10):
         last = commit(service, person)

@@ -46,6 +46,7 @@ POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
 BUSY_SECONDS = 0.02
 USED_SECONDS = 20.0
+HEARD_SECONDS = 1.0
 SEND_AGAIN_SECONDS = 0.1
 """How soon a process that never hears of a begin sends a wake-up again."""
 DUE_LIMIT = 500
@@ -163,6 +164,12 @@ class Service:
             (here.send if key[0] == "follow" else careful)(key)
 
         return send
+
+    def until_shown(self, position: int, seconds: float) -> None:
+        """Returns when what is read in this process, from the cache too, reflects `position`. Raises
+        NotThereYet after `seconds`."""
+        self.reader.wait_for_projections(position, seconds)
+        self.freshness.until_heard(position, HEARD_SECONDS)
 
     def change_mapper(
         self, tenant: str, mapper_id: str, decide: Callable[[MapperState], MapperPublished | None]

@@ -19,6 +19,7 @@ from personakit_sdk.errors import Fault, InvalidInput
 T = TypeVar("T")
 POSITION = "PersonaKit-Position"
 MIN_POSITION = "PersonaKit-Min-Position"
+_MIN_POSITION = MIN_POSITION.lower().encode()
 PAGE = 50
 MAX_PAGE = 500
 _JSON: Final = (b"content-type", b"application/json")
@@ -68,6 +69,12 @@ def header(scope: Scope, name: bytes) -> str | None:
         if known == name:
             return value.decode("latin-1")
     return None
+
+
+def asks_position(scope: Scope) -> bool:
+    """Whether the caller asked for a position that was waited for: then only a snapshot will do, because
+    the cache may not have heard yet what the projections have reached."""
+    return header(scope, _MIN_POSITION) is not None
 
 
 def person_of(service: Service, tenant: str, person_id: str) -> Person:

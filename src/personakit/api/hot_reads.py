@@ -69,10 +69,11 @@ def read_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str)
     return Mapping(hot, mapper, snapshot.position)
 
 
-def read_persona(service: Service, tenant: str, persona_id: str) -> tuple[HotPersona, int]:
-    """A persona and the position that it reflects, from the cache or a snapshot. Raises NotFound."""
+def read_persona(service: Service, tenant: str, persona_id: str, *, cached: bool) -> tuple[HotPersona, int]:
+    """A persona and the position that it reflects, from the cache if it may be, else from a snapshot.
+    Raises NotFound."""
     persona = persona_of(service, tenant, persona_id)
-    found = service.freshness.get(("persona", tenant, persona))
+    found = service.freshness.get(("persona", tenant, persona)) if cached else None
     if found is not None:
         return found.value, found.position
     with service.reader.snapshot() as snapshot:

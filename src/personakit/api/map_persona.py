@@ -11,7 +11,7 @@ from litestar import Request, Response, Router, get, post
 
 from personakit.agents.service import Service
 from personakit.api import bodies, present
-from personakit.api.answers import answer
+from personakit.api.answers import answer, asks_position
 from personakit.api.dependencies import service_of
 from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
 from personakit.api.map_query import LIMITS, MapQuery, asked_by
@@ -37,7 +37,8 @@ WAIT_SECONDS = 30.0
 )
 async def map_by_query(request: Request[str, Any, Any]) -> Response[wire.MapAnswer]:
     """Map a persona. `at` is RFC 3339 (encode a + as %2B), `context` is a JSON object."""
-    return await _map(service_of(request), request.user, asked_by(request))
+    cached = not asks_position(request.scope)
+    return await _map(service_of(request), request.user, asked_by(request), cached=cached)
 
 
 @post(
@@ -50,14 +51,16 @@ async def map_by_query(request: Request[str, Any, Any]) -> Response[wire.MapAnsw
 async def map_by_body(request: Request[str, Any, Any]) -> Response[wire.MapAnswer]:
     """Map a persona, with the question in a body."""
     ask = bodies.decode(await bodies.read_body(request), wire.MapPersona)
-    return await _map(service_of(request), request.user, ask)
+    return await _map(service_of(request), request.user, ask, cached=not asks_position(request.scope))
 
 
-async def _map(service: Service, tenant: str, ask: wire.MapPersona) -> Response[wire.MapAnswer]:
+async def _map(
+    service: Service, tenant: str, ask: wire.MapPersona, *, cached: bool
+) -> Response[wire.MapAnswer]:
     now = datetime.now(UTC)
     at = ask.at or _current_time(ask.context) or now
     context = _context(ask)
-    read = cached_mapping(service, tenant, ask.persona_id, ask.mapper_id)
+    read = cached_mapping(service, tenant, ask.persona_id, ask.mapper_id) if cached else None
     if read is None:
         read = await asyncio.to_thread(read_mapping, service, tenant, ask.persona_id, ask.mapper_id)
     if read.persona.state.is_stale and ask.if_stale != "serve":
@@ -76,7 +79,7 @@ def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mappin
             f"for {FREE.usd} USD; ifStale=serve takes it as it is."
         )
     made = service.regenerator.regenerate(tenant, state.persona)
-    service.reader.wait_for_projections(made or service.reader.head(), WAIT_SECONDS)
+    service.until_shown(made or service.reader.head(), WAIT_SECONDS)
     return read_mapping(service, tenant, ask.persona_id, ask.mapper_id)
 
 

@@ -191,7 +191,7 @@ def _publish(
         lambda state: publish(state, plan, status, origin="api", if_match=if_match),
     )
     position = published.position or service.reader.head()
-    service.reader.wait_for_projections(position, WAIT_SECONDS)
+    service.until_shown(position, WAIT_SECONDS)
     with service.reader.snapshot() as snapshot:
         row = snapshot.row(
             "mapper_versions.one", tenant=tenant, mapper_id=plan.mapper_id, version=published.version

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 
 from personakit.agents.service import Service
 from personakit.api import present
-from personakit.api.answers import answer, next_page, page_after, page_size, person_of
+from personakit.api.answers import answer, asks_position, next_page, page_after, page_size, person_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
@@ -21,13 +22,17 @@ _NEWEST = 2**63 - 1
 
 @get("/{personId:str}", sync_to_thread=True, operation_id="getMindscape", summary="Read a mindscape")
 def get_mindscape(
-    service: ServiceGiven, tenant: TenantGiven, person_id: PersonIdInPath, as_of: AsOfGiven = None
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    request: Request[str, Any, Any],
+    person_id: PersonIdInPath,
+    as_of: AsOfGiven = None,
 ) -> Response[wire.Mindscape]:
     """A person's traits, each with its confidence as of now, or as they were with their confidence as of
     then (of a position, when it was recorded). A person without any has version 0."""
     now = datetime.now(UTC)
     if as_of is None:
-        return show(service, tenant, person_id, now)
+        return show(service, tenant, person_id, now, cached=not asks_position(request.scope))
     return show_past(service, tenant, person_id, as_of, now)
 
 
@@ -53,10 +58,12 @@ def list_versions(
     return answer(page, position)
 
 
-def show(service: Service, tenant: str, person_id: str, now: datetime) -> Response[wire.Mindscape]:
+def show(
+    service: Service, tenant: str, person_id: str, now: datetime, *, cached: bool
+) -> Response[wire.Mindscape]:
     """The mindscape as it is: what the person's own persona views."""
     person = person_of(service, tenant, person_id).surrogate
-    hot, position = read_persona(service, tenant, person_id)
+    hot, position = read_persona(service, tenant, person_id, cached=cached)
     through = {DERIVATION: 0} | hot.derived_through[person_id]
     return answer(
         present.mindscape(person_id, hot.state.mindscapes[person], through, now, position), position

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 
 from personakit.agents.service import Service
 from personakit.api import present
-from personakit.api.answers import answer, persona_of
+from personakit.api.answers import answer, asks_position, persona_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
@@ -20,13 +21,17 @@ WAIT_SECONDS = 30.0
 
 @get("/{personaId:str}", sync_to_thread=True, operation_id="getPersona", summary="Read a persona")
 def get_persona(
-    service: ServiceGiven, tenant: TenantGiven, persona_id: PersonaIdInPath, as_of: AsOfGiven = None
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    request: Request[str, Any, Any],
+    persona_id: PersonaIdInPath,
+    as_of: AsOfGiven = None,
 ) -> Response[wire.Persona]:
     """A persona: its cached core with whether it is stale, and its overlay read live; or all of it as it
     was, stale as it was."""
     now = datetime.now(UTC)
     if as_of is None:
-        return show(service, tenant, persona_id, now)
+        return show(service, tenant, persona_id, now, cached=not asks_position(request.scope))
     return show_past(service, tenant, persona_id, as_of, now)
 
 
@@ -43,13 +48,15 @@ def regenerate(
     """Make the core anew from today's mindscapes. Costs nothing as long as no model is used."""
     made = service.regenerator.regenerate(tenant, persona_of(service, tenant, persona_id))
     # Without one made now, another caller's may have been committed and not be shown yet.
-    service.reader.wait_for_projections(made or service.reader.head(), WAIT_SECONDS)
-    return show(service, tenant, persona_id, datetime.now(UTC))
+    service.until_shown(made or service.reader.head(), WAIT_SECONDS)
+    return show(service, tenant, persona_id, datetime.now(UTC), cached=False)
 
 
-def show(service: Service, tenant: str, persona_id: str, now: datetime) -> Response[wire.Persona]:
+def show(
+    service: Service, tenant: str, persona_id: str, now: datetime, *, cached: bool
+) -> Response[wire.Persona]:
     """The persona as it is."""
-    hot, position = read_persona(service, tenant, persona_id)
+    hot, position = read_persona(service, tenant, persona_id, cached=cached)
     return answer(present.persona(hot.state, [persona_id], now, position), position)
 
 

@@ -22,6 +22,7 @@ from personakit.projections.moved import CHANNEL, Moved
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_TOUCHED = 50_000
+POLL_SECONDS = 0.002
 BEAT_SECONDS = 0.5
 BELIEVED_SECONDS = 3.0
 """How long after a sign of life from the database what is cached is believed."""
@@ -107,6 +108,19 @@ class Freshness:
             for name in names:
                 self._heard[name] = max(message.through, self._heard.get(name, 0))
 
+    def until_heard(self, position: int, seconds: float) -> None:
+        """Returns when nothing older than `position` is served any more: it was heard, or nothing is
+        believed. Forgets everything where that takes longer than `seconds`."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < self._believed_until:
+            if min((self._heard.get(name, 0) for name in self._definitions.values()), default=0) >= position:
+                return
+            if time.monotonic() > deadline:
+                with self._lock:
+                    self._forget_all(dict.fromkeys(self._definitions.values(), position))
+                return
+            time.sleep(POLL_SECONDS)
+
     def believe(self) -> None:
         """The database has given a sign of life on the connection that messages come by."""
         self._believed_until = time.monotonic() + BELIEVED_SECONDS
@@ -115,7 +129,7 @@ class Freshness:
         """Messages may have been missed: forgets everything, and keeps nothing read before `positions`."""
         with self._lock:
             self._believed_until = 0.0
-            self._heard = {}
+            self._heard = dict(positions)
             self._forget_all(positions)
 
     def _reflected(self, positions: Positions) -> int:
