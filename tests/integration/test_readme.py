@@ -12,23 +12,24 @@ from tests.processes import git, installation
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs/how-to/look-after-read-models.md").read_text(encoding="utf-8")
 
 
-def commands() -> list[list[str]]:
-    """The `personakit` lines of the README's code blocks, without their comments."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def commands(text: str) -> list[list[str]]:
+    """The `personakit` lines of a page's code blocks, without their comments."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("personakit ")]
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
+def test_the_commands_of_readme_and_guide_work_in_their_order(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     for day in range(1, 8):
         (tmp_path / "a.py").write_text(f"{day}\n" * day)
         git(tmp_path, "add", ".")
         git(tmp_path, "commit", "--quiet", "-m", "x", when=f"2026-03-0{day}T21:15:00+01:00")
     (tmp_path / "rules").symlink_to(ROOT / "rules")
-    up, *rest = commands()
+    up, *rest = commands(README) + commands(GUIDE)
     assert up == ["up"]
     assert len(rest) >= 5
     with data_dir() as folder, installation(folder) as installed:
