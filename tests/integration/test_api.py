@@ -288,7 +288,7 @@ def until_at_rest(service: Service) -> None:
 
 def at_rest(service: Service) -> bool:
     with service.reader.snapshot() as snapshot:
-        due = snapshot.rows("derivation_due.due", definition=service.computed.fingerprint, limit=1)
+        due = snapshot.rows("derivation_due.due_buckets", definition=service.computed.fingerprint)
         without_core = snapshot.rows("personas.without_core", limit=1)
         position = snapshot.position
     # The head is asked for last: what an agent appends on the way lies beyond the snapshot's position.
