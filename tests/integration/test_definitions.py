@@ -177,8 +177,8 @@ def test_what_a_release_of_another_definition_reads_is_known_with_its_text(
 
     builds.say_used(old.pool, new.values())
 
-    ((name, source),) = builds.used_elsewhere(old.pool, own)
-    assert read_projection(name, source) == new["feedback"]
+    (found,) = builds.used_elsewhere(old.pool, own)
+    assert read_projection(*found) == new["feedback"]
     assert builds.used_elsewhere(old.pool, [*own, new["feedback"].definition]) == []
 
 

@@ -52,7 +52,7 @@ SELECT * FROM unnest(%(names)s::text[], %(definitions)s::text[]) AS u(name, defi
 ON CONFLICT (name, definition) DO UPDATE SET used_at = clock_timestamp()
 """
 _USED_ELSEWHERE = """
-SELECT b.name, b.source FROM personakit.builds AS b JOIN personakit.active AS a USING (schema)
+SELECT b.name, b.source, b.definition FROM personakit.builds AS b JOIN personakit.active AS a USING (schema)
 JOIN personakit.definitions_used AS u ON (u.name, u.definition) = (a.name, a.definition)
 WHERE u.used_at > clock_timestamp() - interval '1 minute' AND NOT a.definition = ANY (%(definitions)s)
 """
@@ -161,11 +161,11 @@ def say_used(pool: Pool, projections: Iterable[Projection]) -> None:
         connection.execute(_USE, values)
 
 
-def used_elsewhere(pool: Pool, own: Sequence[str]) -> list[tuple[str, str]]:
-    """Name and source of the definitions that processes of other releases read now; `own` are ours."""
+def used_elsewhere(pool: Pool, own: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Name, source and hash of the definitions that processes of other releases read now; `own` are ours."""
     with pool.connection() as connection:
         rows = connection.execute(_USED_ELSEWHERE, {"definitions": list(own)}).fetchall()
-    return [(row["name"], row["source"]) for row in rows]
+    return [(row["name"], row["source"], row["definition"]) for row in rows]
 
 
 def drop_unused(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import LiteralString
 
 import msgspec
 
 from personakit.domain.events import EVENT_TYPES
-from personakit.eventlog.codec import topics_of
+from personakit.eventlog.codec import topic, topics_of
 from personakit.named_sql import Block, blocks_of
 
 _MEMBER = re.compile(r"\bpayload->>?'(\w+)'")
@@ -37,7 +37,7 @@ class Handler(msgspec.Struct, frozen=True):
 
 
 class Projection(msgspec.Struct, frozen=True):
-    """A read model's definition. `definition` is a hash of the file: another text, other tables.
+    """A read model's definition. `definition` is a hash of it: another text, other tables.
 
     `topics` are those that it handles; `members` says which members of an event's content its handlers
     look at (None: all), so that no more is handed to them.
@@ -57,15 +57,15 @@ class Projection(msgspec.Struct, frozen=True):
     def contents(self) -> frozenset[str]:
         """The topics of events of whose content it looks at anything."""
         return frozenset(
-            topic
+            each
             for event, members in self.members.items()
             if members != frozenset()
-            for topic in topics_of(event)
+            for each in topics_of(event)
         )
 
 
-def read_projection(name: str, source: str) -> Projection:
-    """The projection in this text."""
+def read_projection(name: str, source: str, definition: str | None = None) -> Projection:
+    """The projection in this text; `definition` is given for a text of another release."""
     found = blocks_of(source)
     handlers: dict[str, tuple[Handler, ...]] = {}
     for block in found:
@@ -76,14 +76,21 @@ def read_projection(name: str, source: str) -> Projection:
     return Projection(
         name=name,
         source=source,
-        definition=hashlib.sha256(source.encode()).hexdigest()[:12],
+        definition=definition or _definition(source, known),
         ddl=next(block.sql for block in found if block.word == "ddl"),
         handlers=known,
         queries={block.rest: block.sql for block in found if block.word == "query"},
         apart=any(block.word == "apart" for block in found),
-        topics=frozenset(topic for event in known for topic in topics_of(event)),
+        topics=frozenset(topic for event in known for each in topics_of(event)),
         members={event: _members(those) for event, those in known.items()},
     )
+
+
+def _definition(source: str, handled: Iterable[str]) -> str:
+    """A hash of the text and of the shapes that the events it handles have: a release that knows an older
+    shape only would pass over the newer ones, and must not move the same tables."""
+    shapes = ",".join(sorted(topic(EVENT_TYPES[event]) for event in handled))
+    return hashlib.sha256(f"{source}\n{shapes}".encode()).hexdigest()[:12]
 
 
 def load_projection(path: Path) -> Projection:
