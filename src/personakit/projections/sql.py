@@ -81,7 +81,7 @@ def read_projection(name: str, source: str, definition: str | None = None) -> Pr
         handlers=known,
         queries={block.rest: block.sql for block in found if block.word == "query"},
         apart=any(block.word == "apart" for block in found),
-        topics=frozenset(topic for event in known for each in topics_of(event)),
+        topics=frozenset(each for event in known for each in topics_of(event)),
         members={event: _members(those) for event, those in known.items()},
     )
 
