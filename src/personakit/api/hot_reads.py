@@ -10,6 +10,7 @@ import msgspec
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import persona_of
+from personakit.api.kept_decisions import KeptDecisions
 from personakit.api.present import PersonaState
 from personakit.api.problems import NotFound
 from personakit.projections.moved import mark
@@ -30,6 +31,7 @@ class HotPersona(NamedTuple):
     state: PersonaState
     mindscape_versions: dict[str, int]
     derived_through: dict[str, dict[str, int]]
+    decisions: KeptDecisions
 
 
 class HotMapper(NamedTuple):
@@ -90,10 +92,10 @@ def _read_persona(
     derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}
     for row in snapshot.rows("derivation_due.of_people", tenant=tenant, people=list(state.people)):
         derived[names[row["person"]]][row["derivation"]] = row["read_through"]
-    hot = HotPersona(state, versions, derived)
+    hot = HotPersona(state, versions, derived, KeptDecisions())
     marks = {mark(each) for each in (persona, *state.people)}
     size = 2 * len(msgspec.json.encode([state.core_traits, *state.mindscapes.values()]))
-    size += state.prepared_core.size + state.prepared_overlay.size
+    size += state.prepared_core.size + state.prepared_overlay.size + KeptDecisions.SIZE
     service.freshness.put(("persona", tenant, persona), hot, snapshot.positions, marks, size)
     return hot
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -19,14 +19,21 @@ from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules import evaluate
 from personakit_sdk.rules.clock import find_zone
-from personakit_sdk.rules.evaluate import Decision
+from personakit_sdk.rules.evaluate import Decision, evaluate_until
 from personakit_sdk.rules.facts import Facts
 
 FREE: Final = wire.Estimate(input_tokens=0, output_tokens=0, usd=0.0)
 """A composed core uses no model."""
 WAIT_SECONDS = 30.0
+
+
+class _Decided(NamedTuple):
+    """The parts of an answer that the rules decide; `suggestions` may be a `msgspec.Raw`."""
+
+    suggestions: Any
+    missing_traits: list[str]
+    explanation: Any
 
 
 @get(
@@ -65,8 +72,8 @@ async def _map(
         read = await asyncio.to_thread(read_mapping, service, tenant, ask.persona_id, ask.mapper_id)
     if read.persona.state.is_stale and ask.if_stale != "serve":
         read = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
-    decision = _decide(read, ask, context, at)
-    return answer(_answer(read, decision, ask, now), read.position)
+    decided = _decide(read, ask, context, at, now)
+    return answer(_answer(read, decided, ask, now), read.position)
 
 
 def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mapping) -> Mapping:
@@ -106,18 +113,42 @@ def _current_time(context: dict[str, Any]) -> datetime | None:
         ) from None
 
 
-def _decide(read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime) -> Decision:
-    return evaluate(
+def _decide(
+    read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime, now: datetime
+) -> _Decided:
+    """What is decided for now is kept with the persona, and taken from there for as long as it holds."""
+    if ask.explain or at is not now:
+        decision, _ = _evaluated(read, ask, context, at)
+        return _Decided(decision.suggestions, decision.missing_traits, decision.explanation)
+    mapper = read.mapper
+    asked = (ask.mapper_id, mapper.version, mapper.hash, _limit(ask), msgspec.json.encode(context))
+    kept = read.persona.decisions.find(asked, at)
+    if kept is None:
+        decision, until = _evaluated(read, ask, context, at)
+        read.persona.decisions.keep(asked, decision, at, until)
+        return _Decided(decision.suggestions, decision.missing_traits, None)
+    suggestions = kept.suggestions_at(ask.persona_id, ask.mapper_id, mapper.version, at)
+    return _Decided(suggestions, kept.missing_traits, None)
+
+
+def _evaluated(
+    read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime
+) -> tuple[Decision, datetime]:
+    return evaluate_until(
         read.mapper.plan,
         Facts(traits=read.persona.state.facts, context=context, at=at),
         persona_id=ask.persona_id,
         mapper_version=read.mapper.version,
-        limit=ask.limit or LIMITS[ask.detail_level],
+        limit=_limit(ask),
         explain=ask.explain,
     )
 
 
-def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: datetime) -> wire.MapAnswer:
+def _limit(ask: wire.MapPersona) -> int:
+    return ask.limit or LIMITS[ask.detail_level]
+
+
+def _answer(read: Mapping, decided: _Decided, ask: wire.MapPersona, now: datetime) -> wire.MapAnswer:
     state = read.persona.state
     view = wire.PersonaView(
         id=state.id,
@@ -129,16 +160,16 @@ def _answer(read: Mapping, decision: Decision, ask: wire.MapPersona, now: dateti
     )
     return wire.MapAnswer(
         persona=view,
-        suggestions=list(decision.suggestions),
+        suggestions=decided.suggestions,
         mapper=wire.MapperRef(id=ask.mapper_id, version=read.mapper.version, hash=read.mapper.hash),
-        missing_traits=list(decision.missing_traits),
+        missing_traits=decided.missing_traits,
         freshness=wire.Freshness(
             position=read.position,
             mindscape_versions=read.persona.mindscape_versions,
             derived_through=read.persona.derived_through,
         ),
         regenerate=wire.Regenerate(href=f"/personas/{state.id}/regenerate", estimate=FREE),
-        explanation=decision.explanation,
+        explanation=decided.explanation,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import UNSET
 
-from personakit_sdk.rules.clock import in_hours
+from personakit_sdk.rules.clock import end_of_second, in_hours
 from personakit_sdk.rules.comparisons import Test, compare_with_constant, compare_with_slot
 from personakit_sdk.rules.conditions import Condition, check_depth, read_condition, references
 from personakit_sdk.rules.facts import Facts
@@ -256,6 +256,7 @@ class _TimeCheck:
 
     def _seen(self, reading: Reading) -> dict[str, str]:
         now, period, weekday = reading.local(self._zone)
+        reading.hold_until(end_of_second(reading.at))  # seconds are shown
         return {
             "time": now.isoformat(timespec="seconds"),
             "timezone": str(now.tzinfo),

@@ -4,12 +4,14 @@ system, so that a service and an SDK on different machines agree."""
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from personakit_sdk.rules.facts import later
 
 PERIODS: Final = {"morning": (5, 12), "afternoon": (12, 17), "evening": (17, 21), "night": (21, 5)}
 """Hours from (included) to (not included)."""
@@ -54,6 +56,22 @@ def local(at: datetime, zone: tzinfo) -> datetime:
         return at.astimezone(zone)
     except OverflowError:
         return at.replace(tzinfo=UTC)
+
+
+def end_of_second(at: datetime) -> datetime:
+    """When a clock shows the next second."""
+    return later(local(at, UTC), timedelta(microseconds=1_000_000 - at.microsecond))
+
+
+def end_of_hour(now: datetime) -> datetime:
+    """When the clock that shows `now` shows the next hour; `now` itself where it is set anew before that."""
+    left = timedelta(minutes=60 - now.minute) - timedelta(seconds=now.second, microseconds=now.microsecond)
+    try:
+        at = now.astimezone(UTC)
+        as_before = (at + left).astimezone(now.tzinfo).utcoffset() == now.utcoffset()
+    except OverflowError:
+        return now
+    return at + left if as_before else at
 
 
 @lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ from personakit_sdk.rules.plain import is_list
 from personakit_sdk.rules.reading import Reading
 
 Test = Callable[[Reading], bool]
+_OF_INSTANTS: Final = frozenset({"before", "after", "within_minutes"})
 
 
 def compare_with_constant(name: str, slot: int, wanted: Any) -> Test:
@@ -22,7 +23,7 @@ def compare_with_constant(name: str, slot: int, wanted: Any) -> Test:
     `not_exists`."""
     special = _SPECIAL.get(name)
     test = None if special is None else special(slot, wanted)
-    return test or _compare(OPERATORS[name].holds, slot, wanted)
+    return test or _clocked(name, slot, _compare(OPERATORS[name].holds, slot, wanted))
 
 
 def compare_with_slot(name: str, slot: int, other: int) -> Test:
@@ -32,6 +33,20 @@ def compare_with_slot(name: str, slot: int, other: int) -> Test:
     def holds(reading: Reading) -> bool:
         seen, wanted = reading.values[slot], reading.values[other]
         return seen is not MISSING and wanted is not MISSING and compare(seen, wanted, reading.at)
+
+    return _clocked(name, slot, holds)
+
+
+def _clocked(name: str, slot: int, test: Test) -> Test:
+    """The test; of one that compares with now, noting that it may turn out otherwise at any moment."""
+    if name not in _OF_INSTANTS:
+        return test
+
+    def holds(reading: Reading) -> bool:
+        if reading.values[slot] is MISSING:
+            return False
+        reading.hold_until(reading.at)
+        return test(reading)
 
     return holds
 

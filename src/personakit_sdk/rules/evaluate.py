@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -85,6 +86,29 @@ def evaluate(
     `learned` multiplies the weights, by rule id; 1 where a rule is not named. Raises InvalidInput when
     `facts.at` has no offset.
     """
+    return evaluate_until(
+        plan,
+        facts,
+        persona_id=persona_id,
+        mapper_version=mapper_version,
+        limit=limit,
+        learned=learned,
+        explain=explain,
+    )[0]
+
+
+def evaluate_until(
+    plan: Plan,
+    facts: Facts,
+    *,
+    persona_id: str,
+    mapper_version: int,
+    limit: int,
+    learned: Mapping[str, float] = NOTHING_LEARNED,
+    explain: bool = False,
+) -> tuple[Decision, datetime]:
+    """As `evaluate`, and the instant up to which the same facts give the same decision, but for the ids of
+    the suggestions, which name the instant that they were made for."""
     if facts.at.utcoffset() is None:
         raise InvalidInput(
             f"The instant {facts.at.isoformat()} has no offset; give one, such as Z or +01:00."
@@ -93,19 +117,20 @@ def evaluate(
     ranked = sorted(_candidates(plan, reading, learned), key=_standing)
     kept = ranked[: max(0, limit)]
     rendered = [_render(candidate, reading) for candidate in kept]
-    rules = [candidate.rule.id for candidate in kept]
-    ids = suggestion_id.encode_all(persona_id, plan.mapper_id, mapper_version, rules, facts.at)
+    places = [(candidate.rule.id, rank) for rank, candidate in enumerate(kept, start=1)]
+    ids = suggestion_id.encode_all(persona_id, plan.mapper_id, mapper_version, places, facts.at)
     suggestions = [
         _suggestion(candidate, texts, reading, identifier)
         for candidate, texts, identifier in zip(kept, rendered, ids, strict=True)
         if isinstance(texts, _Rendered)
     ]
-    return Decision(
+    decision = Decision(
         suggestions=suggestions,
         fired=list(dict.fromkeys(candidate.rule.id for candidate in ranked)),
         missing_traits=[path for path, slot in plan.required if reading.values[slot] is MISSING],
         explanation=_explanation(plan, reading, learned, ranked, rendered) if explain else None,
     )
+    return decision, reading.until
 
 
 def _candidates(plan: Plan, reading: Reading, learned: Mapping[str, float]) -> Iterator[_Candidate]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from math import log2
 from typing import Any, Final, Literal
 
 import msgspec
 
 Volatility = Literal["low", "medium", "high"]
+
+ALWAYS: Final = datetime.max.replace(tzinfo=UTC)
+"""Later than every instant of a request."""
+_MARGIN: Final = 1e-9
+_FAR_DAYS: Final = 365.0
 
 CREDIBILITY_K: Final = 4.0
 """Weighted samples at which a trait without spread or age is believed by half."""
@@ -60,3 +66,23 @@ def confidence(trait: TraitFact, at: datetime) -> float:
         return 1.0
     credibility = weight / (weight + CREDIBILITY_K)
     return round(credibility * (1 - trait.spread / 2) * age_discount(trait, at), 4)
+
+
+def steady_until(trait: TraitFact, believed: float) -> datetime:
+    """Up to which instant the confidence stays at `believed`, which it is at some instant before: until age
+    takes it over the edge to the next four decimals. ALWAYS where it never does."""
+    half_life, last = trait.half_life_days, trait.last_observed_at
+    if trait.weight is None or half_life is None or last is None or not believed:
+        return ALWAYS
+    unaged = trait.weight / (trait.weight + CREDIBILITY_K) * (1 - trait.spread / 2)
+    # The margin is far wider than what arithmetic in doubles may be off by.
+    days = half_life * log2(max(1.0, unaged / (believed - 0.00005 + _MARGIN)))
+    return later(last, timedelta(days=min(days, _FAR_DAYS)))
+
+
+def later(at: datetime, by: timedelta) -> datetime:
+    """`at` and some time more; ALWAYS beyond the end of the calendar."""
+    try:
+        return at + by
+    except OverflowError:
+        return ALWAYS

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, NamedTuple
 
-from personakit_sdk.rules.clock import find_zone, local, period_of, weekday_of
-from personakit_sdk.rules.facts import Facts, TraitFact, confidence
+from personakit_sdk.rules.clock import end_of_hour, find_zone, local, period_of, weekday_of
+from personakit_sdk.rules.facts import ALWAYS, Facts, TraitFact, confidence, steady_until
 from personakit_sdk.rules.paths import MISSING, Path, enter, find_trait, parse_path
 
 USER_ZONE: Final = "user_local"
@@ -54,13 +54,14 @@ class LocalTime(NamedTuple):
 
 class Reading:
     """`values` are those of traits and context fields by slot, MISSING where nothing is; `found` the traits
-    that they lie in."""
+    that they lie in. Up to `until`, the clock alone changes nothing of what was read here so far."""
 
-    __slots__ = ("_confidences", "_locals", "at", "facts", "found", "named", "values")
+    __slots__ = ("_confidences", "_locals", "at", "facts", "found", "named", "until", "values")
 
     def __init__(self, slots: Slots, facts: Facts) -> None:
         self.facts = facts
         self.at = facts.at
+        self.until = ALWAYS
         self.values: list[Any] = [MISSING] * len(slots)
         self.found: list[TraitFact | None] = [None] * len(slots)
         values, found, traits = self.values, self.found, facts.traits
@@ -81,8 +82,15 @@ class Reading:
         """How far the trait that the slot's path lies in is to be believed; 0 where there is none."""
         if slot not in self._confidences:
             trait = self.found[slot]
-            self._confidences[slot] = 0.0 if trait is None else confidence(trait, self.at)
+            if trait is None:
+                return 0.0
+            self._confidences[slot] = believed = confidence(trait, self.at)
+            self.hold_until(steady_until(trait, believed))
         return self._confidences[slot]
+
+    def hold_until(self, instant: datetime) -> None:
+        """Notes that something read changes then; not after `at` where it may at any moment."""
+        self.until = min(self.until, instant)
 
     def decide_once(self, name: str, holds: Callable[[Reading], bool]) -> bool:
         """Whether a named condition holds; references to it may share the answer, or a few hundred of
@@ -97,6 +105,7 @@ class Reading:
             found = find_zone(zone) if zone != USER_ZONE else self._user_zone()
             now = local(self.at, found or UTC)
             self._locals[zone] = LocalTime(now, period_of(now.hour), weekday_of(now))
+            self.hold_until(end_of_hour(now))
         return self._locals[zone]
 
     def _user_zone(self) -> tzinfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -60,13 +60,13 @@ def encode(
 
 
 def encode_all(
-    persona_id: str, mapper_id: str, mapper_version: int, rule_ids: Sequence[str], at: datetime
+    persona_id: str, mapper_id: str, mapper_version: int, places: Iterable[tuple[str, int]], at: datetime
 ) -> list[str]:
-    """The ids of the suggestions that one evaluation makes of these rules, best first."""
+    """The ids of the suggestions that one evaluation makes; of each, the rule's id and the rank."""
     microseconds = (at - _EPOCH) // _MICROSECOND
     return [
         _encode(_Packed(_FORMAT, persona_id, mapper_id, mapper_version, rule_id, rank, microseconds))
-        for rank, rule_id in enumerate(rule_ids, start=1)
+        for rule_id, rank in places
     ]
 
 
