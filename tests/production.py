@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -228,6 +228,15 @@ class Production:
         self.workers.append(worker)
         worker.until_ready()
         return worker
+
+    def start(self, apis: Sequence[int], workers: int) -> None:
+        """Several at once, ready: an API for each number of its own processes, and so many workers."""
+        started = [ApiProcess(self.environ, processes) for processes in apis]
+        self.apis += started
+        at_work = [WorkerProcess(self.environ) for _ in range(workers)]
+        self.workers += at_work
+        for process in (*started, *at_work):
+            process.until_ready()
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `personakit` command, to its end."""

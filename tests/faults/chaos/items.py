@@ -9,7 +9,7 @@ from uuid import UUID
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LANGUAGES = ("Python", "Rust", "SQL", "Go")
-PEOPLE = 40
+PEOPLE = 30
 COUNTED = "code_commit"
 """The type of observation that the trait `work.commits` counts, each once."""
 
@@ -33,7 +33,7 @@ class Items:
 
     def person(self) -> str:
         """One of the people whom everybody writes about, or now and then somebody new."""
-        if self._chance.random() < 0.03:
+        if self._chance.random() < 0.01:
             return f"new-{self.mark()}"
         return f"person-{self._chance.randrange(PEOPLE)}"
 

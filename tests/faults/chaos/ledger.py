@@ -104,7 +104,7 @@ class Ledger:
         """Notes what an answer claimed."""
         with self._lock:
             self.claims.append(claim)
-            self.counts["reads"] += 1
+            self.counts["claims of a position"] += 1
 
     def of_person(self, person: str, *, after: int = 0, through: int) -> list[Acknowledged]:
         """The acknowledged observations of a person within these positions."""

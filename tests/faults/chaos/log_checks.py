@@ -52,7 +52,8 @@ def in_the_log(connection: Connection[DictRow], entries: Iterable[Acknowledged])
     for each in entries:
         found = stored[each.kind, each.id]
         if found != [(each.position, each.person)]:
-            yield f"The {each.kind} {each.id} of {each.person}, acknowledged at {each.position}: the log has {found}"
+            acknowledged = f"The {each.kind} {each.id} of {each.person}, acknowledged at {each.position}"
+            yield f"{acknowledged}: the log has {found or 'nothing'}"
 
 
 def in_order(connection: Connection[DictRow]) -> Iterator[str]:
@@ -75,7 +76,7 @@ def feedback(connection: Connection[DictRow], entries: Iterable[Acknowledged]) -
             wanted = (each.position, each.body["rating"], each.body["comment"])
             row = rows.get(each.id)
             if row is None or (row["position"], row["rating"], row["comment"]) != wanted:
-                yield f"The read model of feedback has {each.id} not as it was acknowledged at {each.position}"
+                yield f"The feedback {each.id} does not stand as acknowledged at {each.position}"
 
 
 def mappers(connection: Connection[DictRow], uploads: Iterable[Uploaded]) -> Iterator[str]:

@@ -36,7 +36,7 @@ def strikes(seed: int, kills: int) -> Iterator[Strike]:
             victims=tuple(dict.fromkeys(victims)),
             flush=count == 0 or chance.random() < 0.15,
             down=chance.uniform(0.0, 0.8),
-            patient=chance.random() < 0.6,
+            patient=chance.random() < 0.4,
         )
         kills -= len(set(victims))
 

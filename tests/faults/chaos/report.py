@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.faults.chaos.plan import VICTIMS
 
 MOST_FINDINGS = 30
+KINDS: Final = ("observation", "feedback", "mapper version")
+OTHERS: Final = (
+    "flushed redis",
+    "ended while they started",
+    "not answered",
+    "answered 503",
+    "sent again",
+    "own writes seen",
+    "claims of a position",
+)
 
 
 class Outcome(NamedTuple):
@@ -28,20 +38,16 @@ class Outcome(NamedTuple):
         return "\n".join([*self._what_was_done(), *self._what_was_found()])
 
     def _what_was_done(self) -> list[str]:
-        counts, kills = self.counts, self.kills
-        each = ", ".join(f"{name} {times}" for name, times in kills.items())
-        acknowledged = {
-            kind: counts[f"acknowledged {kind}"] for kind in ("observation", "feedback", "mapper version")
-        }
-        rate = sum(acknowledged.values()) / self.load_seconds
-        stored = ", ".join(f"{number:,} {kind}s" for kind, number in acknowledged.items())
+        counts = self.counts
+        killed = ", ".join(f"{name} {times}" for name, times in self.kills.items())
+        stored = {kind: counts[f"acknowledged {kind}"] for kind in KINDS}
+        each = ", ".join(f"{kind} {number:,}" for kind, number in stored.items())
+        rate = sum(stored.values()) / self.load_seconds
+        others = ", ".join(f"{what} {counts[what]:,}" for what in OTHERS)
         return [
-            f"seed {self.seed}: {sum(kills.values())} kills in {self.load_seconds:.0f} s ({each}), "
-            f"Redis flushed {counts['flushed redis']} times",
-            f"acknowledged: {stored} ({rate:,.0f}/s); sent again {counts['sent again']:,}, not answered "
-            f"{counts['not answered']:,}, answered 503 {counts['answered 503']:,}",
-            f"read: {counts['reads']:,} claims of a position, {counts['own writes seen']:,} own writes waited for "
-            f"and seen; processes that ended while they started: {counts['ended while they started']}",
+            f"seed {self.seed}: {sum(self.kills.values())} kills in {self.load_seconds:.0f} s ({killed})",
+            f"acknowledged: {each} ({rate:,.0f}/s)",
+            f"also: {others}",
             f"checked in {self.check_seconds:.0f} s",
         ]
 

@@ -39,14 +39,14 @@ def run(kills: int, seed: int, logs: Path | None = None) -> Outcome:
                 made.until_ready(list(made.processes))
                 made.tend(WARM_UP_SECONDS)
             loaded = time.monotonic()
-            findings = [*ledger.findings, *_checks(made, ledger)]
+            found = list(_checks(made, ledger))
             made.stop()
         finally:
             _leave_logs(made, logs)
     return Outcome(
         seed=seed,
         counts=ledger.counts,
-        findings=findings,
+        findings=[*ledger.findings, *found],
         load_seconds=loaded - began,
         check_seconds=time.monotonic() - loaded,
     )

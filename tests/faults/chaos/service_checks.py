@@ -1,4 +1,4 @@
-"""What the service answers afterwards, over HTTP and its CLI, against what was sent and what is in the log."""
+"""What the service shows afterwards, over HTTP and by its CLI, against what was sent and what the log has."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def people(
 def _observations(transport: Transport, person: str) -> Iterator[StoredObservation]:
     after: str | None = None
     while True:
-        query = {"personId": person, "limit": PAGE, "after": after}
+        query: dict[str, str | int | None] = {"personId": person, "limit": PAGE, "after": after}
         page = transport.request("GET", "/observations", query=query).decode(ObservationList)
         yield from page.items
         if (after := page.next) is None:
@@ -65,7 +65,7 @@ def _as_sent(
     for each in sent.values():
         item = stored.get(each.id)
         if item is None or item.position != each.position or not _same(item, each):
-            yield f"The observation {each.id} of {person} is not shown as it was acknowledged at {each.position}"
+            yield f"The observation {each.id} of {person} is not shown as acknowledged at {each.position}"
 
 
 def _same(item: StoredObservation, sent: Acknowledged) -> bool:

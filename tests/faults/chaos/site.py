@@ -35,9 +35,7 @@ class Site:
         self.production = made
         self._ledger = ledger
         self.key = made.first_key()
-        for workers in (1, 2):
-            made.start_api(workers=workers)
-            made.start_worker()
+        made.start(apis=(1, 2), workers=2)
         self.processes: dict[str, Process] = {
             f"{kind} {number}": process
             for kind, those in (("api", made.apis), ("worker", made.workers))

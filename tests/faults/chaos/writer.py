@@ -13,7 +13,7 @@ from tests.faults.chaos.client import Client
 from tests.faults.chaos.items import Items
 from tests.faults.chaos.ledger import Acknowledged, Body, Claim, Ledger, Uploaded
 
-LARGEST_BATCH = 40
+LARGEST_BATCH = 25
 CONFLICT, NOT_KNOWN_YET = 409, 404
 
 
