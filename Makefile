@@ -36,6 +36,9 @@ test: $(READY) ## run all tests (starts its own PostgreSQL)
 soak: $(READY) ## run the long tests too
 	@$(BIN)/python -m pytest
 
+faults: $(READY) ## kill -9 of everything at random, under load, and check all of it; kills=N seed=S
+	@$(BIN)/python -m tests.faults.chaos $(if $(kills),--kills $(kills)) $(if $(seed),--seed $(seed))
+
 bench: $(BENCH_READY) ## measure against limits and peers, about 12 minutes; only=KEY,KEY for some
 	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(topology),--topology $(topology))
 

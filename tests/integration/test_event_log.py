@@ -241,3 +241,21 @@ def test_a_person_is_registered_once_however_many_meet_them_first(
         thread.join()
     assert len(set(found)) == 1
     assert len(recorder.select_events(str(StreamId(TENANT, "person", found[0])))) == 1
+
+
+def test_somebody_whose_first_process_ended_before_their_event_is_registered_with_the_next_observation(
+    recorder: LogRecorder, keys: PersonKeys, appender: Appender
+) -> None:
+    """Also by a process that has found them meanwhile, because somebody asked about them."""
+    ended = Appender(recorder)
+    ended.close()
+    with pytest.raises(LogClosed):
+        People(recorder, ended, keys).register(TENANT, ["bo"])
+    people = People(recorder, appender, keys)
+    found = people.find(TENANT, "bo")
+    assert found is not None
+    stream = str(StreamId(TENANT, "person", found.surrogate))
+    assert recorder.select_events(stream) == []
+    assert people.registered(TENANT, ["bo"]) is None
+    assert people.register(TENANT, ["bo"])["bo"].surrogate == found.surrogate
+    assert len(recorder.select_events(stream)) == 1

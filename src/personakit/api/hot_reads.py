@@ -52,10 +52,10 @@ class Mapping(NamedTuple):
 
 def cached_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str) -> Mapping | None:
     """From the cache alone: asks no database. None where it has not all of it."""
-    people = service.people.known(tenant, [persona_id])
-    if people is None:
+    person = service.people.found(tenant, persona_id)
+    if person is None:
         return None
-    persona = service.freshness.get(("persona", tenant, people[persona_id].surrogate))
+    persona = service.freshness.get(("persona", tenant, person.surrogate))
     mapper = service.freshness.get(("mapper", tenant, mapper_id))
     if persona is None or mapper is None:
         return None

@@ -76,7 +76,7 @@ class Intake:
     ) -> list[Receipt | IdTaken]:
         """As `record`, for a caller on an event loop: only what asks the database goes to a thread."""
         person_ids = {observation.person_id for observation in observations}
-        people = self._people.known(tenant, person_ids)
+        people = self._people.registered(tenant, person_ids)
         if people is None:
             people = await asyncio.to_thread(self._people.register, tenant, person_ids)
         ids, events = _prepare(tenant, observations, people)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID, uuid4
 
 from personakit.domain.events import PersonRegistered
@@ -15,47 +15,76 @@ from personakit.eventlog.stored import StreamId
 CACHE_SIZE = 50_000
 
 
+class _Book:
+    """Up to CACHE_SIZE people, by tenant and id; a full one is begun anew."""
+
+    def __init__(self) -> None:
+        self._people: dict[tuple[str, str], Person] = {}
+
+    def get(self, tenant: str, person_id: str) -> Person | None:
+        """The person, if they stand here."""
+        return self._people.get((tenant, person_id))
+
+    def add(self, tenant: str, people: Mapping[str, Person]) -> None:
+        """Takes down people of one tenant."""
+        if len(self._people) + len(people) > CACHE_SIZE:
+            self._people = {}
+        self._people |= {(tenant, person_id): person for person_id, person in people.items()}
+
+
 class People:
-    """Finds and registers people; remembers up to CACHE_SIZE of them in the process."""
+    """Finds and registers people; remembers up to CACHE_SIZE of each in the process.
+
+    Somebody who was found may not be registered: their row is committed first, and the process that wrote it
+    may have ended before the event. So who was found and who is registered are remembered apart.
+    """
 
     def __init__(self, recorder: LogRecorder, appender: Appender, keys: PersonKeys) -> None:
         self._recorder = recorder
         self._appender = appender
         self._keys = keys
-        self._known: dict[tuple[str, str], Person] = {}
+        self._found = _Book()
+        self._registered = _Book()
 
-    def known(self, tenant: str, person_ids: Iterable[str]) -> dict[str, Person] | None:
-        """The people with these ids if the process knows them all; asks no database."""
-        known = self._known
-        try:
-            return {person_id: known[tenant, person_id] for person_id in person_ids}
-        except KeyError:
-            return None
+    def found(self, tenant: str, person_id: str) -> Person | None:
+        """The person if the process has met them before; asks no database."""
+        return self._registered.get(tenant, person_id) or self._found.get(tenant, person_id)
+
+    def registered(self, tenant: str, person_ids: Iterable[str]) -> dict[str, Person] | None:
+        """The people with these ids if the process has registered them all; asks no database."""
+        people: dict[str, Person] = {}
+        for person_id in person_ids:
+            person = self._registered.get(tenant, person_id)
+            if person is None:
+                return None
+            people[person_id] = person
+        return people
 
     def find(self, tenant: str, person_id: str) -> Person | None:
         """The person, or None for one that nothing was ever recorded about."""
-        known = self._known.get((tenant, person_id))
+        known = self.found(tenant, person_id)
         if known is None:
-            self._remember(tenant, self._select(tenant, [person_id]))
-            known = self._known.get((tenant, person_id))
+            selected = self._select(tenant, [person_id])
+            self._found.add(tenant, selected)
+            known = selected.get(person_id)
         return known
 
     def register(self, tenant: str, person_ids: Iterable[str]) -> dict[str, Person]:
-        """The people with these ids, those unknown so far registered and committed.
+        """The people with these ids, each registered and committed.
 
-        The row and the event are two commits. The event is offered again by every process that meets
-        the person for the first time (a repeat is a duplicate), so a crash between the two heals.
+        The row and the event are two commits. The event is offered again by every process that records
+        about the person for the first time (a repeat is a duplicate), so a crash between the two heals.
         """
-        found = {person_id: self._known.get((tenant, person_id)) for person_id in person_ids}
-        missing = [person_id for person_id, person in found.items() if person is None]
+        registered = {person_id: self._registered.get(tenant, person_id) for person_id in person_ids}
+        missing = [person_id for person_id, person in registered.items() if person is None]
         added = self._add(tenant, missing) if missing else {}
-        return {person_id: person or added[person_id] for person_id, person in found.items()}
+        return {person_id: person or added[person_id] for person_id, person in registered.items()}
 
     def _add(self, tenant: str, person_ids: list[str]) -> dict[str, Person]:
         self._insert(tenant, person_ids)
         added = self._select(tenant, person_ids)
         wait(self._appender.append([_registration(tenant, person) for person in added.values()]))
-        self._remember(tenant, added)
+        self._registered.add(tenant, added)
         return added
 
     def _insert(self, tenant: str, person_ids: Sequence[str]) -> None:
@@ -77,11 +106,6 @@ class People:
             for person_id, person in surrogates.items()
             if person in keys
         }
-
-    def _remember(self, tenant: str, added: dict[str, Person]) -> None:
-        if len(self._known) + len(added) > CACHE_SIZE:
-            self._known = {}
-        self._known |= {(tenant, person_id): person for person_id, person in added.items()}
 
 
 def _registration(tenant: str, person: Person) -> NewEvent:
