@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -74,4 +75,6 @@ def client(service: Service, key: str) -> Iterator[Client]:
 def follow(service: Service, *names: str) -> None:
     """Lets the named read models, or all, take what is in the log."""
     chosen = [service.projections[name] for name in names or service.projections]
-    Followers(service.pool, chosen, service.keys).catch_up()
+    followers = Followers(service.pool, chosen, service.keys)
+    while followers.catch_up().busy:  # agents of another service are at some of them
+        time.sleep(0.01)
