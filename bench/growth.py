@@ -17,7 +17,7 @@ from bench.history import history, people, with_ids
 from bench.load import Load
 from bench.rebuild import rebuild
 from bench.requests import post_requests
-from bench.serving import Served
+from bench.serving import ALONE, Served
 from bench.workbench import Workbench
 
 COHORTS = 50
@@ -27,7 +27,7 @@ CONNECTIONS = 16
 POSTS = 1000
 MAP_SECONDS = 2.0
 REBUILT = "observations"
-_LOAD = f"median latency in ms over {CONNECTIONS} kept connections, `personakit api` without a worker"
+_LOAD = f"median latency in ms over {CONNECTIONS} kept connections, {ALONE}"
 
 
 class Two(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ from granian.constants import Interfaces
 from granian.server import Server
 from litestar import Litestar, get
 
+from bench.serving import PROCESSES
+
 
 @get("/")
 async def hello() -> None:
@@ -21,12 +23,12 @@ app = Litestar([hello], openapi_config=None, logging_config=None)
 
 
 def main(port: int) -> None:
-    """Serves until a signal, as `personakit api` does: in one process."""
+    """Serves until a signal, as `personakit api` does: in as many processes."""
     Server(
         "bench.hello:app",
         address="127.0.0.1",
         port=port,
-        workers=1,
+        workers=PROCESSES,
         interface=Interfaces.ASGI,
         websockets=False,
         log_enabled=False,

@@ -10,7 +10,7 @@ from bench.database import Database
 from bench.exchange import request
 from bench.figures import Figure, ratio
 from bench.history import Observation, batches, history, people, with_ids
-from bench.serving import Served
+from bench.serving import ALONE, Served
 from bench.workbench import Workbench
 
 ROUNDS = 3
@@ -51,7 +51,7 @@ def ingest(bench: Workbench, _: Sequence[Key]) -> list[Figure]:
         limits.append(copy_limit(database, OBSERVATIONS, after))
     note = (
         f"observations/s of {INGESTED:,} by POST /observations/batch, 500 a request over {CONNECTIONS} "
-        f"connections, {PEOPLE:,} people known before, ids like UUIDv7, `personakit api` without a worker; "
+        f"connections, {PEOPLE:,} people known before, ids like UUIDv7, {ALONE}; "
         f"rows/s by COPY ({beside(limits)})"
     )
     return [ratio("ingest_batch_vs_copy", measured, rates(limits), note)]

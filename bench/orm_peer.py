@@ -1,6 +1,6 @@
 """The peer: one observation stored by a plain FastAPI and SQLAlchemy service, as their tutorials have it.
 
-Defaults throughout: uvicorn with its standard extras and one worker; a `def` handler, so that it runs in
+Defaults throughout: uvicorn with its standard extras and as many workers as the API has; a `def` handler, so that it runs in
 the thread pool; a synchronous Session on the default pool (5 connections, 10 more at need); one commit
 a request and a refresh of what is answered; psycopg 3; the API key looked up in the database by a
 dependency. The table has the columns and the index that a developer would give it.

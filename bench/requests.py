@@ -19,6 +19,7 @@ from bench.figures import Figure, ratio
 from bench.grown import fill, follow, map_requests
 from bench.history import Observation, history, people, with_ids
 from bench.ingest import PEOPLE, register
+from bench.serving import ALONE, PROCESSES
 from bench.workbench import Workbench
 from tests.processes import free_port
 
@@ -52,7 +53,7 @@ def posts(bench: Workbench, keys: Sequence[Key]) -> list[Figure]:
             rates["post"].append(_post_rate(bench, served.port, served.key, POSTS, number))
             if "post_vs_orm_peer" in names:
                 rates["peer"].append(_post_rate(bench, peer_port, "bench", PEER_POSTS, number))
-    ours = f"durable POST /observations/s over {_WHERE}, `personakit api` without a worker"
+    ours = f"durable POST /observations/s over {_WHERE}, {ALONE}"
     figures = [
         ratio("post_vs_hello", rates["post"], rates["hello"], f"{ours}; requests/s of an empty handler")
     ]
@@ -62,7 +63,7 @@ def posts(bench: Workbench, keys: Sequence[Key]) -> list[Figure]:
 
 
 _PEER = (
-    "the same bodies into FastAPI and SQLAlchemy with their defaults (uvicorn[standard], one worker, def "
+    "the same bodies into FastAPI and SQLAlchemy with their defaults (uvicorn[standard], as many workers, def "
     "handler, sync Session, pool of 5 + 10, one commit and refresh a request, API key looked up, psycopg)"
 )
 
@@ -82,7 +83,7 @@ def maps(bench: Workbench, _: Sequence[Key]) -> list[Figure]:
             measured.append(bench.generator.repeat(served.port, requests, CONNECTIONS, SECONDS).rate)
     note = (
         f"GET /map-persona/s over {_WHERE}, 50 rules, {len(requests)} personas in turn, each with a cached "
-        "core, `personakit api` without a worker; requests/s of an empty handler"
+        f"core, {ALONE}; requests/s of an empty handler"
     )
     return [ratio("map_vs_hello", measured, limits, note)]
 
@@ -103,7 +104,8 @@ def orm_peer(database: Database) -> Iterator[int]:
     prepare = "from bench.orm_peer import prepare; prepare('bench')"
     subprocess.run([sys.executable, "-c", prepare], env={**os.environ, **environ}, check=True)
     command = [sys.executable, "-m", "uvicorn", "bench.orm_peer:app", "--port", str(port)]
-    with _process([*command, "--log-level", "warning"], environ, port):
+    options = ["--workers", str(PROCESSES), "--log-level", "warning"]
+    with _process([*command, *options], environ, port):
         yield port
 
 

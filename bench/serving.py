@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,9 +16,14 @@ from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.recorder import LogRecorder, open_datastore
 from tests.processes import COMMAND, Installation, installation
 
+PROCESSES: Final = os.cpu_count() or 1
+"""As many of the API as there are cores, which is how it is meant to be run; of the empty handler and of the
+peer as many."""
+ALONE: Final = f"`personakit api --workers {PROCESSES}` without a worker"
+"""Says so in a note."""
 Topology = Literal["api", "one", "split"]
-"""`api`: `personakit api` without a worker, so that agents and followers rest; `one`: `personakit up`, all
-in one process; `split`: `personakit api` and `personakit worker` over Redis."""
+"""`api`: `personakit api` in PROCESSES processes without a worker, so that agents and followers rest; `one`:
+`personakit up`, all in one process; `split`: `personakit api` and `personakit worker` over Redis."""
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -33,7 +39,8 @@ def serve(data_dir: Path, database: Database, topology: Topology, redis_url: str
     key = _write_key(data_dir, database)
     redis = {"PERSONAKIT_REDIS_URL": redis_url} if redis_url else {}
     with installation(data_dir, **database.environ, **redis) as installed:
-        installed.start((*COMMAND, "up" if topology == "one" else "api"))
+        api = ("api", "--workers", str(PROCESSES if topology == "api" else 1))
+        installed.start((*COMMAND, *(("up",) if topology == "one" else api)))
         with _worker(installed) if topology == "split" else nullcontext():
             yield Served(installed.port, key)
 
