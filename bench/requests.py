@@ -63,8 +63,8 @@ def posts(bench: Workbench, keys: Sequence[Key]) -> list[Figure]:
 
 
 _PEER = (
-    "the same bodies into FastAPI and SQLAlchemy with their defaults (uvicorn[standard], as many workers, def "
-    "handler, sync Session, pool of 5 + 10, one commit and refresh a request, API key looked up, psycopg)"
+    "the same bodies into FastAPI and SQLAlchemy with their defaults (uvicorn[standard], as many workers, "
+    "def handler, sync Session, pool of 5 + 10, one commit and refresh a request, API key looked up, psycopg)"
 )
 
 
