@@ -1,9 +1,9 @@
 """The peer: one observation stored by a plain FastAPI and SQLAlchemy service, as their tutorials have it.
 
-Defaults throughout: uvicorn with its standard extras and as many workers as the API has; a `def` handler, so that it runs in
-the thread pool; a synchronous Session on the default pool (5 connections, 10 more at need); one commit
-a request and a refresh of what is answered; psycopg 3; the API key looked up in the database by a
-dependency. The table has the columns and the index that a developer would give it.
+Defaults throughout: uvicorn with its standard extras and as many workers as the API has; a `def`
+handler, so that it runs in the thread pool; a synchronous Session on the default pool (5 connections, 10
+more at need); one commit a request and a refresh of what is answered; psycopg 3; the API key looked up
+in the database by a dependency. The table has the columns and the index that a developer would give it.
 
 One thing is not as in the tutorial: dependency and handler open a Session each. One Session that both
 get from a dependency is held while its request waits for a thread, and at 64 connections all requests
