@@ -49,16 +49,19 @@ def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
         raise Malformed(
             f"The body is not JSON that can be read: {error}. Check quotes and brackets."
         ) from None
-    return _storable(value)
+    _refuse(*unstorable(msgspec.to_builtins(value)), *_out_of_time(value))
+    return value
 
 
-def checked(plain: Any, type_: type[T]) -> T:
-    """What would be `plain` in JSON, as `decode` takes it."""
+def checked(plain: dict[str, Any], type_: type[T], doubtful: str) -> T:
+    """What would be `plain` in JSON, as `decode` takes it. Of its members only the one called `doubtful` may
+    hold what could not be stored; the others were words of an address."""
     try:
         value = msgspec.convert(plain, type_)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
-    return _storable(value)
+    _refuse(*unstorable(plain[doubtful], f"/{doubtful}", 1), *_out_of_time(value))
+    return value
 
 
 def _invalid(error: msgspec.ValidationError) -> InvalidInput:
@@ -66,11 +69,9 @@ def _invalid(error: msgspec.ValidationError) -> InvalidInput:
     return InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,))
 
 
-def _storable(value: T) -> T:
-    faults = (*unstorable(msgspec.to_builtins(value)), *_out_of_time(value))
+def _refuse(*faults: Fault) -> None:
     if faults:
         raise InvalidInput(f"The body cannot be stored{_where(faults[0])}: {faults[0].message}.", faults)
-    return value
 
 
 async def read_body(request: Request[Any, Any, Any]) -> bytes:

@@ -67,7 +67,7 @@ def asked_by(request: Request[Any, Any, Any]) -> wire.MapPersona:
         raise _refusal(request, given) from error
     asked = {field.encode_name: getattr(query, field.name) for field in _FIELDS}
     asked["context"] = _object(query.context)
-    return bodies.checked(asked, wire.MapPersona)
+    return bodies.checked(asked, wire.MapPersona, doubtful="context")
 
 
 def _object(text: str | None) -> dict[str, Any]:

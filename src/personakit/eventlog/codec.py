@@ -7,7 +7,6 @@ a row moved to another place in the log does not open.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -16,11 +15,14 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 
 from personakit.domain.events import EVENT_TYPES, UPCASTS, Event
+from personakit.eventlog import nonces
 from personakit.eventlog.person_keys import PersonKey
 from personakit.eventlog.stored import LogNotification, StreamId
 
 SEALED = b"\x01"
-NONCE, TAG = 12, 16
+TAG = 16
+"""Bytes of the tag that AES-GCM ends with."""
+
 Upcasts = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
 _encoder = msgspec.json.Encoder()
@@ -80,16 +82,18 @@ def _upcast(name: str, version: int, content: dict[str, Any], upcasts: Upcasts) 
 
 def seal(payload: bytes, key: PersonKey, stream: StreamId, version: int, topic: str) -> bytes:
     """The payload, to be opened with the same key at the same place only."""
-    nonce = os.urandom(NONCE)
+    nonce = nonces.nonce()
     return SEALED + nonce + key.cipher.encrypt(nonce, payload, _place(stream, version, topic))
 
 
 def unseal(state: bytes, key: PersonKey, stream: StreamId, version: int, topic: str) -> bytes:
     """What was sealed. Raises SealBroken for anything else."""
-    if state[:1] != SEALED or len(state) < 1 + NONCE + TAG:
+    if state[:1] != SEALED or len(state) < 1 + nonces.BYTES + TAG:
         raise SealBroken(f"Version {version} of {stream} is not sealed in a form that this release knows.")
     try:
-        return key.cipher.decrypt(state[1 : 1 + NONCE], state[1 + NONCE :], _place(stream, version, topic))
+        return key.cipher.decrypt(
+            state[1 : 1 + nonces.BYTES], state[1 + nonces.BYTES :], _place(stream, version, topic)
+        )
     except InvalidTag:
         raise SealBroken(f"Version {version} of {stream} does not open with its person's key.") from None
 
