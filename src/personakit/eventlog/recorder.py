@@ -23,6 +23,10 @@ from personakit_sdk.errors import PersonaKitError
 FORMAT = 2
 _MIGRATION_LOCK = 7165064742
 _ERASED = "PK410"
+RECONNECT_SECONDS = 2.0
+"""How long a pool tries to replace a connection. It waits twice as long before each further try, so that
+without an end it would stay away after an outage for as long as that took. When it has given up, the next
+who asks for a connection makes it try anew, at once."""
 
 
 class LogFormatUnknown(PersonaKitError):
@@ -48,7 +52,7 @@ class VersionConflict(IntegrityError):
 def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
     """The library's datastore on the database at `conninfo` (libpq keywords or a URL)."""
     parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value is not None}
-    return PostgresDatastore(
+    datastore = PostgresDatastore(
         dbname=parts.get("dbname", "personakit"),
         host=parts.get("host", "localhost"),
         port=parts.get("port", "5432"),
@@ -59,6 +63,8 @@ def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
         pool_size=pool_size,
         max_overflow=16,
     )
+    datastore.pool.reconnect_timeout = RECONNECT_SECONDS  # the library passes none on
+    return datastore
 
 
 class LogRecorder(PostgresApplicationRecorder):
