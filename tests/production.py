@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -151,10 +151,12 @@ class Process:
 
     def close(self) -> None:
         """Ends it, whatever state it is in."""
-        if self.popen.poll() is None:
-            self.stop()
-        self.kill()
-        self._log.close()
+        try:
+            if self.popen.poll() is None:
+                self.stop()
+        finally:
+            self.kill()
+            self._log.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._born = os.fstat(self._log.fileno()).st_size
@@ -256,10 +258,11 @@ class Production:
         return done.stdout.strip()
 
     def close(self) -> None:
-        """Ends all of it."""
-        for process in [*self.apis, *self.workers]:
-            process.close()
-        self.redis.stop()
+        """Ends all of it, each of them even where another does not end well."""
+        with ExitStack() as ending:
+            ending.callback(self.redis.stop)
+            for process in [*self.workers, *self.apis]:
+                ending.callback(process.close)
 
 
 @contextmanager

@@ -31,6 +31,10 @@ BEHIND_SECONDS = 2.0
 PEOPLE = 50
 """How many people one pass over a bucket reads together."""
 
+# Prepared here, before there are threads: see the end of `personakit_sdk/wire.py`.
+msgspec.json.Decoder(dict[str, Derived])
+msgspec.json.Decoder(dict[str, Trait])
+
 
 class _Waiting(NamedTuple):
     """A person who awaits derivation: what is believed of them, and what was observed since."""

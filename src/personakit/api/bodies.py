@@ -157,6 +157,9 @@ class _Identified(msgspec.Struct):
     id: UUID
 
 
+_identified = msgspec.json.Decoder(_Identified)
+
+
 def decode_items(body: bytes) -> list[msgspec.Raw]:
     """The members of a JSON array, each still to be decoded. Raises Malformed."""
     try:
@@ -168,7 +171,7 @@ def decode_items(body: bytes) -> list[msgspec.Raw]:
 def id_in(raw: msgspec.Raw) -> UUID | None:
     """The `id` of an object that may be wrong in every other way."""
     try:
-        return msgspec.json.decode(raw, type=_Identified).id
+        return _identified.decode(raw).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -23,6 +23,10 @@ from personakit_sdk.errors import PersonaKitError
 FORMAT = 2
 _MIGRATION_LOCK = 7165064742
 _ERASED = "PK410"
+RECONNECT_SECONDS = 2.0
+"""How long a pool tries to replace a connection. It waits twice as long before each further try, so that
+without an end it would stay away after an outage for as long as that took. When it has given up, the next
+who asks for a connection makes it try anew, at once."""
 
 
 class LogFormatUnknown(PersonaKitError):
@@ -61,6 +65,7 @@ def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
     )
     # What the library has no parameter for, such as `sslmode`, counts as well.
     datastore.pool.kwargs = {**parts, **dict(datastore.pool.kwargs or {})}  # type: ignore[arg-type]  # never a callable here
+    datastore.pool.reconnect_timeout = RECONNECT_SECONDS  # the library passes none on
     return datastore
 
 

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import ConnectionPool
 
+from personakit.eventlog.recorder import RECONNECT_SECONDS
 from personakit.projections.sql import Projection
 
 Pool = ConnectionPool[Connection[DictRow]]
@@ -107,6 +108,7 @@ def open_pool(conninfo: str, size: int) -> Pool:
         min_size=size,
         max_size=size * 6,
         timeout=10.0,
+        reconnect_timeout=RECONNECT_SECONDS,
         kwargs={"autocommit": True, "row_factory": dict_row},
         open=True,
     )

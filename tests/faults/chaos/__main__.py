@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import secrets
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--logs", type=Path, help="a folder to leave the output of the processes in")
     given = parser.parse_args(arguments)
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a connection that is cut is what this is about
     print(f"{given.kills} kills, seed {seed} …", flush=True)
     outcome = run(given.kills, seed, given.logs)

@@ -116,10 +116,15 @@ def _last_line(process: Process) -> str:
 
 @contextmanager
 def site(ledger: Ledger) -> Iterator[Site]:
-    """A site whose processes end with the block, whatever happened in it."""
+    """A site whose processes end with the block: at once where something went wrong in it."""
     with (
         data_dir() as folder,
         PostgresServer(folder) as postgres,
         production(url_of(postgres.conninfo)) as made,
     ):
-        yield Site(postgres, made, ledger)
+        try:
+            yield Site(postgres, made, ledger)
+        except BaseException:
+            for process in (*made.apis, *made.workers):
+                process.kill()
+            raise
