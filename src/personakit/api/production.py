@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -27,6 +28,9 @@ def create() -> Litestar:
     service.wake_workers(redis_url)
     app = create_app(service)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before
+    # What is there now stays: a full collection need not look through all of it again under load.
+    gc.collect()
+    gc.freeze()
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     return app
 
