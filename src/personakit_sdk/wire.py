@@ -416,7 +416,11 @@ class Problem(Answer, frozen=True, kw_only=True, omit_defaults=True):
     errors: list[FaultAt] = []
 
 
-# msgspec prepares a type when it is first used. A thread that uses one which another thread is still at
-# crashes the process (0.22), so all are prepared here, where the import lets nobody else in.
-for _shape in (*Request.__subclasses__(), *Answer.__subclasses__()):
-    msgspec.json.Decoder(_shape)
+def _prepare() -> None:
+    """msgspec prepares a type when it is first used. A thread that uses one which another thread is still at
+    crashes the process (0.22), so all are prepared here, where the import lets nobody else in."""
+    for shape in (*Request.__subclasses__(), *Answer.__subclasses__()):
+        msgspec.json.Decoder(shape)
+
+
+_prepare()
