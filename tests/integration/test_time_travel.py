@@ -103,8 +103,8 @@ def registered(service: Service, person: str, position: int) -> bool:
 def live(service: Service, person: str, position: int, at: datetime) -> Answers:
     """What is answered live of a person, by path; `at` stands for now."""
     shown = {
-        "mindscapes": mindscapes.show(service, TENANT, person, at),
-        "personas": personas.show(service, TENANT, person, at),
+        "mindscapes": mindscapes.show(service, TENANT, person, at, cached=False),
+        "personas": personas.show(service, TENANT, person, at, cached=False),
     }
     assert {answer.headers["PersonaKit-Position"] for answer in shown.values()} == {str(position)}
     return {
