@@ -15,8 +15,6 @@ from personakit.eventlog import codec
 from personakit.eventlog.person_keys import PersonKey
 from personakit.eventlog.stored import StreamId
 
-NOTHING = msgspec.Raw(b"{}")
-
 
 class EventRow(msgspec.Struct, frozen=True):
     """The columns of `personakit.events_of`."""
@@ -61,16 +59,13 @@ def open_event(row: Sequence[Any], keys: Mapping[UUID, PersonKey]) -> Opened | N
     return Opened(topic.partition(".")[0], stream_id, found, error)
 
 
-def as_json(events: Sequence[Opened], members: frozenset[str] | None) -> str:
-    """A batch as one JSON array, with no more of each content than `members` (None: all)."""
-    if members is None:
-        return msgspec.json.encode([event.row for event in events]).decode()
-    if not members:
-        rows = [msgspec.structs.replace(event.row, payload=NOTHING) for event in events]
-    else:
-        rows = [
-            msgspec.structs.replace(event.row, payload=_only(event.row.payload, members)) for event in events
-        ]
+def as_json(events: Sequence[Opened], columns: Sequence[str], members: frozenset[str] | None) -> str:
+    """A batch as one JSON array: of each event the columns that are looked at, and no more of its content
+    than `members` (None: all)."""
+    rows = [{name: getattr(event.row, name) for name in columns} for event in events]
+    if members is not None and "payload" in columns:
+        for row in rows:
+            row["payload"] = _only(row["payload"], members)
     return msgspec.json.encode(rows).decode()
 
 

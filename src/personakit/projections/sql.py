@@ -20,6 +20,7 @@ from personakit.eventlog.codec import topic, topics_of
 from personakit.named_sql import Block, blocks_of
 
 _MEMBER = re.compile(r"\bpayload->>?'(\w+)'")
+_COLUMN = re.compile(r"\b(?:position|recorded_at|tenant|stream|version|person|payload)\b")
 _PAYLOAD = re.compile(r"\bpayload\b")
 
 
@@ -39,8 +40,8 @@ class Handler(msgspec.Struct, frozen=True):
 class Projection(msgspec.Struct, frozen=True):
     """A read model's definition. `definition` is a hash of it: another text, other tables.
 
-    `topics` are those that it handles; `members` says which members of an event's content its handlers
-    look at (None: all), so that no more is handed to them.
+    `topics` are those that it handles; `columns` and `members` say which columns of an event and which
+    members of its content (None: all) its handlers look at, so that no more is handed to them.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Projection(msgspec.Struct, frozen=True):
     queries: Mapping[str, LiteralString]
     apart: bool
     topics: frozenset[str]
+    columns: Mapping[str, tuple[str, ...]]
     members: Mapping[str, frozenset[str] | None]
 
     @property
@@ -82,6 +84,10 @@ def read_projection(name: str, source: str, definition: str | None = None) -> Pr
         queries={block.rest: block.sql for block in found if block.word == "query"},
         apart=any(block.word == "apart" for block in found),
         topics=frozenset(each for event in known for each in topics_of(event)),
+        columns={
+            event: tuple(sorted({name for handler in those for name in _COLUMN.findall(handler.sql)}))
+            for event, those in known.items()
+        },
         members={event: _members(those) for event, those in known.items()},
     )
 

@@ -136,7 +136,7 @@ def _apply(connection: Connection[DictRow], target: Target, events: Sequence[Ope
 
 
 def _execute(cursor: Cursor[DictRow], projection: Projection, name: str, events: Sequence[Opened]) -> None:
-    batch = {"events": as_json(events, projection.members[name])}
+    batch = {"events": as_json(events, projection.columns[name], projection.members[name])}
     for handler in projection.handlers[name]:
         changed = cursor.execute(handler.sql, batch).rowcount
         if handler.exactly and changed != len(events):
