@@ -23,7 +23,8 @@ ALONE: Final = f"`personakit api --workers {PROCESSES}` without a worker"
 """Says so in a note."""
 Topology = Literal["api", "one", "split"]
 """`api`: `personakit api` in PROCESSES processes without a worker, so that agents and followers rest; `one`:
-`personakit up`, all in one process; `split`: `personakit api` and `personakit worker` over Redis."""
+`personakit up`, all in one process; `split`: `personakit api` and PROCESSES of
+`personakit worker` over Redis."""
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -41,18 +42,20 @@ def serve(data_dir: Path, database: Database, topology: Topology, redis_url: str
     with installation(data_dir, **database.environ, **redis) as installed:
         api = ("api", "--workers", str(PROCESSES if topology == "api" else 1))
         installed.start((*COMMAND, *(("up",) if topology == "one" else api)))
-        with _worker(installed) if topology == "split" else nullcontext():
+        with _workers(installed) if topology == "split" else nullcontext():
             yield Served(installed.port, key)
 
 
 @contextmanager
-def _worker(installed: Installation) -> Iterator[None]:
-    process = installed.begin("worker")
+def _workers(installed: Installation) -> Iterator[None]:
+    processes = [installed.begin("worker") for _ in range(PROCESSES)]
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=30)
 
 
 def _write_key(data_dir: Path, database: Database) -> str:
