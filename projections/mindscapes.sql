@@ -46,3 +46,10 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 -- The documents as text: whoever reads many decodes each straight into what it needs.
 SELECT tenant, person, version, traits::text AS traits, derivations::text AS derivations FROM mindscapes
 WHERE (tenant, person) IN (SELECT * FROM unnest(%(tenants)s::text[], %(people)s::uuid[]))
+
+-- :query newest
+-- The newest version of each one's mindscape that the log has: the read model may not have followed it yet.
+SELECT w.person, coalesce((SELECT e.version FROM personakit.events AS e
+                           WHERE e.tenant = w.tenant AND e.kind = 'mindscape' AND e.stream = w.person
+                           ORDER BY e.version DESC LIMIT 1), 0) AS version
+FROM unnest(%(tenants)s::text[], %(people)s::uuid[]) AS w(tenant, person)

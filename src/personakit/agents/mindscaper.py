@@ -6,7 +6,7 @@ nothing new; so a crash or a doubled wake-up derives nothing twice.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from datetime import UTC, timedelta, timezone
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -27,7 +27,6 @@ from personakit.projections.read import Reader, Snapshot
 
 DERIVATION = "computed"
 BATCH = 1000
-BEHIND_SECONDS = 2.0
 PEOPLE = 50
 """How many people one pass over a bucket reads together."""
 
@@ -54,7 +53,6 @@ class Mindscaper:
         self._reader = reader
         self._streams = streams
         self._computed = computed
-        self._ahead: dict[UUID, tuple[int, float]] = {}
 
     def derive_due(self, bucket: int) -> None:
         """One pass over the people of a bucket who await derivation, read together and appended together.
@@ -64,35 +62,30 @@ class Mindscaper:
         offered = [
             (each, self._offer(each, change))
             for each in self._waiting(bucket)
-            if not self._is_behind(each) and (change := self._change(each)) is not None
+            if (change := self._change(each)) is not None
         ]
         for each, future in offered:
             try:
                 if future is not None:
                     wait(future)
-                    self._ahead[each.person] = each.mindscape.version + 1, time.monotonic()
             except VersionConflict:
                 self.derive(each.tenant, each.person)
             except PersonErased:
                 continue
 
-    def _is_behind(self, waiting: _Waiting) -> bool:
-        """Whether the read model has not followed yet what was just appended here: then a pass would only
-        meet a conflict. It is waited for, but not for long: the stream may be in quarantine."""
-        version, at = self._ahead.get(waiting.person, (0, 0.0))
-        if waiting.mindscape.version >= version or time.monotonic() > at + BEHIND_SECONDS:
-            self._ahead.pop(waiting.person, None)
-            return False
-        return True
-
     def _waiting(self, bucket: int) -> list[_Waiting]:
-        """Who is due, with their mindscape and the observations after their cursor, in one snapshot."""
+        """Who is due, with their mindscape and the observations after their cursor, in one snapshot.
+
+        Not those whose newest mindscape the read model has not followed yet: a pass over them would only
+        meet a conflict.
+        """
         rules = self._computed.fingerprint
         with self._reader.snapshot() as snapshot:
             due = snapshot.rows("derivation_due.due", definition=rules, bucket=bucket, limit=PEOPLE)
             whose = {"tenants": [row["tenant"] for row in due], "people": [row["person"] for row in due]}
             rows = snapshot.rows("mindscapes.of_people", **whose)
             mindscapes = {(row["tenant"], row["person"]): _mindscape_in(row) for row in rows}
+            newest = {row["person"]: row["version"] for row in snapshot.rows("mindscapes.newest", **whose)}
             waiting = {
                 (row["tenant"], row["person"]): _Waiting(
                     row["tenant"],
@@ -103,10 +96,12 @@ class Mindscaper:
                     [],
                 )
                 for row in due
+                if _version_read(mindscapes, row) == newest[row["person"]]
             }
             found = snapshot.rows(
                 "observations.of_people",
-                **whose,
+                tenants=[each.tenant for each in waiting.values()],
+                people=[each.person for each in waiting.values()],
                 after=[each.cursor for each in waiting.values()],
                 through=snapshot.positions["observations"],
                 limit=BATCH,
@@ -226,6 +221,11 @@ def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
         traits=msgspec.convert(row["traits"], dict[str, Trait]),
         derivations=msgspec.convert(row["derivations"], dict[str, Derived]),
     )
+
+
+def _version_read(mindscapes: Mapping[tuple[str, UUID], Mindscape], row: dict[str, Any]) -> int:
+    """The version of the mindscape of whom a row is about; 0 where there is none."""
+    return mindscapes.get((row["tenant"], row["person"]), EMPTY).version
 
 
 _traits = msgspec.json.Decoder(dict[str, Trait])

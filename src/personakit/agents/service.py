@@ -16,6 +16,7 @@ from personakit.agents.actors import (
     in_process_broker,
     redis_broker,
 )
+from personakit.agents.buckets import alone_with
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
@@ -229,7 +230,11 @@ class Service:
             self._wakeups.wake("derive", str(row["bucket"]))
 
     def _derive(self, bucket: str) -> None:
-        self.mindscaper.derive_due(int(bucket))
+        with alone_with(self.pool, int(bucket)) as alone:
+            if alone:
+                self.mindscaper.derive_due(int(bucket))
+            else:
+                self._wakeups.wake("derive", bucket, delay=BUSY_SECONDS)
 
     def _core_due(self) -> None:
         with self.reader.snapshot() as snapshot:
