@@ -21,9 +21,10 @@ PROCESSES: Final = os.cpu_count() or 1
 peer as many."""
 ALONE: Final = f"`personakit api --workers {PROCESSES}` without a worker"
 """Says so in a note."""
+WORKERS: Final = 1
 Topology = Literal["api", "one", "split"]
 """`api`: `personakit api` in PROCESSES processes without a worker, so that agents and followers rest; `one`:
-`personakit up`, all in one process; `split`: `personakit api` and PROCESSES of
+`personakit up`, all in one process; `split`: `personakit api` and WORKERS of
 `personakit worker` over Redis."""
 
 
@@ -48,7 +49,7 @@ def serve(data_dir: Path, database: Database, topology: Topology, redis_url: str
 
 @contextmanager
 def _workers(installed: Installation) -> Iterator[None]:
-    processes = [installed.begin("worker") for _ in range(PROCESSES)]
+    processes = [installed.begin("worker") for _ in range(WORKERS)]
     try:
         yield
     finally:

@@ -54,7 +54,7 @@ WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s)
 
 -- :query due
 -- Those people of a bucket, who has waited longest first, and how far these rules have read.
-SELECT tenant, person, CASE WHEN definition = %(definition)s THEN read_through ELSE 0 END AS read_through
+SELECT tenant, person, due, CASE WHEN definition = %(definition)s THEN read_through ELSE 0 END AS read_through
 FROM ((SELECT * FROM derivation_due
        WHERE due > read_through AND (get_byte(uuid_send(person), 15) & 15) = %(bucket)s
        ORDER BY due LIMIT %(limit)s)

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from personakit.agents.releases import Releases
 from personakit.agents.service import Service
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
@@ -172,14 +173,36 @@ def test_what_a_release_of_another_definition_reads_is_known_with_its_text(
     new = with_a_comment("feedback", tmp_path)
     install(old.pool, new.values(), old.keys)
     own = [each.definition for each in old.projections.values()]
-    builds.say_used(old.pool, old.projections.values())
-    assert builds.used_elsewhere(old.pool, own) == []
+    found = builds.used_elsewhere(old.pool, own)
+    changed = new["feedback"]
+    assert ("feedback", changed.source, changed.definition) in found
+    assert read_projection("feedback", changed.source) == changed
+    others = builds.used_elsewhere(old.pool, [*own, changed.definition])
+    assert changed.definition not in {definition for _, _, definition in others}
 
-    builds.say_used(old.pool, new.values())
 
-    (found,) = builds.used_elsewhere(old.pool, own)
-    assert read_projection(*found) == new["feedback"]
-    assert builds.used_elsewhere(old.pool, [*own, new["feedback"].definition]) == []
+def test_a_release_that_knows_fewer_events_leaves_anothers_tables_alone(old: Service, tmp_path: Path) -> None:
+    """It would pass over those that it does not know, and nobody would notice."""
+    newer = projections_dir() / "observations.sql"
+    source = newer.read_text(encoding="utf-8") + "-- :on ObservationForgotten\nSELECT 1\n"
+    definition = "feedbeefcafe"
+    with old.pool.connection() as connection:
+        connection.execute(
+            "INSERT INTO personakit.builds (schema, name, definition, source) VALUES (%s, %s, %s, %s)",
+            ("p_newer", "observations", definition, source),
+        )
+        connection.execute(
+            "INSERT INTO personakit.active VALUES (%s, %s, %s)", ("observations", definition, "p_newer")
+        )
+        connection.execute(
+            "INSERT INTO personakit.definitions_used VALUES (%s, %s)", ("observations", definition)
+        )
+    Releases(old.pool, old.projections.values(), old.keys).follow_others()
+    with old.pool.connection() as connection:
+        row = connection.execute("SELECT position FROM personakit.builds WHERE schema = 'p_newer'").fetchone()
+        connection.execute("DELETE FROM personakit.active WHERE schema = 'p_newer'")
+        connection.execute("DELETE FROM personakit.builds WHERE schema = 'p_newer'")
+    assert row == {"position": 0}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 import pytest
 from eventsourcing.persistence import DataError
@@ -123,6 +124,19 @@ def test_a_taken_version_fails_the_whole_append(
     with pytest.raises(VersionConflict):
         appender.append([bystander, updated(ada, 1)]).result()
     assert recorder.select_events(str(bystander.stream)) == []
+
+
+def test_an_append_that_was_committed_after_its_connection_broke_is_no_conflict(
+    recorder: LogRecorder, ada: Person
+) -> None:
+    """Its backend still waited for the lock when the answer was looked for; then it went through."""
+    ours, append_id = [msgspec.structs.replace(row(updated(ada, 1)), once=False)], uuid4()
+    with recorder.datastore.get_connection() as connection:
+        assert recorder.find(connection, ours, append_id) is None
+        first = recorder.append(connection, ours, append_id)
+        assert recorder.append(connection, ours, append_id) == first
+        with pytest.raises(VersionConflict):
+            recorder.append(connection, ours, uuid4())
 
 
 def test_what_the_database_cannot_hold_fails_alone(

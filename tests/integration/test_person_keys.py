@@ -18,6 +18,7 @@ from psycopg import sql
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.domain.events import MindscapeUpdated
+from personakit.eventlog import codec
 from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import Appender, NewEvent
 from personakit.eventlog.intake import Receipt
@@ -26,6 +27,7 @@ from personakit.eventlog.person_keys import MasterKeyWrong, Person, PersonErased
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import StreamId
 from personakit.projections import builds
+from personakit.projections.follow import Followers
 from personakit.projections.rebuild import rebuild
 from personakit.projections.verify import verify
 from personakit_sdk import wire
@@ -94,9 +96,12 @@ def test_a_key_moved_to_another_persons_row_does_not_open(
                   (SELECT key FROM personakit.person_keys WHERE person = %s) WHERE person = %s"""
         connection.execute(swap, [ada.surrogate, bo.surrogate])
     fresh = PersonKeys(recorder.datastore.get_connection, MASTER_KEY)
-    fresh.of(ada.surrogate)
+    theirs = fresh.of(ada.surrogate)
+    sealed = codec.seal(b"{}", theirs, StreamId(TENANT, "observation", bo.surrogate), 1, "T.1")
     with pytest.raises(MasterKeyWrong):
-        fresh.of(bo.surrogate)
+        fresh.of(bo.surrogate).cipher.encrypt(bytes(12), b"{}", None)
+    with pytest.raises(codec.SealBroken):
+        codec.unseal(sealed, fresh.of(bo.surrogate), StreamId(TENANT, "observation", bo.surrogate), 1, "T.1")
 
 
 @pytest.mark.usefixtures("keys")
@@ -299,3 +304,27 @@ def test_the_service_answers_410_about_somebody_who_is_gone(
     answer = caller.post("/observations", json=body)
     assert answer.status_code == 410
     assert answer.json()["type"].endswith(":person-erased")
+
+
+def test_a_damaged_key_is_one_persons_trouble_and_nobody_elses(quiet: Service, database: str) -> None:
+    for person in ("damaged", "sound"):
+        quiet.intake.record("default", [observation(person)])
+    damaged, sound = (quiet.people.find("default", person) for person in ("damaged", "sound"))
+    assert damaged is not None
+    assert sound is not None
+    with psycopg.connect(database) as connection:
+        spoil = "UPDATE personakit.person_keys SET key = decode(repeat('00', 60), 'hex') WHERE person = %s"
+        connection.execute(spoil, [damaged.surrogate])
+    fresh = PersonKeys(quiet.recorder.datastore.get_connection, MASTER_KEY)
+    Followers(quiet.pool, quiet.projections.values(), fresh).catch_up()
+    with quiet.reader.snapshot() as snapshot:
+        seen = [
+            len(
+                snapshot.rows(
+                    "observations.by_person", tenant="default", person=each, after=0, through=2**62, limit=9
+                )
+            )
+            for each in (damaged.surrogate, sound.surrogate)
+        ]
+    assert seen == [0, 1]
+    assert {each.lag_events for each in quiet.reader.states() if each.state == "active"} == {0}

@@ -11,11 +11,12 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from personakit.agents.service import Service
-from personakit.domain.events import FeedbackReceived, MindscapeUpdated
+from personakit.domain.events import FeedbackReceived, MindscapeUpdated, ObservationRecorded
 from personakit.domain.traits import Trait
+from personakit.eventlog import codec
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.person_keys import Person
-from personakit.eventlog.stored import StreamId
+from personakit.eventlog.stored import Row, StreamId
 from personakit.projections.builds import active, open_pool
 from personakit.projections.follow import Followers
 from tests.integration.conftest import follow
@@ -50,6 +51,27 @@ def test_others_pass_an_event_that_does_not_fit_its_table(
     assert {row["id"] for row in rows} == {event.stream.stream for event in sound}
     assert (state.quarantined, state.lag_events) == (1, 0)
     assert "cannot take the event" in caplog.text
+
+
+def test_whoever_waits_does_not_wait_for_an_observation_in_quarantine(quiet: Service) -> None:
+    """It is said to be read, though no trait can be made of it; else its tenant would wait for ever."""
+    person = quiet.people.register(TENANT, ["nora"])["nora"]
+    event = ObservationRecorded(
+        type="note", content={"a": "\\u0000"}, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), digest="d"
+    )
+    stream = StreamId(TENANT, "observation", uuid4())
+    payload = codec.encode(event).replace(b"\\\\u0000", b"\\u0000")  # what the door refuses
+    sealed = codec.seal(payload, person.key, stream, 1, "ObservationRecorded.1")
+    with quiet.recorder.datastore.get_connection() as connection:
+        spoiled = Row(stream, 1, "ObservationRecorded.1", sealed, person.surrogate, once=True)
+        (appended,) = quiet.recorder.append(connection, [spoiled], uuid4())
+    follow(quiet)
+    (state,) = [state for state in quiet.reader.states() if state.name == "observations"]
+    assert state.quarantined == 1
+    for bucket in range(16):
+        quiet.mindscaper.derive_due(bucket)
+    follow(quiet)
+    quiet.reader.wait_for(TENANT, appended.position, 0.0)
 
 
 def test_a_quarantined_stream_stays_where_it_was_and_its_neighbours_go_on(quiet: Service) -> None:

@@ -41,6 +41,7 @@ class _Waiting(NamedTuple):
     tenant: str
     person: UUID
     mindscape: Mindscape
+    due: int
     cursor: int
     through: int
     rows: list[dict[str, Any]]
@@ -91,6 +92,7 @@ class Mindscaper:
                     row["tenant"],
                     row["person"],
                     mindscape := mindscapes.get((row["tenant"], row["person"]), EMPTY),
+                    row["due"],
                     max(row["read_through"], self._own_cursor(mindscape)),
                     snapshot.positions["observations"],
                     [],
@@ -112,11 +114,18 @@ class Mindscaper:
 
     def _change(self, waiting: _Waiting) -> MindscapeUpdated | DerivationCompleted | None:
         if not waiting.rows:
-            return None
+            # What is due stands still in quarantine: said to be read, or all who wait for it wait for ever.
+            followed = waiting.cursor < waiting.due <= waiting.through
+            return self._nothing(waiting.through) if followed else None
         full = len(waiting.rows) == BATCH
         read_through = waiting.rows[-1]["position"] if full else waiting.through
         observed = [observed_of(row) for row in waiting.rows]
         return derive_update(waiting.mindscape, self._computed, observed, read_through)
+
+    def _nothing(self, through: int) -> DerivationCompleted:
+        return DerivationCompleted(
+            derivation=DERIVATION, definition=self._computed.fingerprint, read_through=through
+        )
 
     def _offer(
         self, waiting: _Waiting, change: MindscapeUpdated | DerivationCompleted

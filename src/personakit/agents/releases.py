@@ -11,12 +11,15 @@ import logging
 from collections.abc import Iterable
 
 import psycopg
-from psycopg_pool import PoolTimeout
+from eventsourcing.persistence import PersistenceError
 
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.projections.builds import Pool, drop_unused, say_used, used_elsewhere
 from personakit.projections.follow import Followers
 from personakit.projections.sql import Projection, read_projection
+
+AWAY = (psycopg.Error, PersistenceError)
+"""What a database that is away is told by: the pools raise the first, the library of the log the second."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +37,21 @@ class Releases:
         """Says that this process reads its release's definitions."""
         try:
             say_used(self._pool, self._own)
-        except (psycopg.Error, PoolTimeout) as error:
+        except AWAY as error:
             logger.warning("The database cannot be told which projections are read here: %s", error)
 
     def follow_others(self) -> None:
-        """Moves on what processes of other releases read."""
+        """Moves on what processes of other releases read, as far as this one knows all their events in the
+        shapes that they do: else it would pass over some, and their own workers must do it."""
         try:
-            others = [read_projection(*each) for each in used_elsewhere(self._pool, self._definitions)]
+            others = [
+                projection
+                for name, source, definition in used_elsewhere(self._pool, self._definitions)
+                if (projection := read_projection(name, source)).definition == definition
+            ]
             if others:
                 Followers(self._pool, others, self._keys).catch_up()
-        except (psycopg.Error, PoolTimeout) as error:
+        except AWAY as error:
             logger.warning("The projections of another release cannot be followed: %s", error)
 
     def drop_unused(self) -> None:
@@ -51,7 +59,7 @@ class Releases:
         try:
             for schema in drop_unused(self._pool, self._definitions):
                 logger.info("Dropped %s: nobody reads it any more.", schema)
-        except (psycopg.Error, PoolTimeout) as error:
+        except AWAY as error:
             logger.warning("What nobody reads any more cannot be dropped: %s", error)
 
     @property

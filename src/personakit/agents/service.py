@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -31,7 +32,7 @@ from personakit.eventlog.intake import Intake
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
-from personakit.eventlog.person_keys import PersonKeys
+from personakit.eventlog.person_keys import PersonErased, PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
@@ -231,16 +232,15 @@ class Service:
 
     def _derive(self, bucket: str) -> None:
         with alone_with(self.pool, int(bucket)) as alone:
-            if alone:
+            if alone:  # else what the other process appends will wake this one again
                 self.mindscaper.derive_due(int(bucket))
-            else:
-                self._wakeups.wake("derive", bucket, delay=BUSY_SECONDS)
 
     def _core_due(self) -> None:
         with self.reader.snapshot() as snapshot:
             without = snapshot.rows("personas.without_core", limit=DUE_LIMIT)
         for row in without:
-            self.regenerator.first_core(row["tenant"], row["persona"])
+            with suppress(PersonErased):
+                self.regenerator.first_core(row["tenant"], row["persona"])
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:

@@ -75,7 +75,7 @@ def read_persona(service: Service, tenant: str, persona_id: str, *, cached: bool
     """A persona and the position that it reflects, from the cache if it may be, else from a snapshot.
     Raises NotFound."""
     persona = persona_of(service, tenant, persona_id)
-    found = service.freshness.get(("persona", tenant, persona)) if cached else None
+    found = service.freshness.get(("persona", tenant, persona)) if cached and persona_id[0] != "~" else None
     if found is not None:
         return found.value, found.position
     with service.reader.snapshot() as snapshot:

@@ -19,6 +19,7 @@ from granian.server.embed import Server
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.cli.database import await_database
 from personakit.cli.demo import run_demo
 from personakit.cli.ending import DRAIN_SECONDS, end_within
 from personakit.cli.listening import refuse_taken_port
@@ -66,6 +67,7 @@ def up(settings: Settings, repository: Path | None) -> None:
 def database(settings: Settings) -> Iterator[str]:
     """The database to use: the one in the settings, else an embedded one in the data directory."""
     if settings.database_url is not None:
+        await_database(settings.database_url)
         yield settings.database_url
         return
     with EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin) as postgres, _watched(postgres):

@@ -175,6 +175,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                                         stream uuid, version bigint, person uuid, payload jsonb)
 $$;
 
+-- :query made_by
+-- Which text the schema was made by, as its comment has it; no row, or null, where it is not made yet.
+SELECT obj_description(oid, 'pg_namespace') AS text FROM pg_namespace WHERE nspname = 'personakit'
+
 -- :query append
 SELECT head, repeated FROM personakit.append(
     %(append_id)b::uuid, %(tenants)b::text[], %(kinds)b::text[], %(streams)b::uuid[], %(versions)b::bigint[],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from psycopg import Connection
 from personakit.eventlog.log_sql import SQL
 from personakit_sdk.errors import PersonaKitError
 
+logger = logging.getLogger(__name__)
 CACHE_SIZE = 50_000
 KEY_BYTES = 32
 _NONCE = 12
@@ -52,7 +54,7 @@ class PersonKey:
     __slots__ = ("_digest_key", "cipher")
 
     def __init__(self, key: bytes) -> None:
-        self.cipher = AESGCM(key)
+        self.cipher: AESGCM | _NoCipher = AESGCM(key)
         self._digest_key = hmac.digest(key, b"personakit digest", "sha256")
 
     def digest(self, sent: msgspec.Struct) -> str:
@@ -60,6 +62,28 @@ class PersonKey:
         # Not `hmac.digest`, which lets go of the interpreter's lock, for less work than taking it back.
         canonical = msgspec.json.encode(sent, order="deterministic")
         return hmac.new(self._digest_key, canonical, "sha256").hexdigest()
+
+
+class DamagedKey(PersonKey):
+    """Stands for a key that cannot be unwrapped: it opens nothing, and nothing is sealed with it."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(bytes(KEY_BYTES))
+        self.cipher = _NoCipher()
+
+    def digest(self, sent: msgspec.Struct) -> str:  # noqa: ARG002 - as any key's
+        """Raises MasterKeyWrong."""
+        raise MasterKeyWrong
+
+
+class _NoCipher:
+    def encrypt(self, *_: object) -> bytes:
+        raise MasterKeyWrong
+
+    def decrypt(self, *_: object) -> bytes:
+        raise InvalidTag
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -97,7 +121,7 @@ class PersonKeys:
         if missing := list(wanted - found.keys()):
             with self._connect() as connection:
                 rows = connection.execute(SQL["keys"], {"people": missing}).fetchall()
-            added = {row["person"]: PersonKey(self._unwrap(row)) for row in rows}
+            added = {row["person"]: self._unwrapped(row) for row in rows}
             self._remember(added)
             found |= added
         return found
@@ -107,13 +131,16 @@ class PersonKeys:
         nonce = os.urandom(_NONCE)
         return nonce + self._master.encrypt(nonce, secrets.token_bytes(KEY_BYTES), _owner(tenant, person))
 
-    def _unwrap(self, row: dict[str, Any]) -> bytes:
+    def _unwrapped(self, row: dict[str, Any]) -> PersonKey:
+        """The key in a row. One that was damaged is answered by one that opens nothing, loudly: it is that
+        person's trouble, and must not be everybody's."""
         wrapped = bytes(row["key"])
         owner = _owner(row["tenant"], row["person"])
         try:
-            return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner)
-        except InvalidTag:
-            raise MasterKeyWrong from None
+            return PersonKey(self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner))
+        except (InvalidTag, ValueError):
+            logger.exception("The key of the person %s does not open with the master key.", row["person"])
+            return DamagedKey()
 
     def _remember(self, added: dict[UUID, PersonKey]) -> None:
         if len(self._known) + len(added) > CACHE_SIZE:

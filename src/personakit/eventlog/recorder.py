@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -23,6 +24,8 @@ from personakit_sdk.errors import PersonaKitError
 FORMAT = 2
 _MIGRATION_LOCK = 7165064742
 _ERASED = "PK410"
+_MADE_BY: Final = f"log.sql {hashlib.sha256(SQL['create'].encode()).hexdigest()[:16]}"
+"""Kept with the schema: which text made it."""
 RECONNECT_SECONDS = 2.0
 """How long a pool tries to replace a connection. It waits twice as long before each further try, so that
 without an end it would stay away after an outage for as long as that took. When it has given up, the next
@@ -86,7 +89,11 @@ class LogRecorder(PostgresApplicationRecorder):
         """
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-            cursor.execute(SQL["create"])
+            # Even what changes nothing takes locks that appends would wait behind, so it is done once.
+            made = cursor.execute(SQL["made_by"]).fetchone()
+            if made is None or made["text"] != _MADE_BY:
+                cursor.execute(SQL["create"])
+                cursor.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
             found = cursor.execute(SQL["format"]).fetchone()
         if found is None or found["format"] != FORMAT:
             raise LogFormatUnknown(
@@ -123,6 +130,10 @@ class LogRecorder(PostgresApplicationRecorder):
         try:
             done = connection.execute(SQL["append"], _keys(rows) | values).fetchone()
         except psycopg.errors.UniqueViolation:
+            # By another writer, or by ourselves: the connection may have broken while this very append
+            # still waited for the lock, and it was committed after all.
+            if (ours := self.find(connection, rows, append_id)) is not None:
+                return ours
             raise VersionConflict("A version of this append is taken.") from None
         except psycopg.DatabaseError as error:
             if error.sqlstate == _ERASED:

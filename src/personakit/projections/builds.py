@@ -159,7 +159,8 @@ def say_used(pool: Pool, projections: Iterable[Projection]) -> None:
     """Notes that this process reads these definitions, so that workers of other releases follow them."""
     used = list(projections)
     values = {"names": [each.name for each in used], "definitions": [each.definition for each in used]}
-    with pool.connection() as connection:
+    with pool.connection() as connection, connection.transaction():
+        connection.execute(LOCK)  # so that it is seen by whoever is about to drop something
         connection.execute(_USE, values)
 
 
@@ -177,10 +178,15 @@ def drop_unused(
     values = {"definitions": list(own), "unused": unused, "retired": retired}
     with pool.connection() as connection:
         found = [row["schema"] for row in connection.execute(_DROPPABLE, values).fetchall()]
+    gone = []
     for schema in found:
         with pool.connection() as connection, connection.transaction():
-            drop(connection, schema)
-    return found
+            connection.execute(LOCK)
+            still = {row["schema"] for row in connection.execute(_DROPPABLE, values).fetchall()}
+            if schema in still:  # else a process has begun to use it meanwhile
+                drop(connection, schema)
+                gone.append(schema)
+    return gone
 
 
 def drop(connection: Connection[DictRow], schema: str) -> None:

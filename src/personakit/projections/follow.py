@@ -102,6 +102,7 @@ def install(pool: Pool, projections: Iterable[Projection], keys: PersonKeys) -> 
     """Makes what this release reads and is not there yet, and brings all of it up to the log: its queries
     never meet another release's tables, nor tables that nobody has followed since it was last used."""
     those = list(projections)
+    builds.say_used(pool, those)
     for projection in those:
         with pool.connection() as connection:
             there = builds.active(connection, projection) is not None

@@ -101,7 +101,9 @@ class Freshness:
             return
         with self._lock:
             if message.marks is None:
-                self._forget_all(dict.fromkeys(names, message.through))
+                # Another build may be read from here on: what was read at this very position may be the
+                # old one's.
+                self._forget_all(dict.fromkeys(names, message.through + 1))
             else:
                 for each in message.marks:
                     self._touch(each, names, message.through)
@@ -201,7 +203,7 @@ class FreshnessListener:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 logger.warning("Nothing is heard of the projections; reads go to the database: %s", error)
             self._freshness.doubt({})
             self._closing.wait(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret

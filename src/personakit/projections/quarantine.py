@@ -40,6 +40,15 @@ UNTAKEABLE = (
 )
 
 
+NOT_THE_EVENT = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
+"""Of those, what a database that is not set up as it should be is to blame for."""
+
+
 def quarantined(connection: Connection[DictRow], schema: str) -> frozenset[StreamId]:
     """The streams that stand still in this build."""
     rows = connection.execute(_STREAMS, {"schema": schema})

@@ -66,8 +66,9 @@ class Projection(msgspec.Struct, frozen=True):
         )
 
 
-def read_projection(name: str, source: str, definition: str | None = None) -> Projection:
-    """The projection in this text; `definition` is given for a text of another release."""
+def read_projection(name: str, source: str) -> Projection:
+    """The projection in this text. That of a text with events that are not known here has another
+    `definition` than where they are."""
     found = blocks_of(source)
     handlers: dict[str, tuple[Handler, ...]] = {}
     for block in found:
@@ -78,7 +79,7 @@ def read_projection(name: str, source: str, definition: str | None = None) -> Pr
     return Projection(
         name=name,
         source=source,
-        definition=definition or _definition(source, known),
+        definition=_definition(source, known),
         ddl=next(block.sql for block in found if block.word == "ddl"),
         handlers=known,
         queries={block.rest: block.sql for block in found if block.word == "query"},

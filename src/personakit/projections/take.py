@@ -16,7 +16,13 @@ from personakit.eventlog.log_sql import SQL as LOG
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.projections.builds import Pool
 from personakit.projections.opened import Opened, as_json, open_event, rounds
-from personakit.projections.quarantine import UNTAKEABLE, ProjectionBroken, quarantine, quarantined
+from personakit.projections.quarantine import (
+    NOT_THE_EVENT,
+    UNTAKEABLE,
+    ProjectionBroken,
+    quarantine,
+    quarantined,
+)
 from personakit.projections.sql import Projection
 
 BATCH_BYTES = 16 * 1024 * 1024
@@ -107,6 +113,8 @@ def take(connection: Connection[DictRow], target: Target, events: Sequence[Opene
     try:
         with connection.transaction():
             _apply(connection, target, moving)
+    except NOT_THE_EVENT:
+        raise
     except UNTAKEABLE:
         _take_singly(connection, target, moving)
     return len(handled)
@@ -127,7 +135,7 @@ def _take_singly(connection: Connection[DictRow], target: Target, events: Sequen
 
 def _apply(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> None:
     for event in events:
-        if event.error is not None:
+        if event.error is not None and target.projection.members[event.name] != frozenset():
             raise ProjectionBroken(str(event.error)) from event.error
     connection.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(target.schema)))
     with connection.cursor() as cursor:

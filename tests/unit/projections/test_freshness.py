@@ -66,6 +66,14 @@ def test_everything_may_have_changed() -> None:
     assert freshness.get("key") is None
 
 
+def test_what_was_read_of_a_build_that_was_replaced_is_not_kept() -> None:
+    """Read at the very position of the switch, nothing else having happened: the new build may differ."""
+    freshness = fresh()
+    freshness.hear(Moved(["d1"], 10, None))
+    freshness.put("key", "of the old build", EVERYWHERE, {"ada"}, 1)
+    assert freshness.get("key") is None
+
+
 def test_another_releases_definitions_change_nothing_here() -> None:
     freshness = fresh()
     freshness.put("key", "value", EVERYWHERE, {"ada"}, 1)
