@@ -42,14 +42,13 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 SELECT person, version, traits, derivations
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
--- :query of_people
--- The documents as text: whoever reads many decodes each straight into what it needs.
-SELECT tenant, person, version, traits::text AS traits, derivations::text AS derivations FROM mindscapes
-WHERE (tenant, person) IN (SELECT * FROM unnest(%(tenants)s::text[], %(people)s::uuid[]))
-
 -- :query newest
--- The newest version of each one's mindscape that the log has: the read model may not have followed it yet.
-SELECT w.person, coalesce((SELECT e.version FROM personakit.events AS e
-                           WHERE e.tenant = w.tenant AND e.kind = 'mindscape' AND e.stream = w.person
-                           ORDER BY e.version DESC LIMIT 1), 0) AS version
+-- Of those people whose mindscape stands here as the log has it (it may not have been followed yet): the
+-- documents as text, for whoever reads many decodes each straight into what it needs. Version 0: none yet.
+SELECT w.tenant, w.person, coalesce(m.version, 0) AS version, coalesce(m.traits::text, '{}') AS traits,
+       coalesce(m.derivations::text, '{}') AS derivations
 FROM unnest(%(tenants)s::text[], %(people)s::uuid[]) AS w(tenant, person)
+LEFT JOIN mindscapes AS m ON m.tenant = w.tenant AND m.person = w.person
+WHERE NOT EXISTS (SELECT FROM personakit.events AS e
+                  WHERE e.tenant = w.tenant AND e.kind = 'mindscape' AND e.stream = w.person
+                    AND e.version > coalesce(m.version, 0))

@@ -92,10 +92,16 @@ FROM personas AS p
 WHERE p.tenant = %(tenant)s AND p.persona = ANY (%(personas)s)
 
 -- :query without_core
--- Own personas that have no core yet although there are traits to put into one.
-SELECT p.tenant, p.persona FROM personas AS p
+-- Own personas that have no core yet, in the log either, although there are traits to put into one; with
+-- the person's mindscape as text.
+SELECT p.tenant, p.persona, p.version AS persona_version, m.person, m.version, m.traits::text AS traits,
+       m.derivations::text AS derivations
+FROM personas AS p
 JOIN mindscapes AS m ON m.tenant = p.tenant AND m.person = p.persona
 WHERE p.own AND p.core IS NULL
+  AND NOT EXISTS (SELECT FROM personakit.events AS e
+                  WHERE e.tenant = p.tenant AND e.kind = 'persona' AND e.stream = p.persona
+                    AND e.version > p.version)
   AND EXISTS (SELECT FROM jsonb_each(m.traits) AS trait(path, body)
               WHERE coalesce(body->>'volatility', 'low') <> 'high'
                 AND coalesce((body->>'visible')::boolean, true))

@@ -48,7 +48,7 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         follow(service)
         service.mindscaper.derive(TENANT, surrogate(service, person))
         follow(service)
-        service.regenerator.first_core(TENANT, surrogate(service, person))
+        service.regenerator.regenerate(TENANT, surrogate(service, person))
         service.intake.record(TENANT, [observation(person, hour) for hour in range(100, 140)])
         follow(service)
         service.mindscaper.derive(TENANT, surrogate(service, person))

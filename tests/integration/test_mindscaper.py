@@ -167,11 +167,29 @@ def test_a_core_that_raced_an_update_is_born_stale(quiet: Service) -> None:
     quiet.intake.record(TENANT, [observation("raced", 100 + n) for n in range(40)])
     follow(quiet, *lagging)
     quiet.mindscaper.derive(TENANT, surrogate(quiet, "raced"))
-    assert quiet.regenerator.first_core(TENANT, surrogate(quiet, "raced")) is not None
+    assert quiet.regenerator.regenerate(TENANT, surrogate(quiet, "raced")) is not None
     born = core(quiet, "raced")
     assert born["made_from"] == {str(surrogate(quiet, "raced")): 1}
     assert born["is_stale"] is True
     assert "work.commits" in born["changed"]
+
+
+def test_first_cores_are_made_together_and_once(quiet: Service) -> None:
+    names = ["first", "second", "third"]
+    quiet.intake.record(TENANT, [observation(person) for person in names])
+    quiet.intake.record(TENANT, [observation("traitless", kind="note")])
+    follow(quiet)
+    for person in names:
+        quiet.mindscaper.derive(TENANT, surrogate(quiet, person))
+    follow(quiet)
+    without = quiet.regenerator.first_cores(1000)
+    assert quiet.regenerator.first_cores(1000) == 0  # they are in the log, though not followed yet
+    follow(quiet)
+    assert without >= len(names)
+    assert quiet.regenerator.first_cores(1000) == 0
+    assert [events(quiet, "persona", person) for person in names] == [1, 1, 1]
+    assert events(quiet, "persona", "traitless") == 0
+    assert core(quiet, "third")["made_from"] == {str(surrogate(quiet, "third")): 1}
 
 
 def test_staleness_dates_from_the_first_change_and_ends_with_a_new_core(quiet: Service) -> None:
@@ -182,7 +200,7 @@ def test_staleness_dates_from_the_first_change_and_ends_with_a_new_core(quiet: S
         follow(quiet)
 
     derive(1, 2, 3)
-    quiet.regenerator.first_core(TENANT, surrogate(quiet, "dated"))
+    quiet.regenerator.regenerate(TENANT, surrogate(quiet, "dated"))
     assert core(quiet, "dated")["is_stale"] is False
     derive(*range(20, 60))
     first = core(quiet, "dated")
@@ -201,7 +219,7 @@ def test_one_persons_update_leaves_anothers_core_alone(quiet: Service) -> None:
         follow(quiet)
         quiet.mindscaper.derive(TENANT, surrogate(quiet, person))
         follow(quiet)
-        quiet.regenerator.first_core(TENANT, surrogate(quiet, person))
+        quiet.regenerator.regenerate(TENANT, surrogate(quiet, person))
     quiet.intake.record(TENANT, [observation("left", 100 + n) for n in range(40)])
     follow(quiet)
     quiet.mindscaper.derive(TENANT, surrogate(quiet, "left"))

@@ -130,7 +130,7 @@ def walk(quiet: Service, client: Client) -> Walk:
     walk.observe("bob", 5)
     walk.follow()
     walk.derive("bob")
-    quiet.regenerator.first_core(TENANT, surrogate(quiet, "ada"))
+    quiet.regenerator.regenerate(TENANT, surrogate(quiet, "ada"))
     walk.follow()
     walk.observe("ada", *range(20, 60))
     walk.observe("bob", 7, kind="note")
@@ -148,7 +148,7 @@ def walk(quiet: Service, client: Client) -> Walk:
     walk.observe("bob", *range(30, 70))
     walk.follow()
     walk.derive("bob", other_rules())
-    quiet.regenerator.first_core(TENANT, surrogate(quiet, "bob"))  # read before that: born stale
+    quiet.regenerator.regenerate(TENANT, surrogate(quiet, "bob"))  # read before that: born stale
     walk.follow()
     walk.derive("bob")
     walk.follow()

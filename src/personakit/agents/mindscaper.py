@@ -6,7 +6,6 @@ nothing new; so a crash or a doubled wake-up derives nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, timedelta, timezone
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -84,21 +83,20 @@ class Mindscaper:
         with self._reader.snapshot() as snapshot:
             due = snapshot.rows("derivation_due.due", definition=rules, bucket=bucket, limit=PEOPLE)
             whose = {"tenants": [row["tenant"] for row in due], "people": [row["person"] for row in due]}
-            rows = snapshot.rows("mindscapes.of_people", **whose)
-            mindscapes = {(row["tenant"], row["person"]): _mindscape_in(row) for row in rows}
-            newest = {row["person"]: row["version"] for row in snapshot.rows("mindscapes.newest", **whose)}
+            rows = snapshot.rows("mindscapes.newest", **whose)
+            mindscapes = {(row["tenant"], row["person"]): mindscape_in(row) for row in rows}
             waiting = {
                 (row["tenant"], row["person"]): _Waiting(
                     row["tenant"],
                     row["person"],
-                    mindscape := mindscapes.get((row["tenant"], row["person"]), EMPTY),
+                    mindscape,
                     row["due"],
                     max(row["read_through"], self._own_cursor(mindscape)),
                     snapshot.positions["observations"],
                     [],
                 )
                 for row in due
-                if _version_read(mindscapes, row) == newest[row["person"]]
+                if (mindscape := mindscapes.get((row["tenant"], row["person"]))) is not None
             }
             found = snapshot.rows(
                 "observations.of_people",
@@ -232,16 +230,11 @@ def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
     )
 
 
-def _version_read(mindscapes: Mapping[tuple[str, UUID], Mindscape], row: dict[str, Any]) -> int:
-    """The version of the mindscape of whom a row is about; 0 where there is none."""
-    return mindscapes.get((row["tenant"], row["person"]), EMPTY).version
-
-
 _traits = msgspec.json.Decoder(dict[str, Trait])
 _derivations = msgspec.json.Decoder(dict[str, Derived])
 
 
-def _mindscape_in(row: dict[str, Any]) -> Mindscape:
+def mindscape_in(row: dict[str, Any]) -> Mindscape:
     """The mindscape in a row that has its documents as text."""
     return Mindscape(
         version=row["version"],

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
-from personakit.agents.mindscaper import mindscape_of
+from personakit.agents.mindscaper import mindscape_in, mindscape_of
 from personakit.domain.events import PersonaCoreGenerated
 from personakit.domain.mindscape import EMPTY, Mindscape
 from personakit.domain.persona import CoreState, compose_core, evolve
+from personakit.eventlog.appender import wait
+from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.recorder import VersionConflict
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
 from personakit.projections.read import Reader, Snapshot
-
-Wanted = Callable[[PersonaCoreGenerated, CoreState], bool]
 
 
 class Regenerator:
@@ -23,15 +24,30 @@ class Regenerator:
         self._reader = reader
         self._streams = streams
 
-    def first_core(self, tenant: str, persona: UUID) -> int | None:
-        """Composes a persona's first core if it has none and there are traits; the event's position."""
-        return self._generate(tenant, persona, lambda core, state: bool(core.traits) and state.made == 0)
+    def first_cores(self, limit: int) -> int:
+        """Composes the first core of personas that have none although there are traits, `limit` at most,
+        read together and appended together; how many were made. Whom another process came first for has
+        one."""
+        with self._reader.snapshot() as snapshot:
+            rows = snapshot.rows("personas.without_core", limit=limit)
+        offered = []
+        for row in rows:
+            core = compose_core({row["person"]: mindscape_in(row)})
+            stream = StreamId(row["tenant"], "persona", row["persona"])
+            with suppress(PersonErased):
+                offered.append(
+                    self._streams.offer(stream, row["persona_version"] + 1, core, person=row["person"])
+                )
+        made = 0
+        for future in offered:
+            with suppress(VersionConflict, PersonErased):
+                wait(future)
+                made += 1
+        return made
 
     def regenerate(self, tenant: str, persona: UUID) -> int | None:
-        """Composes a core from today's mindscapes; None when the newest core is of these or newer ones."""
-        return self._generate(tenant, persona, _newer)
-
-    def _generate(self, tenant: str, persona: UUID, wanted: Wanted) -> int | None:
+        """Composes a core from today's mindscapes; the event's position, or None when the newest core is
+        of these or newer ones."""
         with self._reader.snapshot() as snapshot:
             row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
             if row is None:
@@ -39,7 +55,7 @@ class Regenerator:
             core = compose_core(mindscapes_of(snapshot, tenant, row["people"]))
 
         def decide(state: CoreState) -> PersonaCoreGenerated | None:
-            return core if wanted(core, state) else None
+            return core if _newer(core, state) else None
 
         start = Loaded(CoreState(row["core_version"], row["made_from"] or {}), row["version"])
         stream = StreamId(tenant, "persona", persona)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -32,7 +33,7 @@ from personakit.eventlog.intake import Intake
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
-from personakit.eventlog.person_keys import PersonErased, PersonKeys
+from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
@@ -51,7 +52,11 @@ USED_SECONDS = 20.0
 HEARD_SECONDS = 1.0
 SEND_AGAIN_SECONDS = 0.1
 """How soon a process that never hears of a begin sends a wake-up again."""
-DUE_LIMIT = 500
+FAR_BEHIND, PATIENCE_SECONDS = 5000, 10.0
+"""So many positions behind the log, followers go before derivations, which would see a part only and have
+to come again; but not for longer than this."""
+CORES = 100
+"""How many first cores are composed from one reading."""
 _MAPPERS = UUID("1b3c9a52-6f0f-4b0e-8d4c-0d9d4f8f2a77")
 
 
@@ -96,6 +101,8 @@ class Service:
         self.position = self.reader.head()
         self._hear_appends: list[Callable[[Sequence[Appended]], None]] = []
         self._parts: list[Part] = []
+        self._derived_at = 0.0
+        self._following = threading.Lock()
 
     def __enter__(self) -> Self:
         """Sets the agents to work in this process."""
@@ -216,7 +223,13 @@ class Service:
         self._wakeups.wake("core_due")
 
     def _follow(self) -> None:
-        step = self._followers.catch_up()
+        if not self._following.acquire(blocking=False):
+            self._wakeups.wake("follow", delay=BUSY_SECONDS)
+            return
+        try:
+            step = self._followers.catch_up()
+        finally:
+            self._following.release()
         if step.busy:
             self._wakeups.wake("follow", delay=BUSY_SECONDS)
         if step.changed & {"observations", "derivation_due"}:
@@ -226,6 +239,11 @@ class Service:
 
     def _derive_due(self) -> None:
         with self.reader.snapshot() as snapshot:
+            now = time.monotonic()
+            behind = self.reader.head() - snapshot.positions["observations"]
+            if behind > FAR_BEHIND and now < self._derived_at + PATIENCE_SECONDS:
+                return  # the followers wake this again when they are through
+            self._derived_at = now
             due = snapshot.rows("derivation_due.due_buckets", definition=self.computed.fingerprint)
         for row in due:
             self._wakeups.wake("derive", str(row["bucket"]))
@@ -236,11 +254,8 @@ class Service:
                 self.mindscaper.derive_due(int(bucket))
 
     def _core_due(self) -> None:
-        with self.reader.snapshot() as snapshot:
-            without = snapshot.rows("personas.without_core", limit=DUE_LIMIT)
-        for row in without:
-            with suppress(PersonErased):
-                self.regenerator.first_core(row["tenant"], row["persona"])
+        while self.regenerator.first_cores(CORES) == CORES:
+            pass
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:

@@ -33,6 +33,10 @@ class Observed(msgspec.Struct, frozen=True):
     occurred_at: datetime
 
 
+Dated = tuple[Observed, int]
+"""An observation, and the microseconds from EPOCH to it."""
+
+
 class ComputedTraits:
     """An immutable set of definitions. `fingerprint` changes when any of them does."""
 
@@ -54,19 +58,19 @@ class ComputedTraits:
         However the observations are ordered and cut into batches, the last state is the same. Each must
         be folded in once.
         """
-        folds: dict[str, Fold] = {}
-        definitions: dict[str, Definition] = {}
+        of_type: defaultdict[str, list[Dated]] = defaultdict(list)
         for observation in observed:
-            micros = micros_of(observation.occurred_at)
-            for definition in self._by_type.get(observation.type, ()):
+            of_type[observation.type].append((observation, micros_of(observation.occurred_at)))
+        folded = {}
+        for kind, those in of_type.items():
+            for definition in self._by_type.get(kind, ()):
                 before = traits.get(definition.path)
-                if before is not None and before.pinned:
-                    continue
-                if definition.path not in folds:
-                    definitions[definition.path] = definition
-                    folds[definition.path] = _begin(definition, before)
-                _take(folds[definition.path], definition, observation, micros)
-        return {path: _trait(definitions[path], folds[path]) for path in sorted(folds) if folds[path].taken}
+                if before is None or not before.pinned:
+                    fold = _begin(definition, before)
+                    _take(fold, definition, those)
+                    if fold.taken:
+                        folded[definition.path] = _trait(definition, fold)
+        return dict(sorted(folded.items()))
 
 
 def load_computed_traits(documents: Iterable[Mapping[str, Any]]) -> ComputedTraits:
@@ -96,12 +100,12 @@ def _begin(definition: Definition, before: Trait | None) -> Fold:
     return Fold(definition.aggregate, definition.options, continued)
 
 
-def _take(fold: Fold, definition: Definition, observation: Observed, micros: int) -> None:
-    value = enter(observation.content, definition.segments)
-    if value is MISSING or value is None or not _wanted(definition, observation):
-        return
-    weight = fold.decay.weight(micros)
-    fold.take(Sample(value, observation.id, micros, observation.occurred_at, weight))
+def _take(fold: Fold, definition: Definition, observed: Sequence[Dated]) -> None:
+    for observation, micros in observed:
+        value = enter(observation.content, definition.segments)
+        if value is not MISSING and value is not None and _wanted(definition, observation):
+            weight = fold.decay.weight(micros)
+            fold.take(Sample(value, observation.id, micros, observation.occurred_at, weight))
 
 
 def _wanted(definition: Definition, observation: Observed) -> bool:

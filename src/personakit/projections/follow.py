@@ -15,7 +15,7 @@ from personakit.projections.rebuild import rebuild
 from personakit.projections.sql import Projection
 from personakit.projections.take import TO_THE_HEAD, Target, fetch, take
 
-SPAN = 1000
+SPAN = 4000
 
 # What is followed can be followed again, from the log: so its commits need not wait for the disk.
 _HASTE = "SET LOCAL synchronous_commit TO off"

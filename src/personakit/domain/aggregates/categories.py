@@ -78,9 +78,14 @@ class Mode:
     def _count(self, key: str, level: int, weight: Weight) -> None:
         """Counts one sample under its category and level, unless its window has given up that level."""
         kept = level >= self._levels.get(weight.window, 0)
-        cell = self._sums.add(weight, {f"{level} {key}": 1} if kept else {})
-        self._levels = {w: low for w, low in self._levels.items() if w in self._sums.windows}
-        if cell is not None and kept and len(cell) > KEYS_KEPT:
+        cell = self._sums.cell(weight.window)
+        if self._levels:
+            self._levels = {w: low for w, low in self._levels.items() if w in self._sums.windows}
+        if cell is None or not kept:
+            return
+        name = f"{level} {key}"
+        cell[name] = cell.get(name, 0) + weight.units
+        if len(cell) > KEYS_KEPT:
             self._give_up_levels(weight.window, cell)
 
     def _give_up_levels(self, window: int, cell: dict[str, int]) -> None:

@@ -33,6 +33,9 @@ class Weight(NamedTuple):
     units: int
 
 
+_ONE: Final = Weight(0, 1)
+
+
 class Decay(msgspec.Struct, frozen=True):
     """The weights of one half-life; None counts every sample as 1."""
 
@@ -45,7 +48,7 @@ class Decay(msgspec.Struct, frozen=True):
     def weight(self, micros: int) -> Weight:
         """The weight of a sample `micros` microseconds after EPOCH (before it, when negative)."""
         if self.half_life_micros is None:
-            return Weight(0, 1)
+            return _ONE
         steps = (micros << UNIT_BITS) // self.half_life_micros
         window, within = divmod(steps, WINDOW << UNIT_BITS)
         halvings, fraction = divmod(within, 1 << UNIT_BITS)
@@ -112,17 +115,23 @@ class Sums:
             for window, cell in sorted(self.windows.items())
         }
 
-    def add(self, weight: Weight, terms: Mapping[str, int]) -> dict[str, int] | None:
-        """Adds weight × term for each key. Returns the window's sums, or None if it is too old to keep."""
-        cell = self.windows.get(weight.window)
+    def add(self, weight: Weight, key: str, term: int = 1) -> None:
+        """Adds weight × term under a key, unless the window is too old to keep."""
+        window, units = weight
+        cell = self.cell(window)
+        if cell is not None:
+            cell[key] = cell.get(key, 0) + units * term
+
+    def cell(self, window: int) -> dict[str, int] | None:
+        """The sums of a window by key, to be changed in place; None if it is too old to keep. A new one
+        ends those that are too old beside it."""
+        cell = self.windows.get(window)
         if cell is None:
-            if self.windows and weight.window <= max(self.windows) - WINDOWS_KEPT:
+            if self.windows and window <= max(self.windows) - WINDOWS_KEPT:
                 return None
-            cell = self.windows[weight.window] = {}
-            for window in [old for old in self.windows if old <= weight.window - WINDOWS_KEPT]:
-                del self.windows[window]
-        for key, term in terms.items():
-            cell[key] = cell.get(key, 0) + weight.units * term
+            cell = self.windows[window] = {}
+            for old in [old for old in self.windows if old <= window - WINDOWS_KEPT]:
+                del self.windows[old]
         return cell
 
     def totals(self) -> dict[str, int]:

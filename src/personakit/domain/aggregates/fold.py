@@ -33,15 +33,13 @@ class Fold:
             return
         self.taken = True
         self._samples += count
-        self._weight.add(sample.weight, {"n": count})
-        newest = (sample.micros, sample.id)
-        if len(self._newest) < EVIDENCE_KEPT or newest > self._newest[-1]:
-            self._newest.append(newest)
-            self._newest.sort(reverse=True)
-            del self._newest[EVIDENCE_KEPT:]
+        self._weight.add(sample.weight, "n", count)
+        self._newest.append((sample.micros, sample.id))
 
     def stats(self) -> dict[str, Any]:
         """The fields of a Trait that come from the samples; there must be at least one."""
+        self._newest.sort(reverse=True)
+        del self._newest[EVIDENCE_KEPT:]
         as_of = self.decay.weight(self._newest[0][0])
         reading = self._accumulator.read(as_of)
         visible = self._samples >= self._options.min_samples

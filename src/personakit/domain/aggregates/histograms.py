@@ -28,7 +28,7 @@ class Histogram(ABC):
         self._decays = options.half_life_days is not None
 
     def take(self, sample: Sample) -> int:
-        self._sums.add(sample.weight, {str(self.slot(sample)): 1})
+        self._sums.add(sample.weight, str(self.slot(sample)))
         return 1
 
     def dump(self) -> Any:

@@ -18,7 +18,7 @@ class Count:
         self._quotient = exact if options.half_life_days is None else rounded
 
     def take(self, sample: Sample) -> int:
-        self._sums.add(sample.weight, {"n": 1})
+        self._sums.add(sample.weight, "n")
         return 1
 
     def dump(self) -> Any:
@@ -39,7 +39,7 @@ class Sum:
         value = number(sample.value)
         if value is None:
             return 0
-        self._sums.add(sample.weight, {"x": fixed(value)})
+        self._sums.add(sample.weight, "x", fixed(value))
         return 1
 
     def dump(self) -> Any:
@@ -60,7 +60,9 @@ class Mean:
         if value is None:
             return 0
         units = fixed(value)
-        self._sums.add(sample.weight, {"n": 1, "x": units, "xx": units * units})
+        self._sums.add(sample.weight, "n")
+        self._sums.add(sample.weight, "x", units)
+        self._sums.add(sample.weight, "xx", units * units)
         return 1
 
     def dump(self) -> Any:

@@ -48,7 +48,7 @@ class Quantiles:
             self._collapse(window, _sign(place))
         kept = self._kept(window, place)
         self._lower_bottom(window, kept)
-        self._sums.add(sample.weight, {str(kept): 1})
+        self._sums.add(sample.weight, str(kept))
         return 1
 
     def dump(self) -> Any:
