@@ -17,7 +17,7 @@ CREATE UNIQUE INDEX ON changes (tenant, position, kind, entity);
 INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
 FROM personakit.events_of(%(events)s)
 
--- :on MindscapeUpdated exactly
+-- :on MindscapeUpdated TraitPinned TraitUnpinned exactly
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text

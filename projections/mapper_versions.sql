@@ -28,6 +28,7 @@ FROM personakit.events_of(%(events)s)
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
+-- :ignore TraitPinned TraitUnpinned
 
 -- :query one
 SELECT * FROM mapper_versions

@@ -7,6 +7,7 @@ CREATE TABLE mindscapes (
     version     bigint      NOT NULL,
     traits      jsonb       NOT NULL,
     derivations jsonb       NOT NULL,
+    pins        jsonb       NOT NULL DEFAULT '{}',  -- by path: value, volatility, reason, origin
     position    bigint      NOT NULL,
     updated_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant, person)
@@ -25,28 +26,48 @@ WHEN MATCHED AND m.version = e.version - 1 THEN UPDATE SET
         'read_through', e.payload->'read_through', 'definition', e.payload->'definition')),
     position = e.position,
     updated_at = e.recorded_at
-WHEN NOT MATCHED AND e.version = 1 THEN INSERT
+WHEN NOT MATCHED AND e.version = 1 THEN
+    INSERT (tenant, person, version, traits, derivations, position, updated_at)
     VALUES (e.tenant, e.stream, e.version, e.payload->'traits',
             jsonb_build_object(e.payload->>'derivation', jsonb_build_object(
                 'read_through', e.payload->'read_through', 'definition', e.payload->'definition')),
             e.position, e.recorded_at)
 
+-- :on TraitPinned exactly
+MERGE INTO mindscapes AS m
+USING (SELECT e.*, jsonb_build_object(payload->>'path', jsonb_build_object(
+                  'value', payload->'value', 'volatility', payload->'volatility',
+                  'reason', payload->'reason', 'origin', payload->'origin')) AS pin
+       FROM personakit.events_of(%(events)s) AS e) AS e
+ON m.tenant = e.tenant AND m.person = e.stream
+WHEN MATCHED AND m.version = e.version - 1 THEN UPDATE SET
+    version = e.version, pins = m.pins || e.pin, position = e.position, updated_at = e.recorded_at
+WHEN NOT MATCHED AND e.version = 1 THEN
+    INSERT (tenant, person, version, traits, derivations, pins, position, updated_at)
+    VALUES (e.tenant, e.stream, e.version, '{}', '{}', e.pin, e.position, e.recorded_at)
+
+-- :on TraitUnpinned exactly
+UPDATE mindscapes AS m SET
+    version = e.version, pins = m.pins - (e.payload->>'path'), position = e.position, updated_at = e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
+
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 
 -- :query by_person
-SELECT version, traits, derivations, position, updated_at
+SELECT version, traits, derivations, pins, position, updated_at
 FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 
 -- :query by_people
-SELECT person, version, traits, derivations
+SELECT person, version, traits, derivations, pins
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
 -- :query newest
 -- Of those people whose mindscape stands here as the log has it (it may not have been followed yet): the
 -- documents as text, for whoever reads many decodes each straight into what it needs. Version 0: none yet.
 SELECT w.tenant, w.person, coalesce(m.version, 0) AS version, coalesce(m.traits::text, '{}') AS traits,
-       coalesce(m.derivations::text, '{}') AS derivations
+       coalesce(m.derivations::text, '{}') AS derivations, coalesce(m.pins::text, '{}') AS pins
 FROM unnest(%(tenants)s::text[], %(people)s::uuid[]) AS w(tenant, person)
 LEFT JOIN mindscapes AS m ON m.tenant = w.tenant AND m.person = w.person
 WHERE NOT EXISTS (SELECT FROM personakit.events AS e

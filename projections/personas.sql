@@ -42,7 +42,7 @@ SELECT tenant, stream, true, 0 FROM personakit.events_of(%(events)s)
 -- :on PersonRegistered
 INSERT INTO persona_people SELECT tenant, stream, person FROM personakit.events_of(%(events)s)
 
--- :on MindscapeUpdated
+-- :on MindscapeUpdated TraitPinned TraitUnpinned
 INSERT INTO persona_changes AS c
 SELECT e.tenant, p.persona, e.person, path, e.version, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
@@ -51,7 +51,7 @@ CROSS JOIN jsonb_array_elements_text(e.payload->'material') AS path
 ON CONFLICT (tenant, persona, person, path) DO UPDATE
 SET version = excluded.version, changed_at = excluded.changed_at
 
--- :on MindscapeUpdated
+-- :on MindscapeUpdated TraitPinned TraitUnpinned
 UPDATE personas AS p SET is_stale = true, stale_since = coalesce(p.stale_since, s.since)
 FROM (SELECT e.tenant, m.persona, min(e.recorded_at) AS since
       FROM personakit.events_of(%(events)s) AS e
@@ -95,14 +95,14 @@ WHERE p.tenant = %(tenant)s AND p.persona = ANY (%(personas)s)
 -- Own personas that have no core yet, in the log either, although there are traits to put into one; with
 -- the person's mindscape as text.
 SELECT p.tenant, p.persona, p.version AS persona_version, m.person, m.version, m.traits::text AS traits,
-       m.derivations::text AS derivations
+       m.derivations::text AS derivations, m.pins::text AS pins
 FROM personas AS p
 JOIN mindscapes AS m ON m.tenant = p.tenant AND m.person = p.persona
 WHERE p.own AND p.core IS NULL
   AND NOT EXISTS (SELECT FROM personakit.events AS e
                   WHERE e.tenant = p.tenant AND e.kind = 'persona' AND e.stream = p.persona
                     AND e.version > p.version)
-  AND EXISTS (SELECT FROM jsonb_each(m.traits) AS trait(path, body)
+  AND EXISTS (SELECT FROM jsonb_each(m.traits || m.pins) AS trait(path, body)
               WHERE coalesce(body->>'volatility', 'low') <> 'high'
                 AND coalesce((body->>'visible')::boolean, true))
 LIMIT %(limit)s

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from personakit.agents.service import Service
+from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
 from personakit.projections.follow import Followers
@@ -54,6 +55,11 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         service.mindscaper.derive(TENANT, surrogate(service, person))
         found = service.people.find(TENANT, person)
         assert found is not None
+        service.curator.pin(
+            TENANT, surrogate(service, person), "diet", Pin("vegan", "low", "told", "key: me")
+        )
+        service.curator.pin(TENANT, surrogate(service, person), "gone", Pin(1, "low", "told", "key: me"))
+        service.curator.unpin(TENANT, surrogate(service, person), "gone", "wrong", "key: me")
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     follow(service)

@@ -118,12 +118,43 @@ class Trait(Answer, frozen=True, kw_only=True):
     evidence: list[UUID]
 
 
+class DerivedTrait(Answer, frozen=True, kw_only=True):
+    """What is derived where a trait is pinned; `contradicts` says whether it is something else."""
+
+    value: Any
+    confidence: float
+    samples: int
+    last_observed_at: datetime | None
+    source: str
+    contradicts: bool
+
+
+class PinnedTrait(Answer, frozen=True, kw_only=True):
+    """Who pinned a trait and why, and what is derived beneath, if anything is."""
+
+    reason: str
+    origin: str
+    derived: DerivedTrait | None
+
+
+class PinTrait(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Say what a trait is: that is shown from now on, whatever is derived."""
+
+    value: Any
+    reason: Annotated[
+        str, Meta(min_length=1, max_length=1024, description="Why, for those who read it later")
+    ]
+    volatility: Volatility = "low"
+
+
 class Mindscape(Answer, frozen=True, kw_only=True):
-    """All that is believed about a person. `version` counts its updates; 0 is empty."""
+    """All that is believed about a person. `version` counts its updates; 0 is empty. `pins` say of the
+    pinned among `traits` who pinned them, why, and what is derived beneath."""
 
     person_id: str
     version: int
     traits: dict[str, Trait]
+    pins: dict[str, PinnedTrait]
     derived_through: dict[str, int]
     position: int
 
@@ -153,16 +184,17 @@ class MindscapeVersion(Answer, frozen=True, kw_only=True):
     """One entry of a mindscape's history: what changed, why and by whom.
 
     `definition` fingerprints the rules that `derivation` went by, and `readThrough` is the position up to
-    which it had read the person's observations. `reason` says it in a sentence.
+    which it had read the person's observations; where a trait was pinned or unpinned they are null.
+    `reason` says it in a sentence.
     """
 
     version: int
     position: int
     recorded_at: datetime
     agent: str
-    derivation: str
-    definition: str
-    read_through: int
+    derivation: str | None
+    definition: str | None
+    read_through: int | None
     changed: list[TraitChange]
     reason: str
 

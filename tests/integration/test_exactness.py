@@ -34,6 +34,8 @@ from personakit.domain.events import (
     MapperPublished,
     MindscapeUpdated,
     PersonaCoreGenerated,
+    TraitPinned,
+    TraitUnpinned,
 )
 from personakit.domain.traits import Trait
 from personakit.embedded import EmbeddedPostgres
@@ -163,6 +165,14 @@ class Histories(RuleBasedStateMachine):
             definition=definition,
             read_through=max(0, self.service.reader.head() - behind),
         )
+        self._append(index, "mindscape", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes, path=st.sampled_from(PATHS), value=st.integers(0, 9) | st.none(), skip=skips)
+    def curate(self, index: int, path: str, value: int | None, skip: int) -> None:
+        """Pins, or unpins what may not be pinned."""
+        said = {"path": path, "reason": "why", "origin": "who", "material": (path,)}
+        event = TraitUnpinned(**said) if value is None else TraitPinned(**said, value=value, volatility="low")
         self._append(index, "mindscape", event, skip)
 
     @precondition(lambda self: self.people)

@@ -19,6 +19,7 @@ from personakit.api import mindscapes, personas, present
 from personakit.api.app import create_app
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.events import DerivationCompleted, Event, MindscapeUpdated, PersonaCoreGenerated
+from personakit.domain.mindscape import Pin
 from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import NewEvent, wait
@@ -138,6 +139,9 @@ def walk(quiet: Service, client: Client) -> Walk:
     walk.derive("ada")  # stale from here
     walk.derive("bob")  # nothing to change
     walk.follow()
+    quiet.curator.pin(TENANT, surrogate(quiet, "ada"), "work.commits", Pin(7, "low", "mine", "key: ada"))
+    quiet.curator.pin(TENANT, surrogate(quiet, "bob"), "diet", Pin("vegan", "high", "told me", "key: bob"))
+    walk.follow()
     walk.observe("ada", *range(1000, 1100), languages=["Rust"])
     walk.observe("ada", 2000, kind="note")
     walk.follow()
@@ -148,6 +152,7 @@ def walk(quiet: Service, client: Client) -> Walk:
     walk.observe("bob", *range(30, 70))
     walk.follow()
     walk.derive("bob", other_rules())
+    quiet.curator.unpin(TENANT, surrogate(quiet, "ada"), "work.commits", "counted by now", "key: ada")
     quiet.regenerator.regenerate(TENANT, surrogate(quiet, "bob"))  # read before that: born stale
     walk.follow()
     walk.derive("bob")

@@ -14,7 +14,7 @@ import msgspec
 
 from personakit.domain.computed_traits import ComputedTraits, Observed
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated
-from personakit.domain.mindscape import EMPTY, Derived, Mindscape, derive_update, evolve
+from personakit.domain.mindscape import EMPTY, Derived, Mindscape, Pin, derive_update, evolve
 from personakit.domain.traits import Trait
 from personakit.eventlog.answers import ThreadFuture
 from personakit.eventlog.appender import wait
@@ -168,18 +168,14 @@ class Mindscaper:
             return None
 
         stream = StreamId(tenant, "mindscape", person)
-        self._streams.update(stream, self._start(tenant, person), evolve, decide, person=person)
+        self._streams.update(
+            stream, read_mindscape(self._reader, tenant, person), evolve, decide, person=person
+        )
         for change in completed:
             self._complete(tenant, person, change)
         # A pass that changed nothing moves a cursor that is seen only when `derivation_due` has followed:
         # the rest is still due then, and the next wake-up reads on from there.
         return full and not completed
-
-    def _start(self, tenant: str, person: UUID) -> Loaded[Mindscape]:
-        with self._reader.snapshot() as snapshot:
-            row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person)
-        mindscape = mindscape_of(row)
-        return Loaded(mindscape, mindscape.version)
 
     def _cursor(self, snapshot: Snapshot, tenant: str, person: UUID, mindscape: Mindscape) -> int:
         """How far these rules have read: the mindscape's word, or a later pass that changed nothing."""
@@ -219,6 +215,14 @@ class Mindscaper:
         self._streams.update(stream, last, lambda _, event: event, decide, person=person)
 
 
+def read_mindscape(reader: Reader, tenant: str, person: UUID) -> Loaded[Mindscape]:
+    """A person's mindscape as the read model has it, to go on from with the events after it."""
+    with reader.snapshot() as snapshot:
+        row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person)
+    mindscape = mindscape_of(row)
+    return Loaded(mindscape, mindscape.version)
+
+
 def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
     """The mindscape in a row of the read model; empty for none."""
     if row is None:
@@ -227,11 +231,13 @@ def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
         version=row["version"],
         traits=msgspec.convert(row["traits"], dict[str, Trait]),
         derivations=msgspec.convert(row["derivations"], dict[str, Derived]),
+        pins=msgspec.convert(row["pins"], dict[str, Pin]),
     )
 
 
 _traits = msgspec.json.Decoder(dict[str, Trait])
 _derivations = msgspec.json.Decoder(dict[str, Derived])
+_pins = msgspec.json.Decoder(dict[str, Pin])
 
 
 def mindscape_in(row: dict[str, Any]) -> Mindscape:
@@ -240,6 +246,7 @@ def mindscape_in(row: dict[str, Any]) -> Mindscape:
         version=row["version"],
         traits=_traits.decode(row["traits"]),
         derivations=_derivations.decode(row["derivations"]),
+        pins=_pins.decode(row["pins"]),
     )
 
 

@@ -9,7 +9,15 @@ from uuid import UUID
 
 import msgspec
 
-from personakit.domain.events import DerivationCompleted, Event, MindscapeUpdated, PersonaCoreGenerated
+from personakit.domain.events import (
+    DerivationCompleted,
+    Event,
+    MindscapeEvent,
+    MindscapeUpdated,
+    PersonaCoreGenerated,
+    TraitPinned,
+    TraitUnpinned,
+)
 from personakit.domain.mindscape import DERIVATION, EMPTY, Derived, Mindscape, evolve, read_on
 from personakit.domain.mindscape_history import TraitChange, reason, trait_changes
 from personakit.domain.staleness import UNMADE, CoreHistory, core_generated, mindscape_updated
@@ -43,15 +51,15 @@ class PastPersona(msgspec.Struct, frozen=True):
 
 
 class PastVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a mindscape: where and when it was made, by which update, and what that changed.
+    """A version of a mindscape: where and when it was made, by which event, and what that changed.
 
-    The update is without its traits, which bear what readers never see; `changes` has what they do.
+    An update is without its traits, which bear what readers never see; `changes` has what they do.
     """
 
     version: int
     position: int
     recorded_at: datetime
-    update: MindscapeUpdated
+    event: MindscapeEvent
     changes: tuple[TraitChange, ...]
     reason: str
 
@@ -85,7 +93,7 @@ class Past:
         for _, event in self._merged([StreamId(tenant, kind, person) for kind in kinds], position):
             if isinstance(event, MindscapeUpdated | DerivationCompleted):
                 derived[event.derivation] = read_on(derived.get(event.derivation), event)
-            if isinstance(event, MindscapeUpdated):
+            if isinstance(event, MindscapeEvent):
                 mindscape = evolve(mindscape, event)
         return PastMindscape(mindscape, {name: each.read_through for name, each in derived.items()})
 
@@ -95,7 +103,7 @@ class Past:
         streams = [StreamId(tenant, "mindscape", person) for person in people]
         for row, event in self._merged([StreamId(tenant, "persona", persona), *streams], position):
             match event:
-                case MindscapeUpdated():
+                case MindscapeUpdated() | TraitPinned() | TraitUnpinned():
                     person = row.stream_id.stream
                     mindscapes[person] = evolve(mindscapes[person], event)
                     version, at = row.originator_version, row.recorded_at
@@ -112,7 +120,7 @@ class Past:
         for row, event in self._streams.events(stream):
             if row.originator_version >= before:
                 break
-            if isinstance(event, MindscapeUpdated):
+            if isinstance(event, MindscapeEvent):
                 if row.originator_version >= before - limit:
                     page.append(_version(row, mindscape, event))
                 mindscape = evolve(mindscape, event)
@@ -124,13 +132,14 @@ class Past:
         return heapq.merge(*events, key=lambda each: each[0].id)
 
 
-def _version(row: LogNotification, before: Mindscape, update: MindscapeUpdated) -> PastVersion:
-    changes = trait_changes(before, update)
+def _version(row: LogNotification, before: Mindscape, event: MindscapeEvent) -> PastVersion:
+    changes = trait_changes(before, event)
+    told = msgspec.structs.replace(event, traits={}) if isinstance(event, MindscapeUpdated) else event
     return PastVersion(
         version=row.originator_version,
         position=row.id,
         recorded_at=row.recorded_at,
-        update=msgspec.structs.replace(update, traits={}),
+        event=told,
         changes=changes,
-        reason=reason(before, update, changes),
+        reason=reason(before, event, changes),
     )

@@ -19,6 +19,7 @@ from personakit.agents.actors import (
     redis_broker,
 )
 from personakit.agents.buckets import alone_with
+from personakit.agents.curator import Curator
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
@@ -94,6 +95,7 @@ class Service:
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
+        self.curator = Curator(self.reader, self.streams)
         self.regenerator = Regenerator(self.reader, self.streams)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)

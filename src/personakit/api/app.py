@@ -18,11 +18,11 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from personakit.agents.service import Service
 from personakit.api import (
+    curation,
     feedback,
     health,
     map_persona,
     mappers,
-    mindscapes,
     observations,
     openapi,
     personas,
@@ -69,7 +69,7 @@ def create_app(service: Service) -> Litestar:
     app = Litestar(
         route_handlers=[
             observations.router,
-            mindscapes.router,
+            curation.router,
             personas.router,
             map_persona.router,
             mappers.router,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, get
 
 from personakit.agents.service import Service
 from personakit.api import present
@@ -80,6 +80,3 @@ def show_past(
     past = service.past.mindscape(tenant, person, then.position)
     shown = present.mindscape(person_id, past.mindscape, past.derived_through, then.instant, then.position)
     return answer(shown, then.position)
-
-
-router = Router("/mindscapes", route_handlers=[get_mindscape, list_versions], tags=["mindscapes"])

@@ -14,6 +14,8 @@ from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.regenerator import mindscapes_of
 from personakit.api.prepared import PreparedTraits, trait
 from personakit.api.problems import NotFound
+from personakit.domain.curation import contradicts
+from personakit.domain.events import MindscapeUpdated
 from personakit.domain.mindscape import Mindscape
 from personakit.domain.persona import compose_core, overlay_traits
 from personakit.domain.traits import Trait
@@ -145,14 +147,31 @@ def mindscape(
         person_id=person_id,
         version=mindscape.version,
         traits=traits(mindscape.visible_traits(), at),
+        pins={path: pinned(mindscape, path, at) for path in sorted(mindscape.pins)},
         derived_through=dict(derived_through),
         position=position,
     )
 
 
+def pinned(mindscape: Mindscape, path: str, at: datetime) -> wire.PinnedTrait:
+    """A pin of the mindscape, and what is derived beneath it."""
+    pin, beneath = mindscape.pins[path], mindscape.beneath(path)
+    if beneath is None:
+        return wire.PinnedTrait(reason=pin.reason, origin=pin.origin, derived=None)
+    derived = wire.DerivedTrait(
+        value=beneath.value,
+        confidence=confidence(beneath, at),
+        samples=beneath.samples,
+        last_observed_at=beneath.last_observed_at,
+        source=beneath.source,
+        contradicts=contradicts(mindscape, path),
+    )
+    return wire.PinnedTrait(reason=pin.reason, origin=pin.origin, derived=derived)
+
+
 def mindscape_version(version: PastVersion) -> wire.MindscapeVersion:
     """An entry of a mindscape's history."""
-    at, update = version.recorded_at, version.update
+    at, event = version.recorded_at, version.event
     changed = [
         wire.TraitChange(
             path=change.path,
@@ -162,16 +181,21 @@ def mindscape_version(version: PastVersion) -> wire.MindscapeVersion:
         )
         for change in version.changes
     ]
-    return wire.MindscapeVersion(
+    shown = wire.MindscapeVersion(
         version=version.version,
         position=version.position,
         recorded_at=at,
-        agent=update.agent,
-        derivation=update.derivation,
-        definition=update.definition,
-        read_through=update.read_through,
+        agent=event.agent if isinstance(event, MindscapeUpdated) else event.origin,
+        derivation=None,
+        definition=None,
+        read_through=None,
         changed=changed,
         reason=version.reason,
+    )
+    if not isinstance(event, MindscapeUpdated):
+        return shown
+    return msgspec.structs.replace(
+        shown, derivation=event.derivation, definition=event.definition, read_through=event.read_through
     )
 
 

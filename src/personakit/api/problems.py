@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
+from personakit.domain.curation import NotPinned
 from personakit.domain.mapper import PreconditionFailed, VersionWentDown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.intake import IdTaken
@@ -53,6 +54,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (InvalidInput, 422, "invalid-input"),
     (Unauthorized, 401, "unauthorized"),
     (NotFound, 404, "not-found"),
+    (NotPinned, 404, "not-pinned"),
     (IdTaken, 409, "id-taken"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),

@@ -53,7 +53,7 @@ class ComputedTraits:
         return frozenset(definition.path for kind in self._by_type.values() for definition in kind)
 
     def fold(self, traits: Mapping[str, Trait], observed: Sequence[Observed]) -> dict[str, Trait]:
-        """The traits that these observations change, with their new states; pinned ones stay as they are.
+        """The traits that these observations change, with their new states.
 
         However the observations are ordered and cut into batches, the last state is the same. Each must
         be folded in once.
@@ -64,12 +64,10 @@ class ComputedTraits:
         folded = {}
         for kind, those in of_type.items():
             for definition in self._by_type.get(kind, ()):
-                before = traits.get(definition.path)
-                if before is None or not before.pinned:
-                    fold = _begin(definition, before)
-                    _take(fold, definition, those)
-                    if fold.taken:
-                        folded[definition.path] = _trait(definition, fold)
+                fold = _begin(definition, traits.get(definition.path))
+                _take(fold, definition, those)
+                if fold.taken:
+                    folded[definition.path] = _trait(definition, fold)
         return dict(sorted(folded.items()))
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 import msgspec
 
 from personakit.domain.traits import Trait
+from personakit_sdk.rules.facts import Volatility
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,6 +69,29 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     agent: str = "mindscaper"
 
 
+class TraitPinned(Event, frozen=True, kw_only=True):
+    """Somebody said what a trait is: that is shown from here on, whatever is derived at its path.
+
+    `origin` says who, `reason` why. `material` names the path where that could make a core stale.
+    """
+
+    path: str
+    value: Any
+    volatility: Volatility
+    reason: str
+    origin: str
+    material: tuple[str, ...] = ()
+
+
+class TraitUnpinned(Event, frozen=True, kw_only=True):
+    """A trait is no longer pinned: what is derived at its path, if anything, is shown again."""
+
+    path: str
+    reason: str
+    origin: str
+    material: tuple[str, ...] = ()
+
+
 class DerivationCompleted(Event, frozen=True, kw_only=True):
     """A derivation read on and found nothing to change."""
 
@@ -96,11 +120,15 @@ class MapperPublished(Event, frozen=True, kw_only=True):
     origin: str
 
 
+MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
+"""What changes a mindscape."""
 AnyEvent = (
     PersonRegistered
     | ObservationRecorded
     | FeedbackReceived
     | MindscapeUpdated
+    | TraitPinned
+    | TraitUnpinned
     | DerivationCompleted
     | PersonaCoreGenerated
     | MapperPublished
@@ -112,6 +140,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         ObservationRecorded,
         FeedbackReceived,
         MindscapeUpdated,
+        TraitPinned,
+        TraitUnpinned,
         DerivationCompleted,
         PersonaCoreGenerated,
         MapperPublished,

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from personakit.domain.computed_traits import ComputedTraits, Observed, is_computed
-from personakit.domain.events import DerivationCompleted, MindscapeUpdated
+from personakit.domain.events import (
+    DerivationCompleted,
+    MindscapeEvent,
+    MindscapeUpdated,
+    TraitPinned,
+    TraitUnpinned,
+)
 from personakit.domain.traits import Trait, is_material
+from personakit_sdk.rules.facts import Volatility
 
 DERIVATION: Final = "computed"
+PINNED: Final = "pinned"
+"""The source of a trait that somebody pinned."""
 
 
 class Derived(msgspec.Struct, frozen=True):
@@ -21,29 +30,70 @@ class Derived(msgspec.Struct, frozen=True):
     definition: str
 
 
+class Pin(msgspec.Struct, frozen=True):
+    """What somebody said a trait is, why and who."""
+
+    value: Any
+    volatility: Volatility
+    reason: str
+    origin: str
+
+    def trait(self) -> Trait:
+        """The trait that is shown: certain, and of no age."""
+        return Trait(value=self.value, volatility=self.volatility, source=PINNED, pinned=True)
+
+
 class Mindscape(msgspec.Struct, frozen=True):
-    """All that is believed about a person. `version` counts the updates; 0 is empty."""
+    """All that is believed about a person. `version` counts the updates; 0 is empty.
+
+    `traits` are those derived; where one is pinned, the pin is what is shown, and what is derived goes on
+    beneath it.
+    """
 
     version: int
     traits: dict[str, Trait]
     derivations: dict[str, Derived]
+    pins: dict[str, Pin] = {}
 
     def visible_traits(self) -> dict[str, Trait]:
-        """The traits that a reader may see: those with enough samples."""
-        return {path: trait for path, trait in self.traits.items() if trait.visible}
+        """The traits that a reader may see: those with enough samples, and the pinned ones."""
+        seen = {path: trait for path, trait in self.traits.items() if trait.visible}
+        return seen | {path: pin.trait() for path, pin in self.pins.items()}
+
+    def beneath(self, path: str) -> Trait | None:
+        """What is derived at the path of a pinned trait, and would be seen if it were not."""
+        trait = self.traits.get(path)
+        return trait if path in self.pins and trait is not None and trait.visible else None
 
 
 EMPTY: Final = Mindscape(version=0, traits={}, derivations={})
 
 
-def evolve(mindscape: Mindscape, event: MindscapeUpdated) -> Mindscape:
+def evolve(mindscape: Mindscape, event: MindscapeEvent) -> Mindscape:
     """The document after one more event."""
+    match event:
+        case TraitPinned():
+            pin = Pin(event.value, event.volatility, event.reason, event.origin)
+            return _with_pins(mindscape, mindscape.pins | {event.path: pin})
+        case TraitUnpinned():
+            left = {path: pin for path, pin in mindscape.pins.items() if path != event.path}
+            return _with_pins(mindscape, left)
+        case MindscapeUpdated():
+            return _updated(mindscape, event)
+
+
+def _with_pins(mindscape: Mindscape, pins: dict[str, Pin]) -> Mindscape:
+    return msgspec.structs.replace(mindscape, version=mindscape.version + 1, pins=pins)
+
+
+def _updated(mindscape: Mindscape, event: MindscapeUpdated) -> Mindscape:
     kept = {path: trait for path, trait in mindscape.traits.items() if path not in event.removed}
     derived = Derived(event.read_through, event.definition)
     return Mindscape(
         version=mindscape.version + 1,
         traits=kept | event.traits,
         derivations=mindscape.derivations | {event.derivation: derived},
+        pins=mindscape.pins,
     )
 
 
@@ -87,9 +137,9 @@ def _base(mindscape: Mindscape, computed: ComputedTraits) -> dict[str, Trait]:
     derived = mindscape.derivations.get(DERIVATION)
     if derived is not None and derived.definition == computed.fingerprint:
         return mindscape.traits
-    return {path: trait for path, trait in mindscape.traits.items() if trait.pinned or not is_computed(trait)}
+    return {path: trait for path, trait in mindscape.traits.items() if not is_computed(trait)}
 
 
 def _material(mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]) -> tuple[str, ...]:
-    paths = sorted((*changed, *removed))
+    paths = sorted({*changed, *removed} - mindscape.pins.keys())
     return tuple(path for path in paths if is_material(mindscape.traits.get(path), changed.get(path)))

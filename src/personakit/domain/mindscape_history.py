@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from personakit.domain.events import MindscapeUpdated
-from personakit.domain.mindscape import Derived, Mindscape
+from personakit.domain.events import MindscapeEvent, MindscapeUpdated, TraitPinned, TraitUnpinned
+from personakit.domain.mindscape import Derived, Mindscape, evolve
 from personakit.domain.traits import Trait
 
 
@@ -29,24 +29,34 @@ class TraitChange(msgspec.Struct, frozen=True):
         return "changed" if self.after is not None else "went"
 
 
-def trait_changes(before: Mindscape, event: MindscapeUpdated) -> tuple[TraitChange, ...]:
-    """What the update changed in the mindscape `before` it, by path; without what no reader sees."""
-    old, new = before.traits, event.traits
+def trait_changes(before: Mindscape, event: MindscapeEvent) -> tuple[TraitChange, ...]:
+    """What the event changed in the mindscape `before` it, by path; without what no reader sees, such as
+    what is derived at the path of a pinned trait."""
+    after = evolve(before, event)
+    touched = {*event.traits, *event.removed} if isinstance(event, MindscapeUpdated) else {event.path}
+    if isinstance(event, MindscapeUpdated):
+        touched -= before.pins.keys()
+    old, new = before.visible_traits(), after.visible_traits()
     changes = [
-        TraitChange(path, _seen(old.get(path)), _seen(new.get(path)), path in event.material)
-        for path in sorted({*new, *event.removed})
+        TraitChange(path, _shown(old.get(path)), _shown(new.get(path)), path in event.material)
+        for path in sorted(touched)
     ]
     return tuple(change for change in changes if change.before is not None or change.after is not None)
 
 
-def reason(before: Mindscape, event: MindscapeUpdated, changes: Sequence[TraitChange]) -> str:
-    """Why: what the derivation read, what that did, and which sources the traits have."""
+def reason(before: Mindscape, event: MindscapeEvent, changes: Sequence[TraitChange]) -> str:
+    """Why: what the derivation read, what that did, and which sources the traits have; or what was pinned,
+    by whom and why."""
+    if isinstance(event, TraitPinned):
+        return f"{event.origin} pinned {event.path}: {event.reason}"
+    if isinstance(event, TraitUnpinned):
+        return f"{event.origin} unpinned {event.path}: {event.reason}"
     said = _reading(before.derivations.get(event.derivation), event)
     return f"The derivation {event.derivation!r} {said}: {_counted(changes)}."
 
 
-def _seen(trait: Trait | None) -> Trait | None:
-    if trait is None or not trait.visible:
+def _shown(trait: Trait | None) -> Trait | None:
+    if trait is None:
         return None
     return msgspec.structs.replace(trait, state=None, evidence=())
 

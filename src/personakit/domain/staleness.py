@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from personakit.domain.events import MindscapeUpdated, PersonaCoreGenerated
+from personakit.domain.events import MindscapeEvent, PersonaCoreGenerated
 
 
 class MaterialChange(msgspec.Struct, frozen=True):
@@ -48,9 +48,10 @@ UNMADE = CoreHistory()
 
 
 def mindscape_updated(
-    history: CoreHistory, event: MindscapeUpdated, *, person: UUID, version: int, at: datetime
+    history: CoreHistory, event: MindscapeEvent, *, person: UUID, version: int, at: datetime
 ) -> CoreHistory:
-    """After an update, to `version`, of the mindscape of one of the persona's people, recorded at `at`."""
+    """After the event that made version `version` of the mindscape of one of the persona's people, recorded
+    at `at`."""
     changes = {(person, path): MaterialChange(version, at) for path in event.material}
     makes_stale = history.core is not None and bool(_above(history.core, changes))
     return msgspec.structs.replace(

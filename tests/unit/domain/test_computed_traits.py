@@ -62,11 +62,6 @@ def test_below_min_samples_a_trait_is_kept_but_not_shown() -> None:
     assert (three[PATH].visible, three[PATH].value) == (True, 30)
 
 
-def test_a_pinned_trait_stays_as_it_is() -> None:
-    pinned = Trait(value="mine", pinned=True, source="pinned")
-    assert one("last").fold({PATH: pinned}, observe("theirs")) == {}
-
-
 def test_a_trait_of_another_source_is_replaced_not_continued() -> None:
     other = Trait(value="guess", source="anthropic", samples=9)
     assert folded(one("count"), observe(1)) == one("count").fold({PATH: other}, observe(1))[PATH]

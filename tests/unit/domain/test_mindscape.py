@@ -126,15 +126,14 @@ def test_rules_that_came_to_the_same_are_recorded_so_that_the_next_pass_continue
     assert again.traits[PATH].value == 13
 
 
-def test_pinned_and_other_traits_outlive_every_derivation() -> None:
-    pinned = Trait(value="mine", pinned=True, source="computed:seen@1.0.0")
+def test_traits_of_another_source_outlive_every_derivation() -> None:
     guessed = Trait(value="guess", source="anthropic")
-    mindscape = Mindscape(version=3, traits={PATH: pinned, "test.guess": guessed}, derivations={})
+    mindscape = Mindscape(version=3, traits={"test.guess": guessed}, derivations={})
     event = derive_update(mindscape, RULES, observe(5), 9)
     assert isinstance(event, MindscapeUpdated)
     assert event.removed == ()
     evolved = evolve(mindscape, event)
-    assert (evolved.traits[PATH], evolved.traits["test.guess"]) == (pinned, guessed)
+    assert evolved.traits["test.guess"] == guessed
     assert evolved.version == 4
 
 

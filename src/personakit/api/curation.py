@@ -1,0 +1,107 @@
+"""`/mindscapes/{personId}/traits/{path}`: a trait is pinned, and unpinned."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Response, Router, delete, put
+from litestar.params import PathParameter, QueryParameter, RawBody
+
+from personakit.agents.service import Service
+from personakit.api import bodies
+from personakit.api.answers import person_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.mindscapes import get_mindscape, list_versions, show
+from personakit.api.openapi import PersonIdInPath, documented
+from personakit.domain.curation import pinned_value
+from personakit.domain.mindscape import Pin
+from personakit_sdk import wire
+from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.rules.limits import DEFAULT_LIMITS
+from personakit_sdk.rules.paths import parse_path
+
+WAIT_SECONDS = 5.0
+LARGEST_VALUE = 4096
+"""Bytes of JSON."""
+LONGEST_PATH = 512
+ORIGIN = "api"
+
+TraitPathInPath = Annotated[
+    str, PathParameter(name="path", description="The trait's path, for example `work.focus_duration`")
+]
+_Reason = Annotated[
+    str, QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later")
+]
+
+
+@put(
+    "/{personId:str}/traits/{path:str}",
+    sync_to_thread=True,
+    operation_class=documented(wire.PinTrait),
+    operation_id="pinTrait",
+    summary="Pin a trait",
+)
+def pin_trait(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    person_id: PersonIdInPath,
+    path: TraitPathInPath,
+    body: RawBody,
+) -> Response[wire.Mindscape]:
+    """Say what a trait is. It is certain, and shown from now on whatever is derived at its path; what is
+    derived is shown beside it, with whether it contradicts."""
+    _require_path(path)
+    sent = bodies.decode_item(body, wire.PinTrait)
+    size = len(msgspec.json.encode(sent.value))
+    if size > LARGEST_VALUE:
+        raise InvalidInput(
+            f"The value has {size} bytes as JSON; a trait may have {LARGEST_VALUE}.",
+            (Fault("/value", "too large"),),
+        )
+    pin = Pin(pinned_value(sent.value), sent.volatility, sent.reason, ORIGIN)
+    position = service.curator.pin(tenant, person_of(service, tenant, person_id).surrogate, path, pin)
+    return _shown(service, tenant, person_id, position)
+
+
+@delete(
+    "/{personId:str}/traits/{path:str}",
+    status_code=200,
+    sync_to_thread=True,
+    operation_id="unpinTrait",
+    summary="Unpin a trait",
+)
+def unpin_trait(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    person_id: PersonIdInPath,
+    path: TraitPathInPath,
+    reason: _Reason,
+) -> Response[wire.Mindscape]:
+    """Let what is derived be shown again; 404 for a trait that is not pinned."""
+    person = person_of(service, tenant, person_id).surrogate
+    return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, reason, ORIGIN))
+
+
+def _shown(service: Service, tenant: str, person_id: str, position: int | None) -> Response[wire.Mindscape]:
+    service.until_shown(position or service.reader.head(), WAIT_SECONDS)
+    return show(service, tenant, person_id, datetime.now(UTC), cached=False)
+
+
+def _require_path(path: str) -> None:
+    segments = parse_path(path).segments
+    most = DEFAULT_LIMITS.path_segments
+    if not all(segments) or len(segments) > most or len(path) > LONGEST_PATH:
+        raise InvalidInput(
+            f"{path[:64]!r} is no path of a trait: that is 1 to {most} names between dots, such as "
+            "work.focus_duration.",
+            (Fault("path", "not a path"),),
+        )
+
+
+router = Router(
+    "/mindscapes",
+    route_handlers=[get_mindscape, list_versions, pin_trait, unpin_trait],
+    tags=["mindscapes"],
+)

@@ -1,0 +1,118 @@
+"""Pinning over HTTP: shown everywhere, explained, never overwritten, taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from personakit.agents.service import Service
+from tests.integration.conftest import Client
+
+PERSON = "ada"
+PATH = "work.main_language"
+
+
+def observe(client: Client, *languages: str) -> int:
+    """Commits in these languages; the position from which on their traits are seen."""
+    position = 0
+    for language in languages:
+        body = {
+            "id": str(uuid4()),
+            "personId": PERSON,
+            "type": "code_commit",
+            "content": {"lines_changed": 10, "languages": [language], "merge": False},
+            "occurredAt": datetime.now(UTC).isoformat(),
+        }
+        position = client.post("/observations", json=body).json()["position"]
+    return position
+
+
+def at(position: int) -> dict[str, str]:
+    return {"PersonaKit-Min-Position": str(position)}
+
+
+def pin(client: Client, value: Any, path: str = PATH, **more: Any) -> Any:
+    return client.put(
+        f"/mindscapes/{PERSON}/traits/{path}", json={"value": value, "reason": "I say so", **more}
+    )
+
+
+def test_a_pin_is_shown_with_what_contradicts_it_until_it_is_taken_back(client: Client) -> None:
+    client.get(f"/mindscapes/{PERSON}", headers=at(observe(client, "Python", "Python")))
+    # when it is pinned to something else
+    pinned = pin(client, "Rust").json()
+    trait = pinned["traits"][PATH]
+    assert (trait["value"], trait["confidence"], trait["pinned"], trait["source"]) == (
+        "Rust",
+        1,
+        True,
+        "pinned",
+    )
+    said = pinned["pins"][PATH]
+    assert (said["reason"], said["derived"]["value"], said["derived"]["contradicts"]) == (
+        "I say so",
+        "Python",
+        True,
+    )
+    # and observations go on, then it is the pin that is shown, and what is derived goes on beneath
+    position = observe(client, "Python")
+    shown = client.get(f"/mindscapes/{PERSON}", headers=at(position)).json()
+    assert shown["traits"][PATH]["value"] == "Rust"
+    assert shown["pins"][PATH]["derived"]["samples"] == 3
+    # and mapping sees the pin
+    persona = client.get(f"/personas/{PERSON}").json()
+    assert persona["isStale"] is True
+    fresh = client.post(f"/personas/{PERSON}/regenerate").json()
+    assert fresh["core"]["traits"][PATH]["value"] == "Rust"
+    # until it is taken back
+    free = client.delete(f"/mindscapes/{PERSON}/traits/{PATH}", params={"reason": "Not any more"}).json()
+    assert (free["traits"][PATH]["value"], free["pins"]) == ("Python", {})
+    reasons = [entry["reason"] for entry in client.get(f"/mindscapes/{PERSON}/history").json()["items"]]
+    assert reasons[0].endswith(f"unpinned {PATH}: Not any more")
+    assert any(reason.endswith(f"pinned {PATH}: I say so") for reason in reasons)
+
+
+def test_a_trait_that_nothing_derives_may_be_pinned_and_mapped(client: Client, service: Service) -> None:
+    observe(client, "Go")
+    shown = pin(client, ["chess", 1.0], "hobbies", volatility="high").json()
+    assert shown["traits"]["hobbies"]["value"] == ["chess", 1]
+    assert shown["pins"]["hobbies"]["derived"] is None
+    again = pin(client, ["chess", 1], "hobbies", volatility="high")
+    assert (again.status_code, again.json()["version"]) == (200, shown["version"])
+    overlay = client.get(f"/personas/{PERSON}").json()["overlay"]
+    assert overlay["hobbies"]["value"] == ["chess", 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        (PATH, {"value": 1}, 422, "reason"),
+        (PATH, {"reason": "r"}, 422, "value"),
+        (PATH, {"value": "x" * 5000, "reason": "r"}, 422, "4096"),
+        (PATH, {"value": 2**70, "reason": "r"}, 422, "64 bits"),
+        (PATH, {"value": 1, "reason": "r", "volatility": "none"}, 422, "volatility"),
+        ("a..b", {"value": 1, "reason": "r"}, 422, "no path"),
+        (".".join("abcdefghijklmnopq"), {"value": 1, "reason": "r"}, 422, "no path"),
+    ],
+)
+def test_what_cannot_be_pinned_is_refused_and_nothing_is_pinned(
+    client: Client, path: str, body: dict[str, Any], status: int, says: str
+) -> None:
+    client.get(f"/mindscapes/{PERSON}", headers=at(observe(client, "C")))
+    before = client.get(f"/mindscapes/{PERSON}").json()["version"]
+    refused = client.put(f"/mindscapes/{PERSON}/traits/{path}", json=body)
+    assert refused.status_code == status
+    assert says in refused.json()["detail"]
+    assert client.get(f"/mindscapes/{PERSON}").json()["version"] == before
+
+
+def test_nobody_and_what_is_not_pinned_are_said_to_be_so(client: Client) -> None:
+    observe(client, "C")
+    unknown = client.put("/mindscapes/nobody/traits/a", json={"value": 1, "reason": "r"})
+    assert (unknown.status_code, unknown.json()["type"].rpartition(":")[2]) == (404, "not-found")
+    free = client.delete(f"/mindscapes/{PERSON}/traits/never", params={"reason": "r"})
+    assert (free.status_code, free.json()["type"].rpartition(":")[2]) == (404, "not-pinned")
+    assert client.delete(f"/mindscapes/{PERSON}/traits/never").status_code in (400, 422)
