@@ -45,3 +45,18 @@ CROSS JOIN LATERAL (SELECT tenant, person, id, type, content, occurred_at, local
                     WHERE each.tenant = w.tenant AND each.person = w.person
                       AND each.position > w.after AND each.position <= %(through)s
                     ORDER BY each.position LIMIT %(limit)s) AS o
+
+-- :query of_type
+-- Those of one type, newest first.
+SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
+FROM observations AS o
+WHERE tenant = %(tenant)s AND person = %(person)s AND type = %(type)s AND position < %(before)s
+ORDER BY position DESC
+LIMIT %(limit)s
+
+-- :query by_ids
+SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
+FROM observations AS o
+WHERE tenant = %(tenant)s AND person = %(person)s AND id = ANY (%(ids)s) AND position < %(before)s
+ORDER BY position DESC
+LIMIT %(limit)s

@@ -199,6 +199,44 @@ class MindscapeVersion(Answer, frozen=True, kw_only=True):
     reason: str
 
 
+class ModelUse(Answer, frozen=True, kw_only=True):
+    """What a model was asked with (`prompt` is the SHA-256 of its instructions) and what that cost."""
+
+    model: str
+    prompt: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    usd: float
+
+
+class TraitVersion(Answer, frozen=True, kw_only=True):
+    """A version of a mindscape that changed a trait: to what (null: it went), why and by whom; `use` where a
+    model was asked."""
+
+    version: int
+    position: int
+    recorded_at: datetime
+    agent: str
+    trait: TraitThen | None
+    reason: str
+    use: ModelUse | None
+
+
+class TraitEvidence(Answer, frozen=True, kw_only=True):
+    """Why a trait is believed: the observations that it rests on, newest first, a page of them, and the
+    newest versions that changed it. `pin` is there where it is pinned."""
+
+    person_id: str
+    path: str
+    trait: Trait
+    pin: PinnedTrait | None
+    history: list[TraitVersion]
+    items: list[StoredObservation]
+    next: str | None
+
+
 class MindscapeVersionList(Answer, frozen=True, kw_only=True):
     """A page of a mindscape's history, newest version first."""
 

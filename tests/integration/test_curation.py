@@ -116,3 +116,43 @@ def test_nobody_and_what_is_not_pinned_are_said_to_be_so(client: Client) -> None
     free = client.delete(f"/mindscapes/{PERSON}/traits/never", params={"reason": "r"})
     assert (free.status_code, free.json()["type"].rpartition(":")[2]) == (404, "not-pinned")
     assert client.delete(f"/mindscapes/{PERSON}/traits/never").status_code in (400, 422)
+
+
+def test_the_evidence_of_a_trait_is_every_observation_that_counts_page_by_page(client: Client) -> None:
+    person = "eve"
+    sent = []
+    for n in range(7):
+        body = {
+            "id": str(uuid4()),
+            "personId": person,
+            "type": "code_commit",
+            "content": {"lines_changed": n, "languages": ["Go"], "merge": n % 3 == 0},
+            "occurredAt": datetime.now(UTC).isoformat(),
+        }
+        client.post("/observations", json={**body, "id": str(uuid4()), "type": "note"})
+        sent.append((body["id"], n % 3 == 0))
+        position = client.post("/observations", json=body).json()["position"]
+    client.get(f"/mindscapes/{person}", headers=at(position))
+    path, found, after = f"/mindscapes/{person}/traits/work.commit_size/evidence", [], None
+    while True:
+        page = client.get(path, params={"limit": 2, **({"after": after} if after else {})}).json()
+        found += [item["id"] for item in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert found == [id_ for id_, merge in reversed(sent) if not merge]  # merges have no size of their own
+    # and it is told which versions changed the trait, from which the newest is what is shown
+    newest = page["history"][0]
+    assert newest["trait"]["value"] == page["trait"]["value"]
+    assert (newest["agent"], newest["use"], page["pin"]) == ("mindscaper", None, None)
+    assert "read" in newest["reason"]
+
+
+def test_the_evidence_of_a_pinned_trait_says_who_pinned_it_and_what_lies_beneath(client: Client) -> None:
+    client.get(f"/mindscapes/{PERSON}", headers=at(observe(client, "Java")))
+    pin(client, "Rust")
+    shown = client.get(f"/mindscapes/{PERSON}/traits/{PATH}/evidence").json()
+    assert (shown["trait"]["value"], shown["pin"]["reason"]) == ("Rust", "I say so")
+    assert shown["history"][0]["trait"]["value"] == "Rust"
+    assert shown["items"][0]["content"]["languages"] == ["Java"]
+    assert client.get(f"/mindscapes/{PERSON}/traits/no.such/evidence").status_code == 404

@@ -126,7 +126,9 @@ def test_a_projection_says_which_members_of_the_content_it_looks_at() -> None:
     due = PROJECTIONS["derivation_due"]
     assert due.members["ObservationRecorded"] == frozenset()
     assert due.members["DerivationCompleted"] == {"derivation", "read_through", "definition"}
-    assert due.contents == {"MindscapeUpdated.1", "DerivationCompleted.1"}
+    assert due.contents == {
+        f"{name}.{version}" for name in ("MindscapeUpdated", "DerivationCompleted") for version in (1, 2)
+    }
 
 
 def test_content_that_is_looked_at_as_a_whole_is_given_as_a_whole() -> None:

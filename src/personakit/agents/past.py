@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -126,10 +127,30 @@ class Past:
                 mindscape = evolve(mindscape, event)
         return page[::-1]
 
+    def trait(self, tenant: str, person: UUID, path: str, *, limit: int) -> list[PastVersion]:
+        """The newest `limit` versions of a person's mindscape that changed what is seen at a path, newest
+        first; of each, that change alone."""
+        mindscape, kept = EMPTY, deque[PastVersion](maxlen=limit)
+        for row, event in self._streams.events(StreamId(tenant, "mindscape", person)):
+            if isinstance(event, MindscapeEvent):
+                if _touches(event, path):
+                    version = _version(row, mindscape, event)
+                    mine = tuple(change for change in version.changes if change.path == path)
+                    if mine:
+                        kept.append(msgspec.structs.replace(version, changes=mine))
+                mindscape = evolve(mindscape, event)
+        return list(reversed(kept))
+
     def _merged(self, streams: Sequence[StreamId], position: int) -> Iterator[tuple[LogNotification, Event]]:
         """The events of several streams, in the order of the log."""
         events = [self._streams.events(stream, through=position) for stream in streams]
         return heapq.merge(*events, key=lambda each: each[0].id)
+
+
+def _touches(event: MindscapeEvent, path: str) -> bool:
+    if isinstance(event, MindscapeUpdated):
+        return path in event.traits or path in event.removed
+    return event.path == path
 
 
 def _version(row: LogNotification, before: Mindscape, event: MindscapeEvent) -> PastVersion:

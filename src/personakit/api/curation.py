@@ -7,14 +7,15 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, put
-from litestar.params import PathParameter, QueryParameter, RawBody
+from litestar.params import QueryParameter, RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
-from personakit.api.openapi import PersonIdInPath, documented
+from personakit.api.openapi import PersonIdInPath, TraitPathInPath, documented
 from personakit.domain.curation import pinned_value
 from personakit.domain.mindscape import Pin
 from personakit_sdk import wire
@@ -28,9 +29,6 @@ LARGEST_VALUE = 4096
 LONGEST_PATH = 512
 ORIGIN = "api"
 
-TraitPathInPath = Annotated[
-    str, PathParameter(name="path", description="The trait's path, for example `work.focus_duration`")
-]
 _Reason = Annotated[
     str, QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later")
 ]
@@ -102,6 +100,6 @@ def _require_path(path: str) -> None:
 
 router = Router(
     "/mindscapes",
-    route_handlers=[get_mindscape, list_versions, pin_trait, unpin_trait],
+    route_handlers=[get_mindscape, list_versions, get_evidence, pin_trait, unpin_trait],
     tags=["mindscapes"],
 )

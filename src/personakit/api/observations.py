@@ -89,7 +89,7 @@ def list_observations(
             through=_EVERYTHING,
             limit=size,
         )
-    items = [_stored(row, person_id) for row in rows]
+    items = [stored(row, person_id) for row in rows]
     page = wire.ObservationList(items=items, next=next_page(items, size, lambda item: item.position))
     return answer(page, snapshot.position)
 
@@ -145,7 +145,8 @@ def _rejected(id_: UUID | None, error: Exception) -> wire.BatchResult:
     return wire.BatchResult(id=id_, status="rejected", problem=problem_of(error))
 
 
-def _stored(row: dict[str, Any], person_id: str) -> wire.StoredObservation:
+def stored(row: dict[str, Any], person_id: str) -> wire.StoredObservation:
+    """A row of the read model as a caller sees it."""
     return wire.StoredObservation(
         id=row["id"],
         person_id=person_id,

@@ -75,6 +75,9 @@ PersonaIdInPath = Annotated[
 MapperIdInPath = Annotated[
     str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
 ]
+TraitPathInPath = Annotated[
+    str, PathParameter(name="path", description="The trait's path, for example `work.focus_duration`")
+]
 _KEY_SAYS = "Stands for the body's `id` where it has none: with the same key it is stored once"
 IdempotencyKey = Annotated[
     str | None,

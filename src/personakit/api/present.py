@@ -185,7 +185,7 @@ def mindscape_version(version: PastVersion) -> wire.MindscapeVersion:
         version=version.version,
         position=version.position,
         recorded_at=at,
-        agent=event.agent if isinstance(event, MindscapeUpdated) else event.origin,
+        agent=agent(version),
         derivation=None,
         definition=None,
         read_through=None,
@@ -197,6 +197,28 @@ def mindscape_version(version: PastVersion) -> wire.MindscapeVersion:
     return msgspec.structs.replace(
         shown, derivation=event.derivation, definition=event.definition, read_through=event.read_through
     )
+
+
+def trait_version(version: PastVersion) -> wire.TraitVersion:
+    """A version that changed one trait."""
+    (change,) = version.changes
+    event = version.event
+    use = event.use if isinstance(event, MindscapeUpdated) else None
+    return wire.TraitVersion(
+        version=version.version,
+        position=version.position,
+        recorded_at=version.recorded_at,
+        agent=agent(version),
+        trait=_trait_then(change.after, version.recorded_at),
+        reason=version.reason,
+        use=None if use is None else wire.ModelUse(**msgspec.structs.asdict(use)),
+    )
+
+
+def agent(version: PastVersion) -> str:
+    """Who or what made it."""
+    event = version.event
+    return event.agent if isinstance(event, MindscapeUpdated) else event.origin
 
 
 def _trait_then(trait: Trait | None, at: datetime) -> wire.TraitThen | None:

@@ -52,6 +52,10 @@ class ComputedTraits:
         """The paths of all traits that are defined."""
         return frozenset(definition.path for kind in self._by_type.values() for definition in kind)
 
+    def definition(self, path: str) -> Definition | None:
+        """What computes the trait at a path, or None."""
+        return next((each for kind in self._by_type.values() for each in kind if each.path == path), None)
+
     def fold(self, traits: Mapping[str, Trait], observed: Sequence[Observed]) -> dict[str, Trait]:
         """The traits that these observations change, with their new states.
 
@@ -98,10 +102,16 @@ def _begin(definition: Definition, before: Trait | None) -> Fold:
     return Fold(definition.aggregate, definition.options, continued)
 
 
+def counts(definition: Definition, observation: Observed) -> bool:
+    """Whether a trait rests on an observation of the type that it observes."""
+    value = enter(observation.content, definition.segments)
+    return value is not MISSING and value is not None and _wanted(definition, observation)
+
+
 def _take(fold: Fold, definition: Definition, observed: Sequence[Dated]) -> None:
     for observation, micros in observed:
-        value = enter(observation.content, definition.segments)
-        if value is not MISSING and value is not None and _wanted(definition, observation):
+        if counts(definition, observation):
+            value = enter(observation.content, definition.segments)
             weight = fold.decay.weight(micros)
             fold.take(Sample(value, observation.id, micros, observation.occurred_at, weight))
 

@@ -52,13 +52,31 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     comment: str | None = None
 
 
+class ModelUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model was asked with and what that cost. `prompt` is the SHA-256 (hex) of the instructions,
+    without what was observed; tokens as the provider counts them, of which those read from its prompt
+    cache, and those written to it, are told apart."""
+
+    model: str
+    prompt: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    usd: float
+
+
 class MindscapeUpdated(Event, frozen=True, kw_only=True):
     """A derivation changed traits: `traits` are set, `removed` are gone.
 
     `read_through` is the log position up to which the derivation has read this person's
     observations; `definition` fingerprints the rules it derived by. `material` names the slow traits
     (of low or medium volatility, before or after) that changed enough to make a cached core stale.
+    Where a model was asked, `use` is what that took, and `dropped` counts by reason what it proposed and
+    was not taken.
     """
+
+    schema = 2
 
     traits: dict[str, Trait]
     derivation: str
@@ -67,6 +85,8 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
     material: tuple[str, ...] = ()
     agent: str = "mindscaper"
+    use: ModelUse | None = None
+    dropped: dict[str, int] = {}
 
 
 class TraitPinned(Event, frozen=True, kw_only=True):
@@ -93,21 +113,29 @@ class TraitUnpinned(Event, frozen=True, kw_only=True):
 
 
 class DerivationCompleted(Event, frozen=True, kw_only=True):
-    """A derivation read on and found nothing to change."""
+    """A derivation read on and found nothing to change; `use` and `dropped` as in MindscapeUpdated."""
+
+    schema = 2
 
     derivation: str
     definition: str
     read_through: int
+    use: ModelUse | None = None
+    dropped: dict[str, int] = {}
 
 
 class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
-    """A persona's core was made, from these versions of these people's mindscapes."""
+    """A persona's core was made, from these versions of these people's mindscapes; where a model wrote the
+    summary, `use` is what that took."""
+
+    schema = 2
 
     summary: str
     traits: dict[str, Trait]
     mindscape_versions: dict[str, int]
     source: Literal["composed", "model"] = "composed"
     agent: str = "regenerator"
+    use: ModelUse | None = None
 
 
 class MapperPublished(Event, frozen=True, kw_only=True):
@@ -148,5 +176,15 @@ EVENT_TYPES: dict[str, type[Event]] = {
     )
 }
 
-UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+def _as_it_was(content: dict[str, Any]) -> dict[str, Any]:
+    """The version after added what may be left out."""
+    return content
+
+
+UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "MindscapeUpdated.1": _as_it_was,
+    "DerivationCompleted.1": _as_it_was,
+    "PersonaCoreGenerated.1": _as_it_was,
+}
 """By topic (`Name.version`): what makes the content of an older shape that of the next version."""

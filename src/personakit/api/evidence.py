@@ -1,0 +1,95 @@
+"""`/mindscapes/{personId}/traits/{path}/evidence`: why a trait is believed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from litestar import Response, get
+
+from personakit.agents.mindscaper import mindscape_of, observed_of
+from personakit.agents.service import Service
+from personakit.api import present
+from personakit.api.answers import answer, next_page, page_after, page_size, person_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.observations import stored
+from personakit.api.openapi import PageAfter, PageLimit, PersonIdInPath, TraitPathInPath
+from personakit.api.prepared import trait as shown_trait
+from personakit.api.problems import NotFound
+from personakit.domain.computed_traits import counts, is_computed
+from personakit.domain.mindscape import Mindscape
+from personakit.domain.traits import Trait
+from personakit.projections.read import Snapshot
+from personakit_sdk import wire
+
+VERSIONS_SHOWN = 50
+_NEWEST = 2**63 - 1
+
+
+@get(
+    "/{personId:str}/traits/{path:str}/evidence",
+    sync_to_thread=True,
+    operation_id="getTraitEvidence",
+    summary="Read why a trait is believed",
+)
+def get_evidence(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    person_id: PersonIdInPath,
+    path: TraitPathInPath,
+    after: PageAfter = None,
+    limit: PageLimit = None,
+) -> Response[wire.TraitEvidence]:
+    """The observations that a trait rests on, newest first, and what changed it, by whom and why. Of a
+    pinned trait, those that what is derived beneath rests on. A page may have fewer than `limit` before the
+    last one, because of those of a type not every one counts."""
+    person = person_of(service, tenant, person_id).surrogate
+    size, before = page_size(limit), page_after(after, _NEWEST)
+    with service.reader.snapshot() as snapshot:
+        mindscape = mindscape_of(snapshot.row("mindscapes.by_person", tenant=tenant, person=person))
+        trait = mindscape.visible_traits().get(path)
+        if trait is None:
+            raise NotFound(
+                f"{person_id!r} has no trait {path!r}; GET /mindscapes/{person_id} lists those there are."
+            )
+        rows = _resting_on(snapshot, tenant, person, service, mindscape, path, before, size)
+    now = datetime.now(UTC)
+    shown = wire.TraitEvidence(
+        person_id=person_id,
+        path=path,
+        trait=shown_trait(trait, now),
+        pin=present.pinned(mindscape, path, now) if path in mindscape.pins else None,
+        history=[
+            present.trait_version(version)
+            for version in service.past.trait(tenant, person, path, limit=VERSIONS_SHOWN)
+        ],
+        items=[stored(row, person_id) for row in rows if _counts(service, path, row)],
+        next=next_page(rows, size, lambda row: row["position"]),
+    )
+    return answer(shown, snapshot.position)
+
+
+def _resting_on(
+    snapshot: Snapshot,
+    tenant: str,
+    person: UUID,
+    service: Service,
+    mindscape: Mindscape,
+    path: str,
+    before: int,
+    limit: int,
+) -> list[dict[str, Any]]:
+    derived: Trait | None = mindscape.traits.get(path)
+    if derived is None:
+        return []
+    whose = {"tenant": tenant, "person": person, "before": before, "limit": limit}
+    definition = service.computed.definition(path) if is_computed(derived) else None
+    if definition is None:
+        return snapshot.rows("observations.by_ids", ids=list(derived.evidence), **whose)
+    return snapshot.rows("observations.of_type", type=definition.observes, **whose)
+
+
+def _counts(service: Service, path: str, row: dict[str, Any]) -> bool:
+    definition = service.computed.definition(path)
+    return definition is None or row["type"] != definition.observes or counts(definition, observed_of(row))
