@@ -341,6 +341,37 @@ class MapAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     explanation: Any = None
 
 
+class TraitThere(Answer, frozen=True, kw_only=True):
+    """A trait that a suggestion rests on, as it was: which version of whose mindscape made it so, by whom and
+    why, and the newest observations behind it (GET …/evidence has all of them)."""
+
+    path: str
+    person_id: str
+    trait: TraitThen
+    made_by: TraitVersion | None
+    evidence: list[UUID]
+
+
+class Why(Answer, frozen=True, kw_only=True):
+    """The whole chain behind a suggestion: the version of the mapper and its rule, with what each condition
+    saw, and the traits as they were.
+
+    `suggestion` is made again from the log, as of `position`; it is null where it cannot be: the context
+    that it was asked with is not kept, and `explanation` shows which condition did not hold without it.
+    """
+
+    suggestion_id: str
+    persona_id: str
+    mapper: MapperRef
+    rule_id: str
+    rank: int
+    at: datetime
+    position: int
+    suggestion: Suggestion | None
+    explanation: Any
+    traits: list[TraitThere]
+
+
 # --- feedback
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 from litestar.routes import HTTPRoute
 
+from personakit_sdk.rules import suggestion_id
 from tests.integration.conftest import Client
 
 JSON_TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
@@ -26,6 +28,7 @@ READ = {
     "/mindscapes/{personId}/traits/{path}/evidence": {},
     "/personas/{personaId}": {},
     "/map-persona": {"mapperId": "work_rhythm", "personaId": "ada", "explain": "true"},
+    "/suggestions/{suggestionId}": {},
     "/mappers": {},
     "/mappers/{mapperId}": {},
     "/mappers/{mapperId}/versions": {},
@@ -38,6 +41,9 @@ IDS = {
     "{personaId}": "ada",
     "{mapperId}": "work_rhythm",
     "{path}": "work.commits",
+    "{suggestionId}": suggestion_id.encode(
+        "ada", "work_rhythm", 1, "evening_builder", 1, datetime(2099, 12, 31, tzinfo=UTC)
+    ),
 }
 
 

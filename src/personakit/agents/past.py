@@ -127,11 +127,13 @@ class Past:
                 mindscape = evolve(mindscape, event)
         return page[::-1]
 
-    def trait(self, tenant: str, person: UUID, path: str, *, limit: int) -> list[PastVersion]:
-        """The newest `limit` versions of a person's mindscape that changed what is seen at a path, newest
-        first; of each, that change alone."""
+    def trait(
+        self, tenant: str, person: UUID, path: str, *, limit: int, through: int | None = None
+    ) -> list[PastVersion]:
+        """The newest `limit` versions of a person's mindscape (with `through`, of those up to that position)
+        that changed what is seen at a path, newest first; of each, that change alone."""
         mindscape, kept = EMPTY, deque[PastVersion](maxlen=limit)
-        for row, event in self._streams.events(StreamId(tenant, "mindscape", person)):
+        for row, event in self._streams.events(StreamId(tenant, "mindscape", person), through=through):
             if isinstance(event, MindscapeEvent):
                 if _touches(event, path):
                     version = _version(row, mindscape, event)

@@ -26,6 +26,7 @@ from personakit.api import (
     observations,
     openapi,
     personas,
+    suggestions,
     sync,
 )
 from personakit.api.answers import MIN_POSITION, header
@@ -74,6 +75,7 @@ def create_app(service: Service) -> Litestar:
             map_persona.router,
             mappers.router,
             feedback.give_feedback,
+            suggestions.get_suggestion,
             sync.sync,
             health.router,
             metrics_page,

@@ -66,11 +66,12 @@ def asked_by(request: Request[Any, Any, Any]) -> wire.MapPersona:
     except msgspec.ValidationError as error:
         raise _refusal(request, given) from error
     asked = {field.encode_name: getattr(query, field.name) for field in _FIELDS}
-    asked["context"] = _object(query.context)
+    asked["context"] = context_of(query.context)
     return bodies.checked(asked, wire.MapPersona, doubtful="context")
 
 
-def _object(text: str | None) -> dict[str, Any]:
+def context_of(text: str | None) -> dict[str, Any]:
+    """The context that a parameter says; empty where there is none. Raises InvalidInput."""
     if text is None:
         return {}
     try:

@@ -222,8 +222,11 @@ def agent(version: PastVersion) -> str:
 
 
 def _trait_then(trait: Trait | None, at: datetime) -> wire.TraitThen | None:
-    if trait is None:
-        return None
+    return None if trait is None else trait_then(trait, at)
+
+
+def trait_then(trait: Trait, at: datetime) -> wire.TraitThen:
+    """A trait as it was at an instant."""
     return wire.TraitThen(
         value=trait.value,
         confidence=confidence(trait, at),

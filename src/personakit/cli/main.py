@@ -22,6 +22,7 @@ COMMANDS = {
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
     "up": LazyCommand("personakit.cli.up:up", "Run the whole service on this machine."),
+    "why": LazyCommand("personakit.cli.why:why", "Say why a suggestion was made."),
     "worker": LazyCommand("personakit.cli.worker:worker", "Do the work behind `api` processes."),
 }
 
