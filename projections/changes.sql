@@ -36,6 +36,7 @@ ON CONFLICT (tenant, kind, entity) DO UPDATE
 SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
 
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
+-- :ignore ObservationRetracted
 
 -- :query since
 SELECT kind, entity, position, op FROM changes

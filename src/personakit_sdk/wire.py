@@ -41,7 +41,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Observation(Request, frozen=True, kw_only=True, omit_defaults=True):
-    """A fact about a person, never changed once written. Without `id` the service makes one."""
+    """A fact about a person, never changed once written. Without `id` the service makes one.
+
+    `supersedes` is the id of an observation of the same person that this one corrects: that one is retracted
+    with it. From `expiresAt` on the observation counts no longer.
+    """
 
     person_id: PersonId
     type: Annotated[
@@ -52,6 +56,8 @@ class Observation(Request, frozen=True, kw_only=True, omit_defaults=True):
     id: UUID | None = None
     source: Annotated[str, Meta(max_length=256)] | None = None
     metadata: dict[str, Any] | None = None
+    supersedes: UUID | None = None
+    expires_at: Instant | None = None
 
 
 class Written(Answer, frozen=True, kw_only=True):
@@ -77,8 +83,35 @@ class BatchAnswer(Answer, frozen=True, kw_only=True):
     results: list[BatchResult]
 
 
+RetractionCause = Literal["requested", "superseded", "expired"]
+
+
+class Retraction(Answer, frozen=True, kw_only=True):
+    """Why and since when an observation counts no longer; `reason` is what was said by who asked for it."""
+
+    position: int
+    at: datetime
+    cause: RetractionCause
+    reason: str | None
+    superseded_by: UUID | None
+
+
+class Retracted(Answer, frozen=True, kw_only=True):
+    """What became of a request to retract an observation: `repeated` says that it was retracted before.
+
+    `position`, `cause`, `reason` and `supersededBy` are those of the retraction that counts, the first one.
+    """
+
+    id: UUID
+    position: int
+    status: Literal["retracted", "repeated"]
+    cause: RetractionCause
+    reason: str | None
+    superseded_by: UUID | None
+
+
 class StoredObservation(Answer, frozen=True, kw_only=True):
-    """An observation as it was recorded."""
+    """An observation as it was recorded, and its retraction, where there is one."""
 
     id: UUID
     person_id: str
@@ -89,6 +122,9 @@ class StoredObservation(Answer, frozen=True, kw_only=True):
     position: int
     source: str | None
     metadata: dict[str, Any] | None
+    supersedes: UUID | None
+    expires_at: datetime | None
+    retraction: Retraction | None
 
 
 class ObservationList(Answer, frozen=True, kw_only=True):
@@ -104,7 +140,8 @@ class ObservationList(Answer, frozen=True, kw_only=True):
 class Trait(Answer, frozen=True, kw_only=True):
     """One trait of a person, with how far to believe it and the newest observations it rests on.
 
-    `truncated` says that the value is an estimate, because more different ones came than are kept.
+    `truncated` says that the value is an estimate, because more different ones came than are kept;
+    `evidenceChanged` that some of what a model derived the trait from was retracted since.
     """
 
     value: Any
@@ -115,6 +152,7 @@ class Trait(Answer, frozen=True, kw_only=True):
     source: str
     pinned: bool
     truncated: bool
+    evidence_changed: bool
     evidence: list[UUID]
 
 

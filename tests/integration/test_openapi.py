@@ -41,6 +41,7 @@ IDS = {
     "{personaId}": "ada",
     "{mapperId}": "work_rhythm",
     "{path}": "work.commits",
+    "{observationId}": "00000000-0000-0000-0000-000000000001",
     "{suggestionId}": suggestion_id.encode(
         "ada", "work_rhythm", 1, "evening_builder", 1, datetime(2099, 12, 31, tzinfo=UTC)
     ),

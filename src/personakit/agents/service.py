@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,6 +21,7 @@ from personakit.agents.actors import (
 )
 from personakit.agents.buckets import alone_with
 from personakit.agents.curator import Curator
+from personakit.agents.expiry import Expiry
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
@@ -30,12 +32,14 @@ from personakit.domain.events import MapperPublished
 from personakit.domain.mapper import MapperState, publish_shipped
 from personakit.domain.mapper import evolve as evolve_mapper
 from personakit.eventlog.appender import Appender
+from personakit.eventlog.corrections import Corrections
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
+from personakit.eventlog.retractions import Retractions
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
 from personakit.projections.builds import open_pool
@@ -89,12 +93,15 @@ class Service:
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
-        self.intake = Intake(self.people, self.appender, self.keys)
+        corrections = Corrections(self.recorder, self.appender)
+        self.intake = Intake(self.people, self.appender, self.keys, corrections)
+        self.retractions = Retractions(self.recorder, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
+        self.expiry = Expiry(self.reader, self.retractions)
         self.curator = Curator(self.reader, self.streams)
         self.regenerator = Regenerator(self.reader, self.streams)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
@@ -206,6 +213,7 @@ class Service:
             "derive_due": self._derive_due,
             "derive": self._derive,
             "core_due": self._core_due,
+            "expire": self._expire,
         }
 
     def _appended(self, events: Sequence[Appended]) -> None:
@@ -223,6 +231,7 @@ class Service:
         self._wake_followers()
         self._wakeups.wake("derive_due")
         self._wakeups.wake("core_due")
+        self._wakeups.wake("expire")
 
     def _follow(self) -> None:
         if not self._following.acquire(blocking=False):
@@ -258,6 +267,10 @@ class Service:
     def _core_due(self) -> None:
         while self.regenerator.first_cores(CORES) == CORES:
             pass
+
+    def _expire(self) -> None:
+        if self.expiry.sweep(datetime.now(UTC)):
+            self._wakeups.wake("expire", delay=DEBOUNCE_SECONDS)
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:

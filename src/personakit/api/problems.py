@@ -16,8 +16,10 @@ from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
 from personakit.domain.mapper import PreconditionFailed, VersionWentDown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
+from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken
 from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.retractions import NotRecorded
 from personakit.eventlog.streams import TooContended
 from personakit.projections.read import BeyondHead, NotThereYet
 from personakit_sdk import wire
@@ -55,6 +57,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Unauthorized, 401, "unauthorized"),
     (NotFound, 404, "not-found"),
     (NotPinned, 404, "not-pinned"),
+    (NotRecorded, 404, "not-recorded"),
+    (SupersedesNothing, 422, "supersedes-nothing"),
     (IdTaken, 409, "id-taken"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),

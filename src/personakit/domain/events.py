@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -27,7 +28,13 @@ class PersonRegistered(Event, frozen=True, kw_only=True):
 
 
 class ObservationRecorded(Event, frozen=True, kw_only=True):
-    """An application saw something. `digest` tells a repeated delivery from another body."""
+    """An application saw something. `digest` tells a repeated delivery from another body.
+
+    `supersedes` is the observation that this one corrects, and that is retracted with it; from `expires_at`
+    on this one counts no longer.
+    """
+
+    schema = 2
 
     type: str
     content: dict[str, Any]
@@ -35,6 +42,20 @@ class ObservationRecorded(Event, frozen=True, kw_only=True):
     digest: str
     source: str | None = None
     metadata: dict[str, Any] | None = None
+    supersedes: UUID | None = None
+    expires_at: datetime | None = None
+
+
+RetractionCause = Literal["requested", "superseded", "expired"]
+
+
+class ObservationRetracted(Event, frozen=True, kw_only=True):
+    """An observation counts no longer: somebody said so (`reason` may say why), another one corrects it,
+    or its time is over. It stands in the observation's own stream, as its second and last event."""
+
+    cause: RetractionCause
+    reason: str | None = None
+    superseded_by: UUID | None = None
 
 
 class FeedbackReceived(Event, frozen=True, kw_only=True):
@@ -73,10 +94,11 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     observations; `definition` fingerprints the rules it derived by. `material` names the slow traits
     (of low or medium volatility, before or after) that changed enough to make a cached core stale.
     Where a model was asked, `use` is what that took, and `dropped` counts by reason what it proposed and
-    was not taken.
+    was not taken. `anew` are the types of observations whose traits were derived anew, without those that
+    were retracted since.
     """
 
-    schema = 2
+    schema = 3
 
     traits: dict[str, Trait]
     derivation: str
@@ -87,6 +109,7 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     agent: str = "mindscaper"
     use: ModelUse | None = None
     dropped: dict[str, int] = {}
+    anew: tuple[str, ...] = ()
 
 
 class TraitPinned(Event, frozen=True, kw_only=True):
@@ -128,7 +151,7 @@ class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
     """A persona's core was made, from these versions of these people's mindscapes; where a model wrote the
     summary, `use` is what that took."""
 
-    schema = 2
+    schema = 3
 
     summary: str
     traits: dict[str, Trait]
@@ -153,6 +176,7 @@ MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
 AnyEvent = (
     PersonRegistered
     | ObservationRecorded
+    | ObservationRetracted
     | FeedbackReceived
     | MindscapeUpdated
     | TraitPinned
@@ -166,6 +190,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for cls in (
         PersonRegistered,
         ObservationRecorded,
+        ObservationRetracted,
         FeedbackReceived,
         MindscapeUpdated,
         TraitPinned,
@@ -183,8 +208,11 @@ def _as_it_was(content: dict[str, Any]) -> dict[str, Any]:
 
 
 UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "ObservationRecorded.1": _as_it_was,
     "MindscapeUpdated.1": _as_it_was,
+    "MindscapeUpdated.2": _as_it_was,
     "DerivationCompleted.1": _as_it_was,
     "PersonaCoreGenerated.1": _as_it_was,
+    "PersonaCoreGenerated.2": _as_it_was,
 }
 """By topic (`Name.version`): what makes the content of an older shape that of the next version."""
