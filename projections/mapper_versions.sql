@@ -30,6 +30,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore ObservationRetracted
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query one
 SELECT * FROM mapper_versions

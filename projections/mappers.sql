@@ -38,6 +38,7 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id'
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore ObservationRetracted
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query by_id
 SELECT * FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s

@@ -45,6 +45,7 @@ WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 -- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from personakit.agents.service import Service
+from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
@@ -60,6 +61,13 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         )
         service.curator.pin(TENANT, surrogate(service, person), "gone", Pin(1, "low", "told", "key: me"))
         service.curator.unpin(TENANT, surrogate(service, person), "gone", "wrong", "key: me")
+        person_seen = surrogate(service, person)
+        pair, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,), paths=("work.*",)))
+        follow(service)
+        service.regenerator.regenerate(TENANT, pair)
+        gone, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,)))
+        follow(service)
+        service.personas.retire(TENANT, gone, PersonaRetired(origin="key: me"))
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     follow(service)

@@ -34,6 +34,8 @@ from personakit.domain.events import (
     MapperPublished,
     MindscapeUpdated,
     PersonaCoreGenerated,
+    PersonaDefined,
+    PersonaRetired,
     TraitPinned,
     TraitUnpinned,
 )
@@ -192,6 +194,40 @@ class Histories(RuleBasedStateMachine):
         person = str(self._somebody(index)[1].surrogate)
         event = PersonaCoreGenerated(summary="S", traits=found, mindscape_versions={person: version})
         self._append(index, "persona", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(
+        number=st.integers(0, 2),
+        viewed=st.lists(indexes, min_size=1, max_size=3, unique=True),
+        paths=st.none() | st.lists(st.sampled_from((*PATHS, "a.*")), min_size=1, max_size=2, unique=True),
+        skip=skips,
+    )
+    def define_persona(
+        self, number: int, viewed: Sequence[int], paths: Sequence[str] | None, skip: int
+    ) -> None:
+        """Of people of any tenant's, who may not be there."""
+        people = dict.fromkeys(self._somebody(index)[1].surrogate for index in viewed)
+        event = PersonaDefined(people=tuple(people), name="n", paths=None if paths is None else tuple(paths))
+        self._about_persona(number, event, skip)
+
+    @rule(number=st.integers(0, 2))
+    def retire_persona(self, number: int) -> None:
+        self._about_persona(number, PersonaRetired(origin="who"))
+
+    @precondition(lambda self: self.people)
+    @rule(number=st.integers(0, 2), found=traits, index=indexes, version=st.integers(0, 4))
+    def make_core_of_persona(self, number: int, found: dict[str, Trait], index: int, version: int) -> None:
+        person = str(self._somebody(index)[1].surrogate)
+        self._about_persona(
+            number, PersonaCoreGenerated(summary="S", traits=found, mindscape_versions={person: version})
+        )
+
+    def _about_persona(self, number: int, event: Event, skip: int = 0) -> None:
+        """To a created persona's stream, whether or not it is there."""
+        persona = uuid5(UUID(int=1), f"persona {number}")
+        person = self.service.people.give_key(TENANTS[0], persona)
+        stream = StreamId(TENANTS[0], "persona", persona)
+        self._write(NewEvent(stream, self._next(stream) + skip, event, person))
 
     @precondition(lambda self: self.people)
     @rule(

@@ -376,8 +376,10 @@ def agree(service: Service, person: UUID, position: int) -> None:
     with service.reader.snapshot() as snapshot:
         state = present.persona_state(snapshot, TENANT, "any", person)
         derived = snapshot.rows("derivation_due.of_people", tenant=TENANT, people=[person])
-    persona = service.past.persona(TENANT, person, [person], position)
-    assert present.past_persona(persona, "any", person) == state
+    persona = service.past.persona(TENANT, person, position, own=True)
+    assert persona is not None
+    named = msgspec.structs.replace(state, people_ids=("any",))
+    assert present.past_persona(persona, "any", person) == named
     mindscape = service.past.mindscape(TENANT, person, position)
     assert mindscape.mindscape == state.mindscapes[person]
     assert mindscape.derived_through == {"computed": 0} | {

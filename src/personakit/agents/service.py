@@ -24,6 +24,7 @@ from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
+from personakit.agents.personas import Personas
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
@@ -104,6 +105,7 @@ class Service:
         self.expiry = Expiry(self.reader, self.retractions)
         self.curator = Curator(self.reader, self.streams)
         self.regenerator = Regenerator(self.reader, self.streams)
+        self.personas = Personas(self.reader, self.streams, self.people)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()
