@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+
 from personakit.agents.service import Service
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.domain.mindscape import Pin
@@ -41,6 +43,19 @@ def surrogate(service: Service, person: str) -> UUID:
     return found.surrogate
 
 
+def take_back(service: Service, person: str) -> None:
+    """An observation that is retracted, one that is superseded, and one that expires."""
+    mistaken, wrong, brief = (observation(person, hour) for hour in range(97, 100))
+    assert mistaken.id is not None
+    brief = msgspec.structs.replace(brief, expires_at=START)
+    right = msgspec.structs.replace(observation(person, 98), supersedes=wrong.id)
+    service.intake.record(TENANT, [mistaken, wrong, brief])
+    service.intake.record(TENANT, [right])
+    service.retractions.retract(TENANT, mistaken.id, "not mine")
+    follow(service)
+    service.expiry.sweep(START)
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
@@ -51,6 +66,7 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         service.mindscaper.derive(TENANT, surrogate(service, person))
         follow(service)
         service.regenerator.regenerate(TENANT, surrogate(service, person))
+        take_back(service, person)
         service.intake.record(TENANT, [observation(person, hour) for hour in range(100, 140)])
         follow(service)
         service.mindscaper.derive(TENANT, surrogate(service, person))

@@ -1,8 +1,8 @@
 """Exactness: whatever happened, however it was followed, the live read models are what a replay makes.
 
-Random histories (people, observations and repeats, traits, cores, feedback, mappers, events that cannot be
-taken), followed in random steps by random groups of projections, rebuilt in between. Where `CI` is set
-Hypothesis takes the same examples each time; elsewhere it prints what reproduces a failure.
+Random histories (people, observations, repeats and retractions, traits, cores, feedback, mappers, events
+that cannot be taken), followed in random steps by random groups of projections, rebuilt in between. Where
+`CI` is set Hypothesis takes the same examples each time; elsewhere it prints what reproduces a failure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -125,6 +126,32 @@ class Histories(RuleBasedStateMachine):
             content={"lines_changed": n, "languages": ["Python"], "merge": False},
             occurred_at=START + timedelta(hours=n),
         )
+
+    @precondition(lambda self: self.sent)
+    @rule(which=st.integers(0, 20), again=st.booleans())
+    def retract(self, which: int, again: bool) -> None:
+        tenant, sent = self.sent[which % len(self.sent)]
+        assert sent.id is not None
+        for _ in range(1 + again):
+            self.service.retractions.retract(tenant, sent.id, "a mistake")
+
+    @precondition(lambda self: self.sent)
+    @rule(which=st.integers(0, 20))
+    def correct(self, which: int) -> None:
+        tenant, sent = self.sent[which % len(self.sent)]
+        new = msgspec.structs.replace(self._observation(sent.person_id, "note"), supersedes=sent.id)
+        self.service.intake.record(tenant, [new])
+        self.sent.append((tenant, new))
+
+    @rule(tenant=tenants, index=indexes, day=st.integers(0, 3))
+    def expire(self, tenant: str, index: int, day: int) -> None:
+        """One is recorded that expires some day, and those that have by the second are retracted."""
+        at = START + timedelta(days=day)
+        new = msgspec.structs.replace(self._observation(f"p{index}", "code_commit"), expires_at=at)
+        self.service.intake.record(tenant, [new])
+        self.sent.append((tenant, new))
+        self.register(tenant, index)
+        self.service.expiry.sweep(START + timedelta(days=2))
 
     @precondition(lambda self: self.people)
     @rule(index=indexes)
