@@ -15,6 +15,7 @@ from typing import Final, get_args
 from bench import report
 from bench.catalogue import Group, Key, choose, groups
 from bench.database import Database
+from bench.derive import derivations
 from bench.figures import Figure
 from bench.freshness import freshness
 from bench.growth import growths
@@ -29,6 +30,7 @@ MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]
     "serving": posts,
     "map": maps,
     "growth": growths,
+    "derive": derivations,
     "freshness": freshness,
 }
 
