@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from personakit.projections.verify import verify
 from personakit_sdk import wire
 from tests.history import TENANT, observation, surrogate
 from tests.integration.conftest import Client, follow
+from tests.postgres import MASTER_KEY
 
 NOW = datetime(2026, 3, 9, tzinfo=UTC)
 
@@ -252,6 +254,30 @@ def test_an_observation_expires_at_its_instant_and_is_retracted_by_an_event(
     assert traits(quiet, "brief")["work.commits"]["value"] == 2
     first = listed(client, "brief", retracted="true")[0]
     assert (first["retraction"]["cause"], first["expiresAt"]) == ("expired", "2026-03-09T00:00:00Z")
+
+
+def test_the_agents_retract_what_has_expired(database: str) -> None:
+    with Service(database, MASTER_KEY) as service:
+        create_tenant(service.recorder, TENANT, "Default")
+        past = msgspec.structs.replace(observation("awake", 1), expires_at=NOW)
+        service.intake.record(TENANT, [past, observation("awake", 2)])
+        person, deadline = surrogate(service, "awake"), time.monotonic() + 30
+
+        def counted() -> Any:
+            traits = service.past.mindscape(TENANT, person, 2**62).mindscape.traits
+            return traits["work.commits"].value if traits else None
+
+        while counted() != 1 or due(service):
+            assert time.monotonic() < deadline, "it never came"
+            time.sleep(0.05)
+
+
+def due(service: Service) -> bool:
+    """Whether there is still something to derive, as far as the read models have come."""
+    with service.reader.snapshot() as snapshot:
+        return bool(
+            snapshot.rows("derivation_due.due_buckets", definition=service.computed.fingerprint)
+        ) or any(state.lag_events for state in service.reader.states())
 
 
 def test_retracting_over_http_says_what_happened_and_again_what_did(quiet: Service, client: Client) -> None:
