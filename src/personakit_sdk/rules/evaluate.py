@@ -135,8 +135,9 @@ def evaluate_until(
 
 def _candidates(plan: Plan, reading: Reading, learned: Mapping[str, float]) -> Iterator[_Candidate]:
     """The suggestions of all rules that fire, in the author's order."""
-    for rule in plan.rules:
-        if rule.enabled and rule.check.holds(reading):
+    holding = None if plan.prefilter is None else plan.prefilter.holding(reading)
+    for rule in plan.rules if holding is None else [plan.rules[number] for number in holding]:
+        if holding is not None or (rule.enabled and rule.check.holds(reading)):
             multiplier = learned.get(rule.id, 1.0)
             score = rule.weight * multiplier
             if score > 0:

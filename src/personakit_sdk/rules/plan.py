@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -13,11 +13,16 @@ from personakit_sdk.rules.document import Document, read_mapper, reference_order
 from personakit_sdk.rules.limits import DEFAULT_LIMITS, Limits
 from personakit_sdk.rules.parameters import Parameter, compile_parameter
 from personakit_sdk.rules.plain import ordered
+from personakit_sdk.rules.prefilter import Prefilter
 from personakit_sdk.rules.reading import Slots
 from personakit_sdk.rules.rule import names_in
 from personakit_sdk.rules.template import Template, parse_template
 
 Priority = Literal["high", "medium", "low"]
+
+
+FILTERED_FROM: Final = 64
+"""Rules from which on a prefilter is worth its while; fewer are asked one by one, which takes as long."""
 
 
 class PlannedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` is its normal form, `hash` the SHA-256 (hex) of that as JSON with sorted keys. `required`
     are the required traits with their slots; `trait_paths` all paths into traits that it may read.
+    `prefilter` is None where the rules are few.
     """
 
     mapper_id: str
@@ -58,6 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     named: dict[str, Check]
     required: tuple[tuple[str, int], ...]
     slots: Slots
+    prefilter: Prefilter | None
 
     @property
     def required_traits(self) -> tuple[str, ...]:
@@ -79,16 +86,28 @@ def compile_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS)
     named: dict[str, Check] = {}
     for name in reference_order(normal["conditions"]):
         named[name] = compile_check(normal["conditions"][name], slots, named)
+    rules = tuple(_rule(rule, normal, slots, named) for rule in normal["rules"])
     return Plan(
         mapper_id=normal["metadata"]["id"],
         author_version=normal["metadata"]["version"],
         document=normal,
         hash=hashlib.sha256(msgspec.json.encode(normal, order="sorted")).hexdigest(),
-        rules=tuple(_rule(rule, normal, slots, named) for rule in normal["rules"]),
+        rules=rules,
         named=named,
         required=tuple((path, slots.trait(path)) for path in normal["required_traits"]),
         slots=slots,
+        prefilter=_prefilter(rules, normal, slots, named) if len(rules) >= FILTERED_FROM else None,
     )
+
+
+def _prefilter(
+    rules: Sequence[PlannedRule], normal: Document, slots: Slots, named: dict[str, Check]
+) -> Prefilter:
+    conditions = [
+        (document["conditions"], rule.check.holds) if rule.enabled and rule.weight > 0 else None
+        for rule, document in zip(rules, normal["rules"], strict=True)
+    ]
+    return Prefilter(conditions, slots, {name: check.holds for name, check in named.items()})
 
 
 def _rule(rule: dict[str, Any], normal: Document, slots: Slots, named: dict[str, Check]) -> PlannedRule:
