@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import inf, nextafter
+from sys import float_info
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from personakit_sdk.rules.operators import number
@@ -19,6 +20,7 @@ from personakit_sdk.rules.requirement import Requirement
 Lookup = Callable[[Any], int]
 """Takes a value and gives the bitmap of the rules that it lets fire."""
 
+_LARGEST: Final = float_info.max
 _HASHED: Final = (str, int, float)
 _NEVER_AN_ELEMENT: Final = frozenset({list, dict})
 """No requirement of elements names one of these types."""
@@ -121,6 +123,9 @@ def _texts(grid: Grid[Requirement], sure: int) -> Lookup:
     numeric = 2 + sum(1 << cell for text, cell in cells.items() if number(text) is not None)
     bitmaps = grid.bitmaps(len(cells) + 2, lambda each: each.of_texts(cells, every, numeric))
     word, digits, *of_named = bitmaps
+    if any(each.looks_into_texts() for each in grid.requirements):
+        bitmaps = [bitmap & ~sure for bitmap in bitmaps]
+        word, digits, *of_named = bitmaps
     if word == digits:
         find = dict(zip(named, of_named, strict=True)).get
         return lambda value: find(value, word)
@@ -145,17 +150,23 @@ def _numbers(grid: Grid[Requirement], others: int) -> tuple[Lookup, Lookup]:
     cells = 2 * len(points) + 1
     every = (1 << cells) - 1
     of_cell = grid.bitmaps(cells, lambda each: each.of_numbers(points, every))
+    edges = [-_LARGEST, *(edge for point in points for edge in _edges(point)), inf]
+    of_float = [others, *of_cell, others]
+    return (
+        lambda value: of_cell[bisect_left(points, value) + bisect_right(points, value)],
+        lambda value: of_float[bisect_right(edges, value)],
+    )
 
-    def integer(value: int) -> int:
-        return of_cell[bisect_left(points, value) + bisect_right(points, value)]
 
-    def floating(value: float) -> int:
-        """NaN and infinities are in no order."""
-        return (
-            of_cell[bisect_left(points, value) + bisect_right(points, value)] if isfinite(value) else others
-        )
-
-    return integer, floating
+def _edges(point: float) -> tuple[float, float]:
+    """The smallest floats that are not below the point, and above it: the cells of floats begin there. Below
+    the first edge and above the last are infinities, and where nothing is less lies NaN."""
+    try:
+        near = float(point)
+    except OverflowError:
+        return (inf, inf) if point > 0 else (-_LARGEST, -_LARGEST)
+    after = nextafter(near, inf)
+    return near if near >= point else after, near if near > point else after
 
 
 def _lists(grid: Grid[Requirement], there: int) -> Lookup:

@@ -15,11 +15,10 @@ from personakit_sdk.rules.parameters import Parameter, compile_parameter
 from personakit_sdk.rules.plain import ordered
 from personakit_sdk.rules.prefilter import Prefilter
 from personakit_sdk.rules.reading import Slots
-from personakit_sdk.rules.rule import names_in
+from personakit_sdk.rules.rule import PRIORITIES, names_in
 from personakit_sdk.rules.template import Template, parse_template
 
 Priority = Literal["high", "medium", "low"]
-
 
 FILTERED_FROM: Final = 64
 """Rules from which on a prefilter is worth its while; fewer are asked one by one, which takes as long."""
@@ -48,11 +47,23 @@ class PlannedRule(msgspec.Struct, frozen=True, kw_only=True):
     suggestions: tuple[PlannedSuggestion, ...]
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A suggestion of a rule, should it fire: `score` is the author's weight times what was `learned`.
+    `rank` is its place among all candidates of the plan, the best first, while nothing was learned."""
+
+    rule: PlannedRule
+    planned: PlannedSuggestion
+    learned: float
+    score: float
+    rank: int
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A compiled mapper.
 
     `document` is its normal form, `hash` the SHA-256 (hex) of that as JSON with sorted keys. `required`
     are the required traits with their slots; `trait_paths` all paths into traits that it may read.
+    `candidates` are those of each rule, as long as nothing was learned; none for a weight of 0.
     `prefilter` is None where the rules are few.
     """
 
@@ -61,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     document: Document
     hash: str
     rules: tuple[PlannedRule, ...]
+    candidates: tuple[tuple[Candidate, ...], ...]
     named: dict[str, Check]
     required: tuple[tuple[str, int], ...]
     slots: Slots
@@ -73,6 +85,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def trait_paths(self) -> tuple[str, ...]:
         return tuple(sorted(self.slots.traits))
+
+
+def standing(candidate: Candidate) -> tuple[int, float, int]:
+    """Sorts the best first; sorting is stable, so that the author's order decides between equals."""
+    return -candidate.rule.priority, -candidate.score, PRIORITIES.index(candidate.planned.priority)
 
 
 def compile_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> Plan:
@@ -93,10 +110,27 @@ def compile_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS)
         document=normal,
         hash=hashlib.sha256(msgspec.json.encode(normal, order="sorted")).hexdigest(),
         rules=rules,
+        candidates=_candidates(rules),
         named=named,
         required=tuple((path, slots.trait(path)) for path in normal["required_traits"]),
         slots=slots,
         prefilter=_prefilter(rules, normal, slots, named) if len(rules) >= FILTERED_FROM else None,
+    )
+
+
+def _candidates(rules: Sequence[PlannedRule]) -> tuple[tuple[Candidate, ...], ...]:
+    """The candidates of each rule, ranked among all of them."""
+    made = [
+        [
+            Candidate(rule=rule, planned=each, learned=1.0, score=rule.weight, rank=0)
+            for each in (rule.suggestions if rule.weight > 0 else ())
+        ]
+        for rule in rules
+    ]
+    ranked = sorted((each for of_rule in made for each in of_rule), key=standing)
+    ranks = {id(each): rank for rank, each in enumerate(ranked)}
+    return tuple(
+        tuple(msgspec.structs.replace(each, rank=ranks[id(each)]) for each in of_rule) for of_rule in made
     )
 
 

@@ -129,8 +129,11 @@ class _Needs:
         of_trait = kind == "trait_check"
         slot = self._slots.traits[asked["path"]] if of_trait else self._slots.context[asked["field"]]
         requirement = Requirement(rule, asked)
-        by_slot.setdefault(slot, []).append(requirement)
-        return requirement.exact
+        known = by_slot.setdefault(slot, [])
+        # Which of two elements a list has is not told apart.
+        alone = requirement.elements() is None or not known or known[-1].rule != rule
+        known.append(requirement)
+        return requirement.exact and alone
 
 
 def _needs(condition: Condition) -> Iterator[Condition]:

@@ -92,6 +92,8 @@ class Reading:
             trait = self.found[slot]
             if trait is None:
                 return 0.0
+            if trait.weight is None:  # certain, at every instant
+                return 1.0
             self._confidences[slot] = believed = confidence(trait, self.at)
             self.hold_until(steady_until(trait, believed))
         return self._confidences[slot]

@@ -66,6 +66,10 @@ class Requirement:
             return None
         return wanted if wanted or self.operator == "contains_any" else None
 
+    def looks_into_texts(self) -> bool:
+        """Whether of a text more counts than what it is equal to, and which number it is."""
+        return self.operator == "contains" and self.exact and isinstance(self.wanted, str)
+
     def of_single(self, seen: bool | None) -> bool:
         """Whether it holds for true, false or null."""
         if self.operator in ("exists", "not_exists"):
@@ -81,6 +85,8 @@ class Requirement:
             return every & ~self._named(cells)
         if self._orders_numbers():
             return numeric
+        if self.operator == "contains" and self.constant and not isinstance(self.wanted, str):
+            return 0
         return 0 if self.operator in _NEVER_OF_TEXTS else every
 
     def of_numbers(self, points: Sequence[float], every: int) -> int:
@@ -111,6 +117,8 @@ class Requirement:
     def _is_exact(self) -> bool:
         if self.operator in _EQUALITIES:
             return self.constant and all(map(_is_scalar, self._equals))
+        if self.operator in ("contains", "contains_any"):
+            return self.elements() is not None
         return self.operator in ("exists", "not_exists") or self._orders_numbers()
 
     def _orders_numbers(self) -> bool:
