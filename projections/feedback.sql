@@ -32,6 +32,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_rule
 SELECT * FROM feedback

@@ -28,6 +28,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_person
 SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset

@@ -14,8 +14,8 @@ from psycopg.sql import SQL, Identifier
 
 from personakit.agents.releases import Releases
 from personakit.agents.service import Service
-from personakit.embedded import EmbeddedPostgres
 from personakit.domain.events import PersonaDefined
+from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About, Receipt
 from personakit.projections import builds
