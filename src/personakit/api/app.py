@@ -26,6 +26,7 @@ from personakit.api import (
     observations,
     openapi,
     personas,
+    schemas,
     sync,
 )
 from personakit.api.answers import MIN_POSITION, header
@@ -77,6 +78,7 @@ def create_app(service: Service) -> Litestar:
             sync.sync,
             health.router,
             metrics_page,
+            schemas.mapper_json,
             openapi.openapi_json,
             openapi.docs,
         ],

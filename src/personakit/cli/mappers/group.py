@@ -1,0 +1,24 @@
+"""The group `personakit mappers`: its table of commands."""
+
+from __future__ import annotations
+
+import click
+
+from personakit.cli.lazy_group import LazyCommand, LazyGroup
+
+_HERE = "personakit.cli.mappers"
+COMMANDS = {
+    "import": LazyCommand(
+        "personakit.cli.mapper_import.command:import_", "Turn rules of another engine into a mapper."
+    ),
+    "list": LazyCommand(f"{_HERE}.shown:list_", "The mappers that the service has."),
+    "push": LazyCommand(f"{_HERE}.push:push", "Upload mapper documents."),
+    "schema": LazyCommand(f"{_HERE}.schema:schema", "Print the JSON Schema of mapper documents."),
+    "test": LazyCommand(f"{_HERE}.check:test", "Run the tests inside mapper documents."),
+    "validate": LazyCommand(f"{_HERE}.check:validate", "Check mapper documents as an upload would."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
+def mappers() -> None:
+    """Work on mapper documents, in YAML or (a name that ends in .json) JSON, and on those of the service."""
