@@ -40,6 +40,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
     derived_at = excluded.derived_at
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -30,6 +30,7 @@ FROM personakit.events_of(%(events)s)
 
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_rule
 SELECT * FROM feedback

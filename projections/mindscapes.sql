@@ -33,6 +33,7 @@ WHEN NOT MATCHED AND e.version = 1 THEN INSERT
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_person
 SELECT version, traits, derivations, position, updated_at
@@ -41,6 +42,12 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 -- :query by_people
 SELECT person, version, traits, derivations
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+
+-- :query trait_paths
+-- The paths that some of a tenant's people have traits at.
+SELECT DISTINCT path
+FROM (SELECT traits FROM mindscapes WHERE tenant = %(tenant)s ORDER BY person LIMIT %(people)s) AS some
+CROSS JOIN LATERAL jsonb_object_keys(traits) AS path
 
 -- :query newest
 -- Of those people whose mindscape stands here as the log has it (it may not have been followed yet): the

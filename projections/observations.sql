@@ -26,6 +26,7 @@ FROM personakit.events_of(%(events)s)
 
 -- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_person
 SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset

@@ -79,6 +79,7 @@ CROSS JOIN LATERAL (
 WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
 
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_id
 -- With `person_id`, the caller's name for a person whose own persona it is.

@@ -28,11 +28,19 @@ READ = {
     "/mappers": {},
     "/mappers/{mapperId}": {},
     "/mappers/{mapperId}/versions": {},
+    "/mappers/{mapperId}/versions/{version}": {},
+    "/mappers/{mapperId}/versions/{version}/diff": {},
     "/sync": {},
     "/health/live": {},
     "/health/ready": {},
 }
-IDS = {"{personId}": "ada", "{personaId}": "ada", "{mapperId}": "work_rhythm"}
+IDS = {
+    "{personId}": "ada",
+    "{personaId}": "ada",
+    "{mapperId}": "work_rhythm",
+    "{version}": "1",
+    "{ruleId}": "any",
+}
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +139,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 18
+    assert len(described) == 24
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -161,7 +169,8 @@ def test_every_operation_says_what_it_does_takes_and_answers(document: dict[str,
         good = [answer for status, answer in answers.items() if status.startswith("2")]
         assert good, named
         assert all(answer["content"]["application/json"]["schema"]["$ref"] for answer in good), named
-        assert ("requestBody" in operation) == (method in {"post", "put"} and "regenerate" not in path), named
+        sends = method in {"post", "put", "patch"} and not path.endswith(("/regenerate", "/publish"))
+        assert ("requestBody" in operation) == sends, named
 
 
 def test_every_parameter_has_a_description_and_one_type(document: dict[str, Any]) -> None:

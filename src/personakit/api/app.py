@@ -85,6 +85,7 @@ def create_app(service: Service) -> Litestar:
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
             "tenant": Provide(_tenant, sync_to_thread=False),
+            "origin": Provide(_origin, sync_to_thread=False),
         },
         middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
         before_request=before_request,
@@ -117,6 +118,10 @@ async def _reached(look: Callable[[], None], lookers: ThreadPoolExecutor) -> Non
 
 def _tenant(request: Request[Any, Any, Any]) -> str:
     return str(request.user)
+
+
+def _origin(request: Request[Any, Any, Any]) -> str:
+    return f"key: {request.auth}"
 
 
 def _position(text: str) -> int:

@@ -13,7 +13,13 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
-from personakit.domain.mapper import PreconditionFailed, VersionWentDown
+from personakit.domain.mapper import (
+    MapperUnknown,
+    NotInUse,
+    PreconditionFailed,
+    RuleUnknown,
+    VersionWentDown,
+)
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.intake import IdTaken
 from personakit.eventlog.person_keys import PersonErased
@@ -53,7 +59,10 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (InvalidInput, 422, "invalid-input"),
     (Unauthorized, 401, "unauthorized"),
     (NotFound, 404, "not-found"),
+    (MapperUnknown, 404, "not-found"),
+    (RuleUnknown, 404, "not-found"),
     (IdTaken, 409, "id-taken"),
+    (NotInUse, 409, "mapper-withdrawn"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),

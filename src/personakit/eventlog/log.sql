@@ -305,4 +305,4 @@ SELECT tenant, name FROM personakit.tenants WHERE tenant = %(tenant)s
 INSERT INTO personakit.api_keys (prefix, tenant, hash, name) VALUES (%(prefix)s, %(tenant)s, %(hash)s, %(name)s)
 
 -- :query key
-SELECT tenant, hash FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
+SELECT tenant, hash, name FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
