@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,11 +13,13 @@ import msgspec
 from personakit.domain.events import DerivationCompleted, Event, MindscapeUpdated, PersonaCoreGenerated
 from personakit.domain.mindscape import DERIVATION, EMPTY, Derived, Mindscape, evolve, read_on
 from personakit.domain.mindscape_history import TraitChange, reason, trait_changes
+from personakit.domain.persona import compose_core, overlay_traits
 from personakit.domain.staleness import UNMADE, CoreHistory, core_generated, mindscape_updated
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import LogNotification, StreamId
 from personakit.eventlog.streams import Streams
 from personakit.projections.read import Reader
+from personakit_sdk.rules.facts import TraitFact
 
 NOTHING_RECORDED = datetime.min.replace(tzinfo=UTC)
 
@@ -40,6 +43,12 @@ class PastPersona(msgspec.Struct, frozen=True):
 
     core: CoreHistory
     mindscapes: Mapping[UUID, Mindscape]
+
+    def facts(self) -> dict[str, TraitFact]:
+        """What rules could see: the core as it was (stale or not; one made in memory where there was none),
+        and the overlay."""
+        core = self.core.core or compose_core(self.mindscapes)
+        return {**core.traits, **overlay_traits(self.mindscapes.values())}
 
 
 class PastVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,18 +100,45 @@ class Past:
 
     def persona(self, tenant: str, persona: UUID, people: Sequence[UUID], position: int) -> PastPersona:
         """A persona of these people as it was at a position."""
+        newest = deque(self._states(tenant, persona, people, position), maxlen=1)
+        return newest[0][1] if newest else _nothing_of(people)
+
+    def persona_at(
+        self, tenant: str, persona: UUID, people: Sequence[UUID], instants: Sequence[datetime]
+    ) -> Iterator[tuple[datetime, PastPersona]]:
+        """A persona of these people as it was at each of some rising instants, from one fold of its events.
+        Where nothing happened in between, the same object comes again."""
+        state, waiting = _nothing_of(people), deque(instants)
+        for recorded_at, after in self._states(tenant, persona, people, None):
+            while waiting and waiting[0] < recorded_at:
+                yield waiting.popleft(), state
+            if not waiting:
+                return
+            state = after
+        for instant in waiting:
+            yield instant, state
+
+    def known_since(self, tenant: str, person: UUID) -> datetime | None:
+        """When somebody was registered; None where that is under way."""
+        events = self._streams.events(StreamId(tenant, "person", person))
+        return next((row.recorded_at for row, _ in events), None)
+
+    def _states(
+        self, tenant: str, persona: UUID, people: Sequence[UUID], position: int | None
+    ) -> Iterator[tuple[datetime, PastPersona]]:
+        """The persona after each of its events and those of its people's mindscapes, with when."""
         core, mindscapes = UNMADE, dict.fromkeys(people, EMPTY)
         streams = [StreamId(tenant, "mindscape", person) for person in people]
         for row, event in self._merged([StreamId(tenant, "persona", persona), *streams], position):
             match event:
                 case MindscapeUpdated():
                     person = row.stream_id.stream
-                    mindscapes[person] = evolve(mindscapes[person], event)
+                    mindscapes = {**mindscapes, person: evolve(mindscapes[person], event)}
                     version, at = row.originator_version, row.recorded_at
                     core = mindscape_updated(core, event, person=person, version=version, at=at)
                 case PersonaCoreGenerated():
                     core = core_generated(core, event, at=row.recorded_at)
-        return PastPersona(core, mindscapes)
+            yield row.recorded_at, PastPersona(core, mindscapes)
 
     def history(self, tenant: str, person: UUID, *, before: int, limit: int) -> list[PastVersion]:
         """The newest `limit` versions of a person's mindscape below version `before`, newest first."""
@@ -118,10 +154,16 @@ class Past:
                 mindscape = evolve(mindscape, event)
         return page[::-1]
 
-    def _merged(self, streams: Sequence[StreamId], position: int) -> Iterator[tuple[LogNotification, Event]]:
+    def _merged(
+        self, streams: Sequence[StreamId], position: int | None
+    ) -> Iterator[tuple[LogNotification, Event]]:
         """The events of several streams, in the order of the log."""
         events = [self._streams.events(stream, through=position) for stream in streams]
         return heapq.merge(*events, key=lambda each: each[0].id)
+
+
+def _nothing_of(people: Sequence[UUID]) -> PastPersona:
+    return PastPersona(UNMADE, dict.fromkeys(people, EMPTY))
 
 
 def _version(row: LogNotification, before: Mindscape, update: MindscapeUpdated) -> PastVersion:

@@ -8,6 +8,10 @@ from personakit.cli.lazy_group import LazyCommand, LazyGroup
 
 _HERE = "personakit.cli.mappers"
 COMMANDS = {
+    "backtest": LazyCommand(
+        f"{_HERE}.backtest:backtest", "Say what another version would have suggested in the past."
+    ),
+    "explain": LazyCommand(f"{_HERE}.explain:explain", "Say why each rule fired or not."),
     "import": LazyCommand(
         "personakit.cli.mapper_import.command:import_", "Turn rules of another engine into a mapper."
     ),

@@ -1,0 +1,46 @@
+"""Options that commands on mappers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from personakit.cli.observe import pair
+from personakit_sdk.errors import InvalidInput
+
+Command = Callable[..., None]
+_OF_FILES = (".yaml", ".yml", ".json")
+
+
+def context_option(command: Command) -> Command:
+    """`--context`, which may be given several times."""
+    return click.option(
+        "--context",
+        multiple=True,
+        metavar="JSON|KEY=VALUE",
+        help="What the rules may know of the moment; may be repeated.",
+    )(command)
+
+
+def context_of(given: tuple[str, ...]) -> dict[str, Any]:
+    """The context that the options give together: JSON objects and KEY=VALUE. Raises InvalidInput."""
+    context: dict[str, Any] = {}
+    for text in given:
+        context |= _object(text) if text.lstrip().startswith("{") else dict([pair(text)])
+    return context
+
+
+def is_file(target: str) -> bool:
+    """Whether FILE|ID is a file: one that is there, or that has the name of one."""
+    return Path(target).is_file() or target.endswith(_OF_FILES)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInput(f"--context is no JSON object: {error}.") from error
