@@ -46,7 +46,7 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 -- :query trait_paths
 -- The paths that some of a tenant's people have traits at.
 SELECT DISTINCT path
-FROM (SELECT traits FROM mindscapes WHERE tenant = %(tenant)s ORDER BY person LIMIT %(people)s) AS some
+FROM (SELECT traits FROM mindscapes WHERE tenant = %(tenant)s ORDER BY person LIMIT %(people)s) AS looked_at
 CROSS JOIN LATERAL jsonb_object_keys(traits) AS path
 
 -- :query newest

@@ -7,10 +7,14 @@ could not be written as that sum.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
+from typing import Final
 
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules.rule import LARGEST_WEIGHT
+
+_EXACT: Final = Context(prec=800)
+"""More digits than any sum of two doubles has that lie within the range of a weight."""
 
 
 def set_to(weight: float) -> float:
@@ -21,12 +25,12 @@ def set_to(weight: float) -> float:
 def changed_by(before: float, change: float) -> float:
     """`before` and `change` added exactly. Raises InvalidInput where no rule may have that weight, and for a
     sum of more digits than a weight can hold."""
-    total = Decimal(repr(before)) + Decimal(repr(change))
-    weight = _checked(total, "/change", f"weight {before!r} changed by {change!r} would be {total}")
+    total = _EXACT.add(Decimal(repr(before)), Decimal(repr(change)))
+    weight = _checked(total, "/change", f"weight {before!r} changed by {change!r} would be {float(total)!r}")
     if Decimal(repr(weight)) != total:
         raise InvalidInput(
-            f"The weight {before!r} changed by {change!r} would be {total}, which has more digits than a "
-            "weight can hold; give a change with fewer, or set `weight`.",
+            f"The weight {before!r} changed by {change!r} would have more digits than a weight can hold; "
+            "give a change with fewer, or set `weight`.",
             (Fault("/change", "too many digits"),),
         )
     return weight
