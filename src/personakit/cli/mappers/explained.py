@@ -35,6 +35,8 @@ def show(explained: Explained) -> None:
     console.print(Text(_head(explained), style="bold"))
     if explained.missing_traits:
         console.print(Text(f"Required and not known: {', '.join(explained.missing_traits)}"))
+    for remark in explained.remarks:
+        console.print(Text(remark))
     explanation = explained.explanation
     unopened = dict(explanation.conditions)
     for rule in sorted(explanation.rules, key=_standing):

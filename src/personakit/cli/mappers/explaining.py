@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,10 @@ from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.operators import instant
 from personakit_sdk.rules.yaml import load_json, load_yaml
 from personakit_sdk.wire import MapAnswer, MapPersona, Persona
+
+_AS_OF_NOW: Final = (
+    "The service says how far traits are believed now: confidences are those of now, not of --at."
+)
 
 
 class Asked(NamedTuple):
@@ -42,6 +46,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     at: datetime | None
     missing_traits: list[str]
     explanation: Explanation
+    remarks: list[str] = []
 
 
 def by_service(settings: Settings, mapper_id: str, person: str, asked: Asked) -> Explained:
@@ -73,7 +78,8 @@ def by_persona(settings: Settings, file: str, person: str, asked: Asked) -> Expl
     persona = connect(settings).request("GET", f"/personas/{person}").decode(Persona)
     at = asked.at or instant(asked.context.get("current_time")) or datetime.now(UTC)
     facts = Facts(traits=facts_of(persona), context=_context(asked), at=at)
-    return _explained(plan, person, at, _decide(plan, facts, person, asked.limit, {}))
+    explained = _explained(plan, person, at, _decide(plan, facts, person, asked.limit, {}))
+    return explained if asked.at is None else msgspec.structs.replace(explained, remarks=[_AS_OF_NOW])
 
 
 def by_given(file: str, given_file: Path, asked: Asked) -> Explained:

@@ -1,13 +1,16 @@
-"""`personakit mappers list`: what the service has."""
+"""`personakit mappers list` and `versions`: what the service has, and how it came to be."""
 
 from __future__ import annotations
+
+import sys
 
 import click
 
 from personakit.cli.connection import connect
+from personakit.cli.mappers.options import NameType
 from personakit.cli.options import json_option, with_settings
 from personakit.config import Settings
-from personakit_sdk.wire import MapperList
+from personakit_sdk.wire import MapperList, MapperVersion, MapperVersionList
 
 
 @click.command(name="list")
@@ -21,3 +24,32 @@ def list_(settings: Settings, *, as_json: bool) -> None:
         return
     for mapper in reply.decode(MapperList).items:
         click.echo(f"{mapper.id}, version {mapper.version} ({mapper.status}): {mapper.description}")
+
+
+@click.command()
+@click.argument("mapper_id", type=NameType(), metavar="ID")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="The newest so many."
+)
+@json_option
+@with_settings
+def versions(settings: Settings, *, mapper_id: str, limit: int, as_json: bool) -> None:
+    """The versions of the mapper ID, newest first: who or what made each, how and why."""
+    reply = connect(settings).request("GET", f"/mappers/{mapper_id}/versions", query={"limit": limit})
+    if as_json:
+        click.echo(reply.body)
+    else:
+        _show(reply.decode(MapperVersionList).items)
+
+
+def _show(items: list[MapperVersion]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - not paid for by --json and --help
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table("version", "status", "author's", "made at", "how", "by", "why", box=None)
+    for item in items:
+        how = item.change if item.restores is None else f"{item.change} {item.restores}"
+        cells = (str(item.version), item.status, item.author_version, f"{item.created_at:%Y-%m-%d %H:%M}")
+        table.add_row(*cells, how, *map(Text, (item.origin, item.reason)))
+    Console(file=sys.stdout, highlight=False).print(table)
