@@ -126,7 +126,7 @@ def test_weights_versions_publish_and_withdraw(run: Run, file: Any) -> None:
     assert [item["change"] for item in items] == ["withdrawn", "restored", "weight", "weight", "published"]
     assert [item["reason"] for item in items] == ["done with", "too heavy", "", "people like it", "the first"]
     table = run("versions", "daily_focus", "--limit", "2").stdout
-    assert "restored 1" in table
+    assert "restored from 1 by " in table
     assert "too heavy" in table
     assert "the first" not in table
     assert run("publish", "daily_focus", "1").exit_code == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from personakit.cli.connection import connect
@@ -38,18 +36,13 @@ def versions(settings: Settings, *, mapper_id: str, limit: int, as_json: bool) -
     reply = connect(settings).request("GET", f"/mappers/{mapper_id}/versions", query={"limit": limit})
     if as_json:
         click.echo(reply.body)
-    else:
-        _show(reply.decode(MapperVersionList).items)
+        return
+    for item in reply.decode(MapperVersionList).items:
+        click.echo(_line(item))
 
 
-def _show(items: list[MapperVersion]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not paid for by --json and --help
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table("version", "status", "author's", "made at", "how", "by", "why", box=None)
-    for item in items:
-        how = item.change if item.restores is None else f"{item.change} {item.restores}"
-        cells = (str(item.version), item.status, item.author_version, f"{item.created_at:%Y-%m-%d %H:%M}")
-        table.add_row(*cells, how, *map(Text, (item.origin, item.reason)))
-    Console(file=sys.stdout, highlight=False).print(table)
+def _line(item: MapperVersion) -> str:
+    how = item.change if item.restores is None else f"{item.change} from {item.restores}"
+    made = f"{item.created_at:%Y-%m-%d %H:%M}  {how} by {item.origin}"
+    why = f": {item.reason}" if item.reason else ""
+    return f"{item.version:>4}  {item.status:<10}  {item.author_version:<8}  {made}{why}"
