@@ -13,7 +13,8 @@ CREATE TABLE mapper_versions (
     reason     text        NOT NULL,
     change     text        NOT NULL,  -- published, restored, weight or withdrawn
     restores   bigint,                -- the version whose document was published anew
-    source     text,                  -- the uploaded YAML; weights may have changed since
+    source     text,                  -- the uploaded YAML
+    source_of  text,                  -- the hash of the document that it says: weights may have changed since
     created_at timestamptz NOT NULL,
     PRIMARY KEY (tenant, mapper_id, version)
 );
@@ -24,7 +25,7 @@ INSERT INTO mapper_versions
 SELECT e.tenant, e.payload->>'mapper_id', e.version, e.payload->>'status', e.payload->'document',
        e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''),
        CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END,
-       (e.payload->>'restores')::bigint, e.payload->>'source', e.recorded_at
+       (e.payload->>'restores')::bigint, e.payload->>'source', e.payload->>'hash', e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE e.version = 1 + coalesce((SELECT max(v.version) FROM mapper_versions AS v
                                 WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'), 0)
@@ -46,7 +47,7 @@ SELECT e.tenant, base.mapper_id, e.version, base.status,
            FROM jsonb_array_elements(base.document->'rules') WITH ORDINALITY AS r(rule, place)
            WHERE rule->>'id' = e.payload->>'rule_id'), 'weight'], e.payload->'weight'),
        e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''), 'weight', NULL,
-       base.source, e.recorded_at
+       base.source, base.source_of, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 CROSS JOIN LATERAL (
     SELECT (SELECT max(v.version) FROM mapper_versions AS v
@@ -67,7 +68,7 @@ WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.versio
 -- :on MapperWithdrawn exactly
 INSERT INTO mapper_versions
 SELECT e.tenant, base.mapper_id, e.version, 'deprecated', base.document, base.hash, e.payload->>'origin',
-       coalesce(e.payload->>'reason', ''), 'withdrawn', NULL, base.source, e.recorded_at
+       coalesce(e.payload->>'reason', ''), 'withdrawn', NULL, base.source, base.source_of, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 CROSS JOIN LATERAL (
     SELECT (SELECT max(v.version) FROM mapper_versions AS v

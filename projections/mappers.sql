@@ -41,6 +41,7 @@ CREATE TABLE mappers (
     reason     text        NOT NULL,
     change     text        NOT NULL,
     source     text,
+    source_of  text,                  -- the hash of the document that `source` says
     created_at timestamptz NOT NULL,
     -- The newest version of the stream, which a draft above `version` may be: what a command must know.
     latest                bigint NOT NULL,
@@ -54,11 +55,11 @@ CREATE INDEX mappers_facets ON mappers USING gin (facets jsonb_path_ops);
 
 -- :on MapperPublished exactly
 INSERT INTO mappers AS m (tenant, mapper_id, version, status, document, hash, origin, reason, change, source,
-                          created_at, latest, latest_status, latest_hash, latest_origin, latest_author_version)
+                          source_of, created_at, latest, latest_status, latest_hash, latest_origin, latest_author_version)
 SELECT e.tenant, e.payload->>'mapper_id', e.version, e.payload->>'status', e.payload->'document',
        e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''),
        CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END, e.payload->>'source',
-       e.recorded_at, e.version, e.payload->>'status', e.payload->>'hash', e.payload->>'origin',
+       e.payload->>'hash', e.recorded_at, e.version, e.payload->>'status', e.payload->>'hash', e.payload->>'origin',
        e.payload->'document'->'metadata'->>'version'
 FROM personakit.events_of(%(events)s) AS e
 LEFT JOIN mappers AS before ON before.tenant = e.tenant AND before.mapper_id = e.payload->>'mapper_id'
@@ -74,7 +75,7 @@ UPDATE mappers AS m
 SET version = e.version, status = e.payload->>'status', document = e.payload->'document',
     hash = e.payload->>'hash', origin = e.payload->>'origin', reason = coalesce(e.payload->>'reason', ''),
     change = CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END,
-    source = e.payload->>'source', created_at = e.recorded_at
+    source = e.payload->>'source', source_of = e.payload->>'hash', created_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.version < e.version
   AND (e.payload->>'status' = 'active' OR m.status = 'draft')
@@ -110,7 +111,8 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest
 -- :ignore PersonaCoreGenerated
 
 -- :query by_id
-SELECT mapper_id, version, status, document, hash, origin, reason, change, source, created_at
+SELECT mapper_id, version, status, document, hash, origin, reason, change, source, source_of,
+       created_at
 FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
 
 -- :query state

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,12 +26,14 @@ from personakit.domain.mapper import (
     restore,
     withdraw,
 )
+from personakit.eventlog.stored import Row
 from personakit.eventlog.streams import Loaded
 from personakit.projections.verify import verify
 from personakit_sdk.rules import compile_mapper
 from tests.integration.conftest import follow
 from tests.mapper_documents import mapper
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "events"
 BY = Provenance("key: test", "at random")
 Command = Callable[[str, MapperState], MapperEvent | None]
 _names = count()
@@ -107,6 +112,46 @@ def test_commands_begin_at_the_read_model_and_end_where_the_whole_stream_does(
         assert told == ["put"]
     else:  # one that was never active is nobody's business
         assert told == (["delete"] if "deprecated" in statuses and told else [])
+
+
+def test_a_command_reads_no_more_of_the_stream_than_the_read_model_lacks(
+    quiet: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select, read = quiet.recorder.select_events, list[int]()
+
+    def noting(stream: str, **bounds: Any) -> Any:
+        found = select(stream, **bounds)
+        read.extend(event.originator_version for event in found)
+        return found
+
+    for weight in (0.5, 1.0, 2.0):
+        command = partial(publishing, 0, weight, "active", "long")
+        assert quiet.change_mapper("default", "long", command).position
+    follow(quiet)
+    quiet.change_mapper("default", "long", partial(weighing, 3.0, "long"))
+    monkeypatch.setattr(quiet.recorder, "select_events", noting)
+    done = quiet.change_mapper("default", "long", partial(weighing, 4.0, "long"))
+    assert (done.version, read) == (5, [4])
+
+
+def test_a_mapper_that_an_older_release_published_is_read_as_it_was(quiet: Service) -> None:
+    payload = (GOLDEN / "MapperPublished.1.json").read_bytes()
+    stream = mapper_stream("default", "work_rhythm")
+    row = Row(stream, 1, "MapperPublished.1", payload, None)
+    with quiet.recorder.datastore.get_connection() as connection:
+        quiet.recorder.append(connection, [row], uuid4())
+    follow(quiet)
+    with quiet.reader.snapshot() as snapshot:
+        asked = {"tenant": "default", "mapper_id": "work_rhythm"}
+        shown = snapshot.row("mappers.by_id", **asked)
+        version = snapshot.row("mapper_versions.one", version=1, **asked)
+    assert shown is not None
+    assert version is not None
+    for found in (shown, version):
+        assert (found["reason"], found["change"], found["source"]) == ("", "published", None)
+        assert (found["origin"], found["status"]) == ("upload", "active")
+    done = quiet.change_mapper("default", "work_rhythm", partial(withdrawing, "work_rhythm"))
+    assert done.version == 2
 
 
 def test_what_random_commands_left_is_what_a_replay_makes(quiet: Service) -> None:

@@ -45,6 +45,10 @@ def test_comments_survive_and_a_weight_is_the_new_one(client: Client) -> None:
     restored = client.post("/mappers/noted/versions/1/publish")
     assert restored.json()["version"] == 3
     assert as_yaml(client, "/mappers/noted").content.decode() == TEXT
+    assert client.post("/mappers/noted/versions/2/publish").json()["version"] == 4
+    assert as_yaml(client, "/mappers/noted").content == second.content
+    client.patch("/mappers/noted/rules/always", json={"change": -0.25})
+    assert as_yaml(client, "/mappers/noted").content.decode() == TEXT
 
 
 def test_what_is_given_out_as_yaml_can_be_sent_back(client: Client) -> None:

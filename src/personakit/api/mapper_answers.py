@@ -12,9 +12,9 @@ from personakit.agents.service import Service
 from personakit.api.answers import POSITION, answer
 from personakit.api.etags import quoted, tags_in
 from personakit.api.mapper_documents import YAML
+from personakit.api.mapper_texts import as_yaml
 from personakit.api.problems import NotFound
 from personakit.domain.mapper import MapperState
-from personakit.domain.mapper_source import as_yaml
 from personakit.eventlog.streams import Updated
 from personakit_sdk import wire
 
@@ -63,8 +63,7 @@ def shown_as_asked(request: Request[Any, Any, Any], row: Row, position: int) -> 
     if seen is not None and {"*", row["hash"]} & seen:
         return Response(b"", status_code=304, headers=headers)
     if request.accept.best_match(["application/json", *YAML]) in YAML:
-        text = as_yaml(row["document"], row["hash"], row["source"])
-        return Response(text.encode(), media_type=YAML[0], headers=headers)
+        return Response(as_yaml(row).encode(), media_type=YAML[0], headers=headers)
     return shown(row, position)
 
 

@@ -21,6 +21,7 @@ from personakit.api.mapper_answers import (
     unknown,
     unknown_version,
 )
+from personakit.api.mapper_texts import as_yaml
 from personakit.api.openapi import MapperIdInPath, PageAfter, PageLimit, documented
 from personakit.domain.events import MapperPublished
 from personakit.domain.mapper import MapperState, Provenance, restore
@@ -130,10 +131,11 @@ def publish_version(
     with service.reader.snapshot() as snapshot:
         row = _version(snapshot, tenant, mapper_id, version)
     plan = accept(row["document"])
+    source = None if row["source"] is None else as_yaml(row)
     by = Provenance(origin, reason)
 
     def decide(state: MapperState) -> MapperPublished | None:
-        return restore(state, plan, version, by, if_match=tags_in(if_match), source=row["source"])
+        return restore(state, plan, version, by, if_match=tags_in(if_match), source=source)
 
     updated = service.change_mapper(tenant, mapper_id, decide)
     return changed(service, tenant, mapper_id, updated, made=201)

@@ -19,7 +19,7 @@ from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.plan import Plan
 from personakit_sdk.rules.yaml import load_yaml
 
-COMMENTS_LOST: Final = "# The comments of the uploaded text could not be kept when a weight was changed.\n"
+COMMENTS_LOST: Final = "# The comments of the uploaded text could not be kept with the weights of today.\n"
 _SECTIONS: Final = (
     "metadata",
     "required_traits",
@@ -42,13 +42,12 @@ class _Edit(NamedTuple):
     text: str
 
 
-def as_yaml(document: Mapping[str, Any], hash_: str, source: str | None) -> str:
-    """The document, whose hash is `hash_`, as YAML: `source` as far as that can be, else written out."""
-    uploaded = None if source is None else _read(source)
-    if source is None or uploaded is None:
-        return written_out(document, hash_)
-    if uploaded.hash == hash_:
-        return source
+def weighed(document: Mapping[str, Any], hash_: str, source: str) -> str:
+    """The document, whose hash is `hash_`, as YAML: `source`, which says it but for weights, with the weights
+    of the document."""
+    uploaded = _read(source)
+    if uploaded is None:
+        return COMMENTS_LOST + written_out(document, hash_)
     before = {rule["id"]: rule["weight"] for rule in uploaded.document["rules"]}
     weights = {rule["id"]: rule["weight"] for rule in document["rules"]}
     changed = {id_: weight for id_, weight in weights.items() if weight != before.get(id_)}

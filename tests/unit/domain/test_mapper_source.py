@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personakit.domain.mapper import with_weight
-from personakit.domain.mapper_source import COMMENTS_LOST, as_yaml, written_out
+from personakit.domain.mapper_source import COMMENTS_LOST, weighed, written_out
 from personakit.shipped import mappers_dir
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.yaml import load_yaml
@@ -33,7 +33,7 @@ rules:
 """
 
 
-def weighed(text: str, **weights: float) -> tuple[dict[str, Any], str]:
+def document_of(text: str, **weights: float) -> tuple[dict[str, Any], str]:
     """The document of a text with other weights, and its hash."""
     document = compile_mapper(load_yaml(text)).document
     for rule_id, weight in weights.items():
@@ -41,19 +41,14 @@ def weighed(text: str, **weights: float) -> tuple[dict[str, Any], str]:
     return document, compile_mapper(document).hash
 
 
-def test_what_was_uploaded_is_given_back_to_the_byte() -> None:
-    document, hash_ = weighed(TEXT)
-    assert as_yaml(document, hash_, TEXT) == TEXT
-
-
 def test_a_changed_weight_stands_at_its_place_and_nothing_else_moves() -> None:
-    document, hash_ = weighed(TEXT, green=1.5)
-    assert as_yaml(document, hash_, TEXT) == TEXT.replace("weight: 1.0 ", "weight: 1.5 ")
+    document, hash_ = document_of(TEXT, green=1.5)
+    assert weighed(document, hash_, TEXT) == TEXT.replace("weight: 1.0 ", "weight: 1.5 ")
 
 
 def test_a_weight_that_was_not_written_is_put_before_the_first_key() -> None:
-    document, hash_ = weighed(TEXT, black=0.25, flow=1e-05)
-    text = as_yaml(document, hash_, TEXT)
+    document, hash_ = document_of(TEXT, black=0.25, flow=1e-05)
+    text = weighed(document, hash_, TEXT)
     assert "  - weight: 0.25\n    conditions: {trait_check: {path: b" in text
     assert "  - {weight: 1e-05, id: flow, " in text
     assert "# the other one has no weight yet" in text
@@ -62,21 +57,21 @@ def test_a_weight_that_was_not_written_is_put_before_the_first_key() -> None:
 
 def test_lines_may_end_as_on_other_systems() -> None:
     text = TEXT.replace("\n", "\r\n")
-    document, hash_ = weighed(text, green=3.0, black=2.0)
-    assert compile_mapper(load_yaml(as_yaml(document, hash_, text))).hash == hash_
+    document, hash_ = document_of(text, green=3.0, black=2.0)
+    assert compile_mapper(load_yaml(weighed(document, hash_, text))).hash == hash_
 
 
 def test_a_weight_that_others_refer_to_costs_the_comments_and_is_said() -> None:
     text = TEXT.replace("weight: 1.0 ", "weight: &w 1.0 ").replace("{id: flow,", "{id: flow, weight: *w,")
-    document, hash_ = weighed(text, green=1.5)
-    written = as_yaml(document, hash_, text)
+    document, hash_ = document_of(text, green=1.5)
+    written = weighed(document, hash_, text)
     assert written.startswith(COMMENTS_LOST)
     assert compile_mapper(load_yaml(written)).hash == hash_
 
 
 def test_a_document_that_was_json_is_written_out_in_the_order_of_the_language() -> None:
-    document, hash_ = weighed(TEXT)
-    lines = as_yaml(dict(sorted(document.items())), hash_, None).splitlines()
+    document, hash_ = document_of(TEXT)
+    lines = written_out(dict(sorted(document.items())), hash_).splitlines()
     assert [line.partition(":")[0] for line in lines if line[:1].isalpha()][:2] == [
         "metadata",
         "required_traits",
@@ -88,8 +83,8 @@ def test_a_document_that_was_json_is_written_out_in_the_order_of_the_language() 
 def test_every_shipped_mapper_can_be_weighed_anew(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     rules = compile_mapper(load_yaml(text)).document["rules"]
-    document, hash_ = weighed(text, **{rule["id"]: index / 8 for index, rule in enumerate(rules)})
-    written = as_yaml(document, hash_, text)
+    document, hash_ = document_of(text, **{rule["id"]: index / 8 for index, rule in enumerate(rules)})
+    written = weighed(document, hash_, text)
     assert compile_mapper(load_yaml(written)).hash == hash_
     assert not written.startswith(COMMENTS_LOST)
     assert [line for line in text.splitlines() if "#" in line] == [
