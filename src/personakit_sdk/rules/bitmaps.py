@@ -8,7 +8,7 @@ compiled. A bitmap may keep a rule that does not fire, and never loses one that 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf, nextafter
 from sys import float_info
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -127,8 +127,7 @@ def _texts(grid: Grid[Requirement], sure: int) -> Lookup:
         bitmaps = [bitmap & ~sure for bitmap in bitmaps]
         word, digits, *of_named = bitmaps
     if word == digits:
-        find = dict(zip(named, of_named, strict=True)).get
-        return lambda value: find(value, word)
+        return _OrElse(word, zip(named, of_named, strict=True)).__getitem__
     known = {
         text: bitmap if number(text) is None else bitmap & ~sure
         for text, bitmap in zip(named, of_named, strict=True)
@@ -141,6 +140,17 @@ def _texts(grid: Grid[Requirement], sure: int) -> Lookup:
         return word if number(value) is None else digits & ~sure
 
     return lookup
+
+
+class _OrElse(dict[str, int]):
+    """Bitmaps by text, and one for every other text; a look-up is not even a call of Python's."""
+
+    def __init__(self, other: int, bitmaps: Iterable[tuple[str, int]]) -> None:
+        super().__init__(bitmaps)
+        self._other = other
+
+    def __missing__(self, _: str) -> int:
+        return self._other
 
 
 def _numbers(grid: Grid[Requirement], others: int) -> tuple[Lookup, Lookup]:
