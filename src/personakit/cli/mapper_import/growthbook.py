@@ -23,6 +23,7 @@ from personakit_sdk.rules.conditions import Condition
 from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.plain import is_list, is_object
 
+_PAYLOAD: Final = ("features", "savedGroups", "experiments", "dateUpdated", "status")
 _FEATURE: Final = ("defaultValue", "rules", "id", "description", "valueType")
 _RULE: Final = ("id", "condition", "force", "description", "tracks")
 _WHY_NOT: Final = {
@@ -38,7 +39,9 @@ _WHY_NOT: Final = {
 def read(root: Node, names: FactNames, notes: Notes) -> Imported:
     """`{features}` as GrowthBook's SDKs get it, one feature, one condition, or a list of conditions."""
     if is_object(root.value) and "features" in root.value:
-        fields = root.entries()
+        fields = root.fields(_PAYLOAD, ("features",))
+        if "experiments" in fields and fields["experiments"].value:
+            fields["experiments"].fault("an experiment depends on a hash; it cannot be imported")
         groups = fields["savedGroups"].entries() if "savedGroups" in fields else {}
         reader = _Reader(names, notes, groups)
         return reader.features(fields["features"].entries())

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from personakit.cli.mapper_import import javascript as js
 from personakit.cli.mapper_import.facts import Fact, FactNames, check_segments
 from personakit.cli.mapper_import.imported import PLACEHOLDER, Imported, conditions_of, rule
-from personakit.cli.mapper_import.notes import Notes
+from personakit.cli.mapper_import.notes import LETTERS, Notes
 from personakit.cli.mapper_import.truth import Truth, all_of, any_of, negation
 from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.plain import is_list, is_object
@@ -44,7 +44,7 @@ class _Reader:
         self._names = names
         self._notes = notes
         self._truths: dict[str, Callable[[list[Node], Node], Truth]] = {
-            "and": lambda given, _: all_of(map(self.truthy, given)),
+            "and": lambda given, _: all_of(map(self.truthy, given)) if given else False,
             "or": lambda given, _: any_of(map(self.truthy, given)),
             "!": lambda given, node: negation(self._one(given, node)),
             "!!": self._one,
@@ -111,7 +111,10 @@ class _Reader:
         if not isinstance(path, str | int) or isinstance(path, bool) or path == "":
             node.fault("`var` needs the path of a fact here; all facts at once cannot be compared")
             return _Variable(self._names.dotted("refused"), None)
-        check_segments(given[0], str(path).split("."))
+        segments = str(path).split(".")
+        check_segments(given[0], segments)
+        if any(segment.isdigit() for segment in segments[1:]):
+            self._notes.add(LETTERS, given[0].pointer)
         default = given[1] if len(given) > 1 else None
         if default is not None and _operation(default) is not None:
             default.fault("a default that is computed cannot be imported")

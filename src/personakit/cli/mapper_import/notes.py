@@ -14,6 +14,7 @@ LISTS: Final = (
     'a list or object that JavaScript would join to the same text, as [["a"]] to "a", is not that text here'
 )
 PATHS: Final = "where the fact is no object, json-rules-engine passes its path over; here nothing is there"
+LETTERS: Final = "of a text, an index is one of its letters in JavaScript; here nothing is there"
 KEY_ORDER: Final = "GrowthBook heeds the order of an object's keys; here it makes no difference"
 
 

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from personakit.cli.connection import connect
-from personakit.cli.mappers.files import FileInvalid, compiled, content, is_json, placed
+from personakit.cli.mappers.files import FileInvalid, compiled, placed, read
 from personakit.cli.mappers.persona_facts import facts_of
 from personakit.config import Settings
-from personakit_sdk.errors import DocumentInvalid, InvalidInput
+from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
 from personakit_sdk.rules import Decision, Facts, Plan, TraitFact, evaluate
 from personakit_sdk.rules.clock import find_zone
 from personakit_sdk.rules.explain import Explanation
@@ -20,7 +20,7 @@ from personakit_sdk.rules.inline_case import read_case
 from personakit_sdk.rules.inline_tests import DEFAULT_AT
 from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.operators import instant
-from personakit_sdk.rules.yaml import load_json, load_yaml
+from personakit_sdk.rules.yaml import Marks
 from personakit_sdk.wire import MapAnswer, MapPersona, Persona
 
 _AS_OF_NOW: Final = (
@@ -99,16 +99,17 @@ def by_given(file: str, given_file: Path, asked: Asked) -> Explained:
 
 def _given(path: Path, plan: Plan) -> dict[str, Any]:
     """The facts in a file. Raises FileInvalid for what is not as `given` of a test is."""
-    text = content(path)
+    marks: Marks = {}
     try:
-        value = load_json(text) if is_json(path) else load_yaml(text)
+        value, marks = read(path)
         case = {"name": "given", "given": value, "expect": {"rules": []}}
         node = Node.root(case, "facts")
-        read: dict[str, Any] = read_case(node, {rule.id for rule in plan.rules})["given"]
+        given: dict[str, Any] = read_case(node, {rule.id for rule in plan.rules})["given"]
         node.refuse_faults("facts")
     except DocumentInvalid as error:
-        raise FileInvalid(path, placed(error.faults, {})) from error
-    return read
+        faults = [Fault(fault.pointer.removeprefix("/given"), fault.message) for fault in error.faults]
+        raise FileInvalid(path, placed(faults, marks)) from error
+    return given
 
 
 def _context(asked: Asked) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
@@ -37,8 +37,8 @@ class PlacedFault(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{file}{place}: {kind}{where}{self.message}"
 
 
-class Source(msgspec.Struct, frozen=True):
-    """The document of a file, and where its values stand in it."""
+class Source(NamedTuple):
+    """The object in a file, and where its values stand in it."""
 
     document: dict[str, Any]
     marks: Marks
@@ -59,7 +59,7 @@ def read(path: Path) -> Source:
     text = content(path)
     document, marks = (load_json(text), marks_of(text)) if is_json(path) else load_yaml_marked(text)
     if not isinstance(document, dict):
-        raise DocumentInvalid("mapper", (Fault("", "a mapper is an object"),))
+        raise DocumentInvalid("mapper", (Fault("", "it must be an object"),))
     return Source(document, marks)
 
 

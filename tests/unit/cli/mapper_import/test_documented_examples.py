@@ -189,6 +189,9 @@ REFUSED: list[tuple[str, Any, str, str]] = [
         "/rules/0/coverage",
         "depends on a hash",
     ),
+    ("growthbook", {"features": {}, "experiments": [{"key": "x"}]}, "/experiments", "depends on a hash"),
+    ("growthbook", {"features": {}, "encryptedFeatures": "x"}, "/encryptedFeatures", "is not known"),
+    ("jsonlogic", {"and": []}, "", "never true"),
     ("growthbook", {"rules": [{"variations": [0, 1]}]}, "/rules/0/variations", "experiment"),
     ("jsonlogic", {">": [{"var": "a"}, {"var": "b"}]}, "", "only a `var` and a constant"),
     (
