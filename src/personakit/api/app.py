@@ -26,6 +26,7 @@ from personakit.api import (
     observations,
     openapi,
     persona_definitions,
+    schemas,
     suggestions,
     sync,
 )
@@ -79,6 +80,7 @@ def create_app(service: Service) -> Litestar:
             sync.sync,
             health.router,
             metrics_page,
+            schemas.mapper_json,
             openapi.openapi_json,
             openapi.docs,
         ],

@@ -17,8 +17,8 @@ from personakit.eventlog.recorder import LogRecorder
 REMEMBERED_SECONDS = 0.9
 """How long a key is believed without asking again: a revoked one stops within a second."""
 LOOKUPS = 4
-OPEN_PATHS = ["^/health/", "^/metrics$", "^/openapi.json$", "^/docs"]
-"""Health, figures, and the description of the API: they hold nobody's data."""
+OPEN_PATHS = ["^/health/", "^/metrics$", "^/openapi.json$", "^/docs", "^/schemas/"]
+"""Health, figures, and descriptions of the API and of documents: they hold nobody's data."""
 
 _OPEN = re.compile("|".join(OPEN_PATHS))
 
@@ -54,7 +54,7 @@ class ApiKeyAuthentication:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; health and the description of the API are open."""
+        """One request; health and descriptions are open."""
         if not _OPEN.search(scope["path"]) and scope.get("method") != "OPTIONS":
             holder = await self._holder(scope)
             scope["user"], scope["auth"] = holder.tenant, holder.key_name
