@@ -35,7 +35,7 @@ CREATE TABLE mappers (
     version    bigint      NOT NULL,  -- of the document shown here
     status     text        NOT NULL,
     document   jsonb       NOT NULL,
-    facets     jsonb       NOT NULL GENERATED ALWAYS AS (mapper_facets(document)) STORED,
+    facets     jsonb       NOT NULL,
     hash       text        NOT NULL,
     origin     text        NOT NULL,
     reason     text        NOT NULL,
@@ -54,13 +54,15 @@ CREATE TABLE mappers (
 CREATE INDEX mappers_facets ON mappers USING gin (facets jsonb_path_ops);
 
 -- :on MapperPublished exactly
-INSERT INTO mappers AS m (tenant, mapper_id, version, status, document, hash, origin, reason, change, source,
-                          source_of, created_at, latest, latest_status, latest_hash, latest_origin, latest_author_version)
+-- Facets are what costs most here: they are made where they are kept, and no weight changes them.
+INSERT INTO mappers AS m (tenant, mapper_id, version, status, document, facets, hash, origin, reason, change,
+                          source, source_of, created_at, latest, latest_status, latest_hash, latest_origin, latest_author_version)
 SELECT e.tenant, e.payload->>'mapper_id', e.version, e.payload->>'status', e.payload->'document',
+       CASE WHEN before.latest IS NULL THEN mapper_facets(e.payload->'document') ELSE '[]' END,
        e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''),
        CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END, e.payload->>'source',
-       e.payload->>'hash', e.recorded_at, e.version, e.payload->>'status', e.payload->>'hash', e.payload->>'origin',
-       e.payload->'document'->'metadata'->>'version'
+       e.payload->>'hash', e.recorded_at, e.version, e.payload->>'status', e.payload->>'hash',
+       e.payload->>'origin', e.payload->'document'->'metadata'->>'version'
 FROM personakit.events_of(%(events)s) AS e
 LEFT JOIN mappers AS before ON before.tenant = e.tenant AND before.mapper_id = e.payload->>'mapper_id'
 WHERE e.version = coalesce(before.latest, 0) + 1
@@ -73,7 +75,8 @@ WHERE m.latest = excluded.latest - 1
 -- A draft is not shown in the place of what is, or was, in use.
 UPDATE mappers AS m
 SET version = e.version, status = e.payload->>'status', document = e.payload->'document',
-    hash = e.payload->>'hash', origin = e.payload->>'origin', reason = coalesce(e.payload->>'reason', ''),
+    facets = mapper_facets(e.payload->'document'), hash = e.payload->>'hash',
+    origin = e.payload->>'origin', reason = coalesce(e.payload->>'reason', ''),
     change = CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END,
     source = e.payload->>'source', source_of = e.payload->>'hash', created_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e

@@ -16,6 +16,7 @@ from personakit.api.mapper_texts import as_yaml
 from personakit.api.problems import NotFound
 from personakit.domain.mapper import MapperState
 from personakit.eventlog.streams import Updated
+from personakit.projections.read import NotThereYet
 from personakit_sdk import wire
 
 WAIT_SECONDS: Final = 5.0
@@ -85,7 +86,10 @@ def changed(
     with service.reader.snapshot() as snapshot:
         row = snapshot.row("mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=version)
     if row is None:
-        raise unknown(mapper_id)
+        raise NotThereYet(
+            f"Version {version} of the mapper {mapper_id!r} is stored, but is not shown: its read model "
+            "stands still. `personakit projections list` says where."
+        )
     return shown(row, position, made if updated.position else 200)
 
 
