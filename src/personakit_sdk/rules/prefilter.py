@@ -7,12 +7,12 @@ together leave a few rules, which are then asked for their whole conditions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from personakit_sdk.rules.bitmaps import Grid, Lookup, bits, lookups
 from personakit_sdk.rules.comparisons import Test
-from personakit_sdk.rules.conditions import Condition
+from personakit_sdk.rules.conditions import Condition, needs_of
 from personakit_sdk.rules.reading import USER_ZONE, Reading, Slots
 from personakit_sdk.rules.requirement import Requirement, TimeRequirement
 
@@ -93,7 +93,7 @@ class _Needs:
 
     def add(self, rule: int, condition: Condition) -> None:
         self.rules |= 1 << rule
-        for need in _needs(condition):
+        for need in needs_of(condition):
             if not self._add(rule, need):
                 self.open |= 1 << rule
 
@@ -117,7 +117,7 @@ class _Needs:
 
     def _choose(self, rule: int, members: list[Condition]) -> None:
         """Takes in one `any` a rule, if what each member needs can be looked up."""
-        found = [next(filter(_of_path, _needs(member)), None) for member in members]
+        found = [next(filter(_of_path, needs_of(member)), None) for member in members]
         needs = [need for need in found if need is not None]
         if len(needs) == len(members) and not self.choosing >> rule & 1:
             self.choosing |= 1 << rule
@@ -134,16 +134,6 @@ class _Needs:
         alone = requirement.elements() is None or not known or known[-1].rule != rule
         known.append(requirement)
         return requirement.exact and alone
-
-
-def _needs(condition: Condition) -> Iterator[Condition]:
-    """What must hold for the condition to hold: the members of its `all`, and of those in it."""
-    match condition:
-        case {"all": members} | {"any": [_] as members}:
-            for member in members:
-                yield from _needs(member)
-        case _:
-            yield condition
 
 
 def _of_path(condition: Condition) -> bool:

@@ -22,7 +22,7 @@ _OF_TEXTS: Final = frozenset({"starts_with", "ends_with", "before", "after", "wi
 _NEVER_OF_TEXTS: Final = frozenset({"contains_any", "contains_all", "not_exists"})
 _NEVER_OF_NUMBERS: Final = _OF_CONTENT | _OF_TEXTS | {"not_exists"}
 _NEVER_OF_LISTS: Final = _ORDERINGS | _OF_TEXTS | {"not_exists"}
-_ANY_INSTANT: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ANY_INSTANT: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """For comparisons that ask no clock."""
 
 
@@ -70,11 +70,14 @@ class Requirement:
         """Whether of a text more counts than what it is equal to, and which number it is."""
         return self.operator == "contains" and self.exact and isinstance(self.wanted, str)
 
+    def asks_clock(self) -> bool:
+        return self.operator in ("before", "after", "within_minutes")
+
     def of_single(self, seen: bool | None) -> bool:
         """Whether it holds for true, false or null."""
         if self.operator in ("exists", "not_exists"):
             return self.operator == "exists"
-        return not self.constant or OPERATORS[self.operator].holds(seen, self.wanted, _ANY_INSTANT)
+        return not self.constant or OPERATORS[self.operator].holds(seen, self.wanted, ANY_INSTANT)
 
     def of_texts(self, cells: Mapping[str, int], every: int, numeric: int) -> int:
         """The cells of texts in which it may hold. `cells` tells the cell of every text that some
@@ -83,7 +86,7 @@ class Requirement:
             return self._named(cells)
         if self.operator in ("not_equals", "not_in") and self.constant:
             return every & ~self._named(cells)
-        if self._orders_numbers():
+        if self.orders_numbers():
             return numeric
         if self.operator == "contains" and self.constant and not isinstance(self.wanted, str):
             return 0
@@ -119,9 +122,9 @@ class Requirement:
             return self.constant and all(map(_is_scalar, self._equals))
         if self.operator in ("contains", "contains_any"):
             return self.elements() is not None
-        return self.operator in ("exists", "not_exists") or self._orders_numbers()
+        return self.operator in ("exists", "not_exists") or self.orders_numbers()
 
-    def _orders_numbers(self) -> bool:
+    def orders_numbers(self) -> bool:
         """Whether it compares with numbers that are written as numbers."""
         bounds = self.wanted if self.operator == "between" else [self.wanted]
         return self.constant and self.operator in _ORDERINGS and all(map(_is_number, bounds))
