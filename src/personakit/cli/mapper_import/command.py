@@ -21,7 +21,7 @@ from personakit_sdk.rules.limits import Limits
 from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.yaml import Marks, load_json
 
-SOURCES: Final[dict[str, Callable[[Node, FactNames, Notes], Imported]]] = {
+ENGINES: Final[dict[str, Callable[[Node, FactNames, Notes], Imported]]] = {
     "growthbook": growthbook.read,
     "json-rules-engine": json_rules_engine.read,
     "jsonlogic": jsonlogic.read,
@@ -39,7 +39,7 @@ class Made(msgspec.Struct, frozen=True):
 
 @click.command(name="import")
 @click.option(
-    "--from", "source", required=True, type=click.Choice(list(SOURCES)), help="Whose rules they are."
+    "--from", "engine", required=True, type=click.Choice(list(ENGINES)), help="Whose rules they are."
 )
 @click.option(
     "--facts",
@@ -57,7 +57,7 @@ class Made(msgspec.Struct, frozen=True):
 def import_(
     file: Path,
     *,
-    source: str,
+    engine: str,
     facts: Kind,
     traits: tuple[str, ...],
     mapper_id: str | None,
@@ -72,7 +72,7 @@ def import_(
     so, on stderr and in the document; --strict refuses that too.
     """
     wanted = mapper_id or unique_id(file.stem, set())
-    made = _converted(file, source, FactNames(facts, traits), wanted, strict=strict)
+    made = _converted(file, engine, FactNames(facts, traits), wanted, strict=strict)
     written = msgspec.json.encode(made).decode() if as_json else as_yaml(made.document, made.notes)
     if output is None:
         click.echo(written, nl=as_json)
@@ -82,19 +82,19 @@ def import_(
         click.echo(f"note: {note}", err=True)
 
 
-def convert(source: str, value: Any, names: FactNames, mapper_id: str, *, strict: bool = False) -> Made:
+def convert(engine: str, value: Any, names: FactNames, mapper_id: str, *, strict: bool = False) -> Made:
     """The mapper of another engine's rules. Raises DocumentInvalid with every fault at its place in the
     source; with `strict`, a note is one too."""
-    what = f"{source} document"
+    what = f"{engine} document"
     root = Node.root(value, what, limits=_LIMITS)
     notes = Notes()
-    imported = SOURCES[source](root, names, notes)
+    imported = ENGINES[engine](root, names, notes)
     if not imported.rules:
         root.fault("it has no rules")
     root.refuse_faults(what)
     if strict and notes.faults():
         raise DocumentInvalid(what, notes.faults())
-    made = document(imported, mapper_id, f"Imported from {source}.")
+    made = document(imported, mapper_id, f"Imported from {engine}.")
     try:
         compile_mapper(made)
     except DocumentInvalid as error:
@@ -103,16 +103,16 @@ def convert(source: str, value: Any, names: FactNames, mapper_id: str, *, strict
     return Made(made, notes.lines())
 
 
-def _converted(file: Path, source: str, names: FactNames, mapper_id: str, *, strict: bool) -> Made:
+def _converted(file: Path, engine: str, names: FactNames, mapper_id: str, *, strict: bool) -> Made:
     """The mapper of the rules in a file. Raises FileInvalid, with a line for each fault."""
     text = content(file)
     marks: Marks = {}
     try:
         value = load_json(text, _LIMITS)
         marks = marks_of(text, _LIMITS)
-        return convert(source, value, names, mapper_id, strict=strict)
+        return convert(engine, value, names, mapper_id, strict=strict)
     except DocumentInvalid as error:
-        said = f"{file} cannot be imported from {source}:"
+        said = f"{file} cannot be imported from {engine}:"
         raise FileInvalid(file, placed(error.faults, marks), said) from error
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from personakit.cli.mapper_import.facts import FactNames, check_segments
 from personakit.cli.mapper_import.growthbook_values import Groups, meets
 from personakit.cli.mapper_import.imported import (
+    PLACEHOLDER,
     Imported,
     conditions_of,
     not_before,
@@ -82,26 +85,17 @@ class _Reader:
         self, node: Node, key: str, rule_id: str, before: list[str]
     ) -> tuple[Condition, dict[str, Any]]:
         """The rule's own condition, and the rule: it counts where none before it in its feature does."""
-        for name, part in node.entries().items():
-            if name in _WHY_NOT:
-                part.fault(f"{_WHY_NOT[name]}; it cannot be imported")
-        fields = Node(
-            {name: value for name, value in node.value.items() if name not in _WHY_NOT}
-            if is_object(node.value)
-            else node.value,
-            node.pointer,
-            node.faults,
-            node.limits,
-        ).fields(_RULE, ("condition", "force"))
-        truth = self._condition(fields["condition"]) if "condition" in fields else True
-        own = conditions_of(fields.get("condition", node), truth) if "condition" in fields else {"all": []}
-        whole = all_of(not_before(before, own))
+        fields = node.fields((*_RULE, *_WHY_NOT), ("condition", "force"))
+        for name in fields.keys() & _WHY_NOT.keys():
+            fields[name].fault(f"{_WHY_NOT[name]}; it cannot be imported")
+        truth = self._condition(fields["condition"]) if "condition" in fields else PLACEHOLDER
+        own = conditions_of(fields.get("condition", node), truth)
         value = fields["force"].constant() if "force" in fields else None
         made = rule(
             rule_id,
-            conditions_of(node, whole),
+            conditions_of(node, all_of(not_before(before, own))),
             kind="feature",
-            title=f"{key} is {value!r}" if isinstance(value, str) else f"{key} is {_said(value)}",
+            title=f"{key}: {msgspec.json.encode(value).decode()}",
             description=f"The feature {key} has this value by its rule {len(before) + 1}.",
             parameters={"feature": key, "value": value},
         )
@@ -135,10 +129,6 @@ class _Reader:
 def _either(held: list[Truth], *, negated: bool) -> Truth:
     truth = any_of(held)
     return negation(truth) if negated else truth
-
-
-def _said(value: Any) -> str:
-    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def _referred(made: dict[str, Any]) -> list[str]:

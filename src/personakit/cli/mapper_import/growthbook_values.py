@@ -48,13 +48,17 @@ def _is_value(fact: Fact, node: Node, notes: Notes) -> Truth:
             return fact.check("in", [False, 0, ""])
         case str():
             notes.add(LISTS, node.pointer)
-            return any_of([fact.check("in", _alike(value)), *_missing(fact, value)])
+            return any_of([_one_of(fact, _alike(value)), *_missing(fact, value)])
         case int() | float():
             return js.as_number_equal(fact, node, notes) if js.check_constant(node) else False
         case _:
             if _has_keys(value):
                 notes.add(KEY_ORDER, node.pointer)
             return fact.check("equals", value)
+
+
+def _one_of(fact: Fact, values: list[Any]) -> Truth:
+    return fact.check("in", values) if len(values) > 1 else fact.check("equals", values[0])
 
 
 def _alike(text: str) -> list[Any]:

@@ -40,6 +40,8 @@ def as_yaml(made: Mapping[str, Any], comments: list[str]) -> str:
     """The document as YAML, the comments before it."""
     writer = YAML()
     writer.width = _WIDTH
+    # What stands twice is written twice: people change one and not the other, and aliases are counted.
+    writer.representer.ignore_aliases = lambda *_: True
     writer.indent(mapping=2, sequence=4, offset=2)
     text = StringIO()
     writer.dump(dict(made), text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from personakit.cli.mappers.files import FILES, PlacedFault, Source, placed, read
+from personakit.cli.mappers.files import FILES, MarkedDocument, PlacedFault, placed, read
 from personakit.cli.options import json_option
 from personakit_sdk.errors import DocumentInvalid, Fault
 from personakit_sdk.rules import TestResult, compile_mapper, lint, run_tests
@@ -47,16 +47,16 @@ def test(files: tuple[Path, ...], *, as_json: bool) -> None:
 
 def check(path: Path) -> Checked:
     """What a service would find in the document at `path`. Raises InvalidInput for an unreadable file."""
-    source = None
+    marked = None
     try:
-        source = read(path)
-        return _checked(path, source)
+        marked = read(path)
+        return _checked(path, marked)
     except DocumentInvalid as error:
-        return Checked(file=str(path), faults=placed(error.faults, source.marks if source else {}))
+        return Checked(file=str(path), faults=placed(error.faults, marked.marks if marked else {}))
 
 
-def _checked(path: Path, source: Source) -> Checked:
-    plan = compile_mapper(source.document)
+def _checked(path: Path, marked: MarkedDocument) -> Checked:
+    plan = compile_mapper(marked.document)
     tests = tuple(run_tests(plan))
     failed = [
         Fault(f"/tests/{index}", f"its test {done.name!r} fails: {done.detail}")
@@ -67,8 +67,8 @@ def _checked(path: Path, source: Source) -> Checked:
         file=str(path),
         mapper=plan.mapper_id,
         version=plan.author_version,
-        faults=placed(failed, source.marks),
-        warnings=placed(lint(plan), source.marks),
+        faults=placed(failed, marked.marks),
+        warnings=placed(lint(plan), marked.marks),
         tests=tests,
     )
 

@@ -37,7 +37,7 @@ class PlacedFault(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{file}{place}: {kind}{where}{self.message}"
 
 
-class Source(NamedTuple):
+class MarkedDocument(NamedTuple):
     """The object in a file, and where its values stand in it."""
 
     document: dict[str, Any]
@@ -53,24 +53,24 @@ class FileInvalid(DocumentInvalid):
         self.args = ("\n".join(lines),)
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> MarkedDocument:
     """The document at `path`. Raises DocumentInvalid for what is no object in YAML or JSON, InvalidInput for
     a file that cannot be read."""
     text = content(path)
     document, marks = (load_json(text), marks_of(text)) if is_json(path) else load_yaml_marked(text)
     if not isinstance(document, dict):
         raise DocumentInvalid("mapper", (Fault("", "it must be an object"),))
-    return Source(document, marks)
+    return MarkedDocument(document, marks)
 
 
 def compiled(path: Path) -> Plan:
     """The mapper at `path`, ready to run. Raises FileInvalid, with a line for each fault."""
-    source = None
+    marked = None
     try:
-        source = read(path)
-        return compile_mapper(source.document)
+        marked = read(path)
+        return compile_mapper(marked.document)
     except DocumentInvalid as error:
-        raise FileInvalid(path, placed(error.faults, source.marks if source else {})) from error
+        raise FileInvalid(path, placed(error.faults, marked.marks if marked else {})) from error
 
 
 def placed(faults: Iterable[Fault], marks: Marks) -> tuple[PlacedFault, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from personakit.cli.mapper_import.command import convert
 from personakit.cli.mapper_import.facts import FactNames
+from personakit.cli.mapper_import.imported import as_yaml
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import Facts, compile_mapper, evaluate
 
@@ -103,6 +104,13 @@ GROWTHBOOK: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 @pytest.mark.parametrize(("condition", "attributes", "met"), GROWTHBOOK)
 def test_growthbook_conditions(condition: dict[str, Any], attributes: dict[str, Any], met: bool) -> None:
     assert fired("growthbook", condition, attributes) == (["rule_1"] if met else [])
+
+
+def test_what_stands_twice_is_written_twice() -> None:
+    rules = [{"condition": {"id": {"$in": ["1"]}}, "force": 1}, {"condition": {"a": True}, "force": 2}]
+    made = convert("growthbook", {"features": {"f": {"rules": rules}}}, FactNames(), "m")
+    assert "&id" not in as_yaml(made.document, made.notes)
+    assert "*id" not in as_yaml(made.document, made.notes)
 
 
 def test_growthbook_of_a_feature_the_first_rule_that_holds_counts() -> None:

@@ -66,7 +66,7 @@ json_conditions = st.recursive(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(json_conditions, st.data())
 def test_json_rules_engine(condition: dict[str, Any], data: st.DataObject) -> None:
     named = {"named": condition}
@@ -114,7 +114,7 @@ mongo_conditions = st.recursive(
 GROUPS = {"beta": ["a", 5, None]}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(mongo_conditions, st.data())
 def test_growthbook(condition: dict[str, Any], data: st.DataObject) -> None:
     rules = [{"condition": condition, "force": True}]
@@ -163,7 +163,7 @@ logics = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(logics, st.data())
 def test_jsonlogic(logic: Any, data: st.DataObject) -> None:
     made = imported("jsonlogic", logic)
