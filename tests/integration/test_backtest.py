@@ -187,6 +187,23 @@ def test_context_and_limit_are_those_asked_for(past: Believed) -> None:
     assert sum(change["before"] for change in found["rules"]) == found["mappings"]
 
 
+def test_the_log_is_read_once_however_many_instants(past: Believed, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, asked = past.service.recorder, list[str]()
+    select = recorder.select_events
+
+    def counted(originator_id: str, **given: Any) -> Any:
+        asked.append(originator_id)
+        return select(originator_id, **given)
+
+    monkeypatch.setattr(recorder, "select_events", counted)
+    run(past, past.instants[-1:])
+    once = sorted(asked)
+    asked.clear()
+    run(past, instants_between(past.instants[0], past.instants[-1], 200))
+    assert len(once) > 4
+    assert sorted(asked) == once
+
+
 def test_examples_are_a_few_of_each_kind_of_each_rule(past: Believed) -> None:
     found = run(past, past.instants)
     gained = [each for each in found["examples"] if (each["kind"], each["ruleId"]) == ("gained", "sure")]
