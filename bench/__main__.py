@@ -22,6 +22,7 @@ from bench.growth import growths
 from bench.ingest import ingest, sustained
 from bench.rebuild import rebuilds
 from bench.requests import maps, posts
+from bench.rules import rules
 from bench.serving import Topology
 from bench.workbench import Workbench
 
@@ -32,6 +33,7 @@ MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]
     "growth": growths,
     "derive": derivations,
     "freshness": freshness,
+    "rules": rules,
 }
 
 

@@ -42,6 +42,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -33,6 +33,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_rule
 SELECT * FROM feedback

@@ -46,6 +46,7 @@ WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -10,11 +10,21 @@ import msgspec
 
 from personakit.agents.service import Service
 from personakit.domain.events import PersonaDefined, PersonaRetired
+from personakit.domain.mapper import (
+    MapperEvent,
+    MapperState,
+    Provenance,
+    change_weight,
+    restore,
+    with_weight,
+    withdraw,
+)
 from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
 from personakit.projections.follow import Followers
 from personakit_sdk import wire
+from personakit_sdk.rules import compile_mapper
 
 TENANT = "default"
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -56,10 +66,30 @@ def take_back(service: Service, person: str) -> None:
     service.expiry.sweep(START)
 
 
+def change_mappers(service: Service) -> None:
+    """One has another weight and is rolled back, and one is withdrawn."""
+    by = Provenance("test", "to see")
+
+    def weigh(state: MapperState) -> MapperEvent | None:
+        rule_id = state.shown.document["rules"][0]["id"]
+        return change_weight(state, rule_id, lambda before: before / 2, by)
+
+    def roll_back(state: MapperState) -> MapperEvent | None:
+        rule_id = state.shown.document["rules"][0]["id"]
+        first = with_weight(state.shown.document, rule_id, 2 * state.shown.document["rules"][0]["weight"])
+        return restore(state, compile_mapper(first), 1, by)
+
+    service.change_mapper(TENANT, "work_rhythm", weigh)
+    service.change_mapper(TENANT, "work_rhythm", roll_back)
+    service.change_mapper(TENANT, "work_rhythm", weigh)
+    service.change_mapper(TENANT, "learning_coach", lambda state: withdraw(state, "learning_coach", by))
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
     service.publish_shipped(TENANT)
+    change_mappers(service)
     for person in people:
         service.intake.record(TENANT, [observation(person, hour) for hour in range(10)])
         follow(service)

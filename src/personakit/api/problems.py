@@ -14,7 +14,13 @@ from litestar.exceptions import HTTPException
 
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
-from personakit.domain.mapper import PreconditionFailed, VersionWentDown
+from personakit.domain.mapper import (
+    MapperUnknown,
+    NotInUse,
+    PreconditionFailed,
+    RuleUnknown,
+    VersionWentDown,
+)
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken
@@ -59,7 +65,10 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (NotPinned, 404, "not-pinned"),
     (NotRecorded, 404, "not-recorded"),
     (SupersedesNothing, 422, "supersedes-nothing"),
+    (MapperUnknown, 404, "not-found"),
+    (RuleUnknown, 404, "not-found"),
     (IdTaken, 409, "id-taken"),
+    (NotInUse, 409, "mapper-withdrawn"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),

@@ -179,13 +179,42 @@ class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
 
 
 class MapperPublished(Event, frozen=True, kw_only=True):
-    """A version of a mapper was accepted; `hash` is of the normalised document."""
+    """A document became a mapper's next version; `hash` is of its normal form, which `document` is.
 
+    `source` is the text that was uploaded, where that was YAML. `restores` is the version whose document
+    this is, where an earlier one was published anew. `origin` says who or what made this version, `reason`
+    why, in their words.
+    """
+
+    schema = 2
     mapper_id: str
     document: dict[str, Any]
     hash: str
     status: Literal["draft", "active"]
     origin: str
+    reason: str = ""
+    source: str | None = None
+    restores: int | None = None
+
+
+class RuleWeightChanged(Event, frozen=True, kw_only=True):
+    """The author's weight of one rule of the active version (of the newest draft where no version was ever
+    active) became `weight`, which makes the next version; `hash` is of the whole document after it."""
+
+    mapper_id: str
+    rule_id: str
+    weight: float
+    hash: str
+    origin: str
+    reason: str = ""
+
+
+class MapperWithdrawn(Event, frozen=True, kw_only=True):
+    """A mapper was taken out of use, until a version of it is published again."""
+
+    mapper_id: str
+    origin: str
+    reason: str = ""
 
 
 MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
@@ -203,6 +232,8 @@ AnyEvent = (
     | PersonaRetired
     | PersonaCoreGenerated
     | MapperPublished
+    | RuleWeightChanged
+    | MapperWithdrawn
 )
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
@@ -219,13 +250,20 @@ EVENT_TYPES: dict[str, type[Event]] = {
         PersonaRetired,
         PersonaCoreGenerated,
         MapperPublished,
+        RuleWeightChanged,
+        MapperWithdrawn,
     )
 }
 
 
 def _as_it_was(content: dict[str, Any]) -> dict[str, Any]:
-    """The version after added what may be left out."""
+    """The next version added what may be left out."""
     return content
+
+
+def _without_reasons(content: dict[str, Any]) -> dict[str, Any]:
+    """Nobody was asked for a reason, and no text was kept."""
+    return {**content, "reason": "", "source": None, "restores": None}
 
 
 UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
@@ -235,5 +273,6 @@ UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "DerivationCompleted.1": _as_it_was,
     "PersonaCoreGenerated.1": _as_it_was,
     "PersonaCoreGenerated.2": _as_it_was,
+    "MapperPublished.1": _without_reasons,
 }
 """By topic (`Name.version`): what makes the content of an older shape that of the next version."""
