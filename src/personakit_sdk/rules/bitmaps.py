@@ -126,7 +126,7 @@ def _texts(grid: Grid[Requirement], sure: int) -> Lookup:
     if any(each.looks_into_texts() for each in grid.requirements):
         bitmaps = [bitmap & ~sure for bitmap in bitmaps]
         word, digits, *of_named = bitmaps
-    if word == digits:
+    if not any(each.orders_numbers() for each in grid.requirements):  # then no text counts as a number
         return _OrElse(word, zip(named, of_named, strict=True)).__getitem__
     known = {
         text: bitmap if number(text) is None else bitmap & ~sure

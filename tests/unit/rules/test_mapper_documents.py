@@ -133,6 +133,17 @@ def test_a_number_that_a_database_writes_out_in_digits_keeps_the_hash() -> None:
     assert compile_mapper(mapper(rule(actions=[{"generate_suggestion": suggestion}]))).hash == plan.hash
 
 
+@pytest.mark.parametrize("number", [1e16, -1e16, 123456789012345680.0, -(2.0**63), 2.0**63])
+def test_a_large_number_is_the_same_with_an_exponent_and_in_digits(number: float) -> None:
+    """A database writes 1e16 out in digits: no decimal point says any more that it was a double."""
+    check = {"path": "a", "operator": "equals"}
+    hashes = {
+        compile_mapper(mapper(rule(conditions={"trait_check": {**check, "value": value}}))).hash
+        for value in (number, int(number))
+    }
+    assert len(hashes) == 1
+
+
 def test_a_plan_names_every_trait_that_it_may_read() -> None:
     suggestion = {"type": "n", "title": "t", "description": "d", "parameters": {"a": {"from_trait": "c"}}}
     checks = [

@@ -12,7 +12,7 @@ import pytest
 
 from personakit_sdk.rules import Facts, Plan, TraitFact, compile_mapper, plan
 from personakit_sdk.rules.evaluate import evaluate_until
-from tests.unit.rules import plain_interpreter
+from tests.unit.rules import plain_interpreter, random_mappers
 from tests.unit.rules.mapper_cases import decide, mapper, rule
 from tests.unit.rules.random_mappers import AT, random_facts, random_mapper, value
 
@@ -53,6 +53,35 @@ def test_the_rules_that_fire_are_those_that_the_interpreter_names(
                 assert explained == set(decision.fired)
             pairs += 1
     assert pairs == len(SIZES) * PEOPLE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rule_that_asks_much_of_one_path_is_decided_as_by_the_interpreter(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = Random(f"one path {seed}")
+    monkeypatch.setattr(random_mappers, "PATHS", ["a"])
+    for _ in range(150):
+        checks = [random_mappers.condition(chance, [], 0) for _ in range(chance.randint(2, 3))]
+        made = filtered(mapper(rule(conditions={"all": checks})), monkeypatch)
+        for _ in range(10):
+            facts = random_facts(chance)
+            assert decide(made, facts).fired == plain_interpreter.fired(made.document, facts, {})
+
+
+def test_a_text_that_is_equal_to_what_is_wanted_is_still_compared_as_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checks = [
+        {"trait_check": {"path": "a", "operator": "in", "value": ["3", "7"]}},
+        {"trait_check": {"path": "a", "operator": "greater", "value": 5}},
+    ]
+    made = filtered(mapper(rule(conditions={"all": checks})), monkeypatch)
+    fired = {
+        seen: decide(made, Facts(traits={"a": TraitFact(value=seen)}, context={}, at=AT)).fired
+        for seen in ("3", "7", "8", 7)
+    }
+    assert fired == {"3": [], "7": ["only"], "8": [], 7: []}
 
 
 @pytest.mark.parametrize("seed", range(4))
