@@ -90,10 +90,8 @@ def _people(log: OpenedLog, tenant: str, person: str | None) -> Iterable[Person]
 
 def told(found: Rederived) -> list[str]:
     """What was found, a line for each path and for some examples."""
-    head = (
-        f"{found.people} people, {found.observations} observations: {found.differing} mindscapes would differ."
-        " It cost nothing."
-    )
+    read = f"{found.people} people, {found.observations} observations"
+    head = f"{read}: {found.differing} mindscapes would differ. It cost nothing."
     if not found.paths:
         return [head]
     examples = [_example(example) for example in found.examples[:EXAMPLES_SHOWN]]
