@@ -100,7 +100,10 @@ def require_known(state: MapperState, mapper_id: str) -> None:
 
 
 def require_match(hash_: str, if_match: Collection[str] | None, mapper_id: str) -> None:
-    """Raises PreconditionFailed unless the caller saw what is there now; None and `*` see everything."""
+    """Raises PreconditionFailed unless the caller saw what is there now; None and `*` see everything, `*`
+    only where there is something."""
+    if if_match is not None and not hash_:
+        raise PreconditionFailed(f"There is no mapper {mapper_id!r} yet, so that it cannot match.")
     if if_match is not None and not {"*", hash_} & set(if_match):
         raise PreconditionFailed(
             f"The mapper {mapper_id!r} has changed since you read it: its ETag is now {hash_!r}. "
