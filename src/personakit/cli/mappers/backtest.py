@@ -57,7 +57,7 @@ class _Log(NamedTuple):
 @click.option(
     "--samples", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many instants."
 )
-@click.option("--people", type=click.IntRange(1), help="Of at most so many people.  [default: all]")
+@click.option("--people", type=click.IntRange(1), help="At most so many personas.  [default: all]")
 @click.option(
     "--limit",
     type=click.IntRange(1, 100),
@@ -87,8 +87,9 @@ def backtest(
     have changed.
 
     What was known of a person at an instant is what the log had recorded by then, as GET /personas/{id}?asOf=
-    has it; each person's own persona is mapped, from when they were registered. Instants lie in equal spans
-    between --since and --until. People who were erased are left out. The command reads the database, like
+    has it. Each person's own persona is mapped, from when they were registered, and each persona that was
+    created, while it is there. Instants lie in equal spans between --since and --until. People who were
+    erased are left out. The command reads the database, like
     `projections`, beside a running service or without one, and writes nothing. Exit 0, whatever changed.
     """
     after = compiled(file)
