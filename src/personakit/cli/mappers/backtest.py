@@ -35,7 +35,7 @@ from personakit_sdk.rules import Plan, compile_mapper
 @click.option(
     "--samples", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many instants."
 )
-@click.option("--people", type=click.IntRange(1), help="Of at most so many people.  [default: all]")
+@click.option("--people", type=click.IntRange(1), help="Of at most so many personas.  [default: all]")
 @click.option(
     "--limit",
     type=click.IntRange(1, 100),
@@ -65,9 +65,10 @@ def backtest(
     have changed.
 
     What was known of a person at an instant is what the log had recorded by then, as GET /personas/{id}?asOf=
-    has it; every persona is mapped, a person's own from when they were registered. Instants lie in equal
-    spans between --since and --until. People who were erased are left out. The command reads the database,
-    like `projections`, beside a running service or without one, and writes nothing. Exit 0, whatever changed.
+    has it. Each person's own persona is mapped, from when they were registered, and each persona that was
+    created, while it is there. Instants lie in equal spans between --since and --until. People who were
+    erased are left out. The command reads the database, like `projections`, beside a running service or
+    without one, and writes nothing. Exit 0, whatever changed.
     """
     after = compiled(file)
     question = Question(context=context_of(context), limit=limit)
