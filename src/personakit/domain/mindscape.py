@@ -128,7 +128,7 @@ def derive_update(
         definition=computed.fingerprint,
         read_through=read_through,
         removed=removed,
-        material=_material(mindscape, changed, removed),
+        material=material_paths(mindscape, changed, removed),
     )
 
 
@@ -140,6 +140,9 @@ def _base(mindscape: Mindscape, computed: ComputedTraits) -> dict[str, Trait]:
     return {path: trait for path, trait in mindscape.traits.items() if not is_computed(trait)}
 
 
-def _material(mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]) -> tuple[str, ...]:
+def material_paths(
+    mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The paths of those of the changes that could make a core stale: what is pinned stays as it is shown."""
     paths = sorted({*changed, *removed} - mindscape.pins.keys())
     return tuple(path for path in paths if is_material(mindscape.traits.get(path), changed.get(path)))
