@@ -81,6 +81,11 @@ class MessagesApi:
         with self._lock:
             self._next += replies
 
+    def forget(self) -> None:
+        """As if nothing had been asked, nor laid in."""
+        with self._lock:
+            self.asked, self.headers, self._next = [], [], []
+
     @property
     def calls(self) -> int:
         """How many requests came."""

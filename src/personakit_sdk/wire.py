@@ -200,7 +200,8 @@ class MindscapeVersion(Answer, frozen=True, kw_only=True):
 
 
 class ModelUse(Answer, frozen=True, kw_only=True):
-    """What a model was asked with (`prompt` is the SHA-256 of its instructions) and what that cost."""
+    """What a model was asked with (`prompt` is the SHA-256 of its instructions) and what that cost; `calls`
+    is above 1 where an answer was of no use and it was asked again."""
 
     model: str
     prompt: str
@@ -209,6 +210,7 @@ class ModelUse(Answer, frozen=True, kw_only=True):
     cache_read_tokens: int
     cache_write_tokens: int
     usd: float
+    calls: int
 
 
 class TraitVersion(Answer, frozen=True, kw_only=True):

@@ -20,17 +20,20 @@ from personakit.agents.actors import (
 )
 from personakit.agents.buckets import alone_with
 from personakit.agents.curator import Curator
+from personakit.agents.inference_room import InferenceRoom
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
+from personakit.config import ModelSettings
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.events import MapperPublished
 from personakit.domain.mapper import MapperState, publish_shipped
 from personakit.domain.mapper import evolve as evolve_mapper
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.intake import Intake
+from personakit.eventlog.leases import Leases
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
@@ -56,6 +59,7 @@ SEND_AGAIN_SECONDS = 0.1
 FAR_BEHIND, PATIENCE_SECONDS = 5000, 10.0
 """So many positions behind the log, followers go before derivations, which would see a part only and have
 to come again; but not for longer than this."""
+PAUSE_SECONDS = 60.0
 CORES = 100
 """How many first cores are composed from one reading."""
 _MAPPERS = UUID("1b3c9a52-6f0f-4b0e-8d4c-0d9d4f8f2a77")
@@ -75,8 +79,15 @@ class Service:
     processes (`wake_workers`). Until then the service records, and nobody folds what it recorded.
     """
 
-    def __init__(self, conninfo: str, master_key: bytes, redis_url: str | None = None) -> None:
-        """Raises MasterKeyWrong when `master_key` is not the one of this database."""
+    def __init__(
+        self,
+        conninfo: str,
+        master_key: bytes,
+        redis_url: str | None = None,
+        model: ModelSettings | None = None,
+    ) -> None:
+        """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
+        works on computed traits."""
         self._conninfo = conninfo
         self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
@@ -97,6 +108,8 @@ class Service:
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.curator = Curator(self.reader, self.streams)
         self.regenerator = Regenerator(self.reader, self.streams)
+        self.leases = Leases(self.recorder, PAUSE_SECONDS if model is None else model.pause_seconds)
+        self.inference = None if model is None else self._open_inference(model)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()
@@ -152,6 +165,8 @@ class Service:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
         for part in reversed(self._parts):
             part.close()
+        if self.inference is not None:
+            self.inference.close()
         self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
@@ -206,7 +221,18 @@ class Service:
             "derive_due": self._derive_due,
             "derive": self._derive,
             "core_due": self._core_due,
+            "infer_due": self._infer_due,
         }
+
+    def _open_inference(self, model: ModelSettings) -> InferenceRoom:
+        return InferenceRoom(
+            model,
+            self.reader,
+            self.streams,
+            self.leases,
+            lambda _: self.computed.paths,
+            lambda: self._wakeups.wake("infer_due"),
+        )
 
     def _appended(self, events: Sequence[Appended]) -> None:
         self.saw(max(event.position for event in events))
@@ -223,6 +249,8 @@ class Service:
         self._wake_followers()
         self._wakeups.wake("derive_due")
         self._wakeups.wake("core_due")
+        if self.inference is not None:
+            self._wakeups.wake("infer_due")
 
     def _follow(self) -> None:
         if not self._following.acquire(blocking=False):
@@ -238,6 +266,8 @@ class Service:
             self._wakeups.wake("derive_due", delay=DEBOUNCE_SECONDS)
         if step.changed & {"mindscapes", "personas"}:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
+        if self.inference is not None and "inference_due" in step.changed:
+            self._wakeups.wake("infer_due", delay=DEBOUNCE_SECONDS)
 
     def _derive_due(self) -> None:
         with self.reader.snapshot() as snapshot:
@@ -258,6 +288,10 @@ class Service:
     def _core_due(self) -> None:
         while self.regenerator.first_cores(CORES) == CORES:
             pass
+
+    def _infer_due(self) -> None:
+        if self.inference is not None:
+            self.inference.calls.start_due()
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:
