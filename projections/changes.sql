@@ -12,6 +12,14 @@ CREATE TABLE changes (
     PRIMARY KEY (tenant, kind, entity)
 );
 CREATE UNIQUE INDEX ON changes (tenant, position, kind, entity);
+-- Which created personas view a person's mindscape.
+CREATE TABLE viewers (
+    tenant  text NOT NULL,
+    persona uuid NOT NULL,
+    person  uuid NOT NULL,
+    PRIMARY KEY (tenant, person, persona)
+);
+CREATE INDEX ON viewers (tenant, persona);
 
 -- :on PersonRegistered
 INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
@@ -21,6 +29,38 @@ FROM personakit.events_of(%(events)s)
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text
+
+-- :on MindscapeUpdated TraitPinned TraitUnpinned
+-- Several of the people whom one persona views may be among the events: the last one counts.
+UPDATE changes AS c SET position = n.position, changed_at = n.recorded_at
+FROM (SELECT DISTINCT ON (v.tenant, v.persona) v.tenant, v.persona, e.position, e.recorded_at
+      FROM personakit.events_of(%(events)s) AS e JOIN viewers AS v USING (tenant, person)
+      ORDER BY v.tenant, v.persona, e.position DESC) AS n
+WHERE c.tenant = n.tenant AND c.kind = 'persona' AND c.entity = n.persona::text
+
+-- :on PersonaDefined
+DELETE FROM viewers AS v USING personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND v.persona = e.stream
+
+-- :on PersonaDefined
+INSERT INTO viewers
+SELECT e.tenant, e.stream, viewed::uuid
+FROM personakit.events_of(%(events)s) AS e CROSS JOIN jsonb_array_elements_text(e.payload->'people') AS viewed
+
+-- :on PersonaDefined
+INSERT INTO changes AS c
+SELECT tenant, 'persona', stream::text, position, recorded_at, 'put' FROM personakit.events_of(%(events)s)
+ON CONFLICT (tenant, kind, entity) DO UPDATE
+SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
+
+-- :on PersonaRetired
+DELETE FROM viewers AS v USING personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND v.persona = e.stream
+
+-- :on PersonaRetired exactly
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at, op = 'delete'
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.stream::text
 
 -- :on PersonaCoreGenerated exactly
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at

@@ -41,6 +41,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- What happened to one person says nothing of another.
 -- :apart

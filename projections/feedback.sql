@@ -31,6 +31,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query by_rule
 SELECT * FROM feedback

@@ -58,6 +58,7 @@ WHERE d.tenant = s.tenant AND d.person = s.person
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -29,6 +29,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query one
 SELECT * FROM mapper_versions

@@ -37,6 +37,7 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id'
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query by_id
 SELECT * FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s

@@ -54,6 +54,7 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query by_person
 SELECT version, traits, derivations, pins, position, updated_at

@@ -27,6 +27,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore PersonaDefined PersonaRetired
 
 -- :query by_person
 SELECT o.*, extract(epoch FROM local_time - occurred_at AT TIME ZONE 'UTC')::int AS utc_offset

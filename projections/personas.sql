@@ -7,6 +7,8 @@ CREATE TABLE personas (
     tenant       text   NOT NULL,
     persona      uuid   NOT NULL,
     own          boolean NOT NULL,          -- a person's own persona; its id is the person's
+    name         text    NOT NULL DEFAULT '',
+    paths        text[],                    -- the traits it uses, `work.*` for all below; null: all
     version      bigint NOT NULL,           -- of the persona's stream
     core         jsonb,
     core_version bigint NOT NULL DEFAULT 0,
@@ -20,6 +22,7 @@ CREATE TABLE persona_people (
     tenant  text NOT NULL,
     persona uuid NOT NULL,
     person  uuid NOT NULL,
+    place   int  NOT NULL,
     PRIMARY KEY (tenant, persona, person)
 );
 CREATE INDEX ON persona_people (tenant, person);
@@ -40,14 +43,59 @@ INSERT INTO personas (tenant, persona, own, version)
 SELECT tenant, stream, true, 0 FROM personakit.events_of(%(events)s)
 
 -- :on PersonRegistered
-INSERT INTO persona_people SELECT tenant, stream, person FROM personakit.events_of(%(events)s)
+INSERT INTO persona_people SELECT tenant, stream, person, 1 FROM personakit.events_of(%(events)s)
+
+-- :on PersonaDefined exactly
+-- What was made by another definition is stale from here on.
+MERGE INTO personas AS p
+USING (SELECT e.*, CASE WHEN jsonb_typeof(payload->'paths') = 'array'
+                        THEN ARRAY(SELECT jsonb_array_elements_text(payload->'paths')) END AS paths
+       FROM personakit.events_of(%(events)s) AS e) AS e
+ON p.tenant = e.tenant AND p.persona = e.stream
+WHEN MATCHED AND p.version = e.version - 1 AND NOT p.own THEN UPDATE SET
+    version = e.version, name = coalesce(e.payload->>'name', ''), paths = e.paths,
+    made_from = '{}', is_stale = p.core IS NOT NULL,
+    stale_since = CASE WHEN p.core IS NOT NULL THEN coalesce(p.stale_since, e.recorded_at) END
+WHEN NOT MATCHED AND e.version = 1 THEN
+    INSERT (tenant, persona, own, version, name, paths)
+    VALUES (e.tenant, e.stream, false, e.version, coalesce(e.payload->>'name', ''), e.paths)
+
+-- :on PersonaDefined
+DELETE FROM persona_people AS m USING personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.persona = e.stream
+
+-- :on PersonaDefined
+INSERT INTO persona_people
+SELECT e.tenant, e.stream, viewed::uuid, place
+FROM personakit.events_of(%(events)s) AS e
+CROSS JOIN jsonb_array_elements_text(e.payload->'people') WITH ORDINALITY AS each(viewed, place)
+
+-- :on PersonaDefined
+DELETE FROM persona_changes AS c USING personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.persona = e.stream
+
+-- :on PersonaRetired
+DELETE FROM persona_people AS m USING personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.persona = e.stream
+
+-- :on PersonaRetired
+DELETE FROM persona_changes AS c USING personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.persona = e.stream
+
+-- :on PersonaRetired exactly
+DELETE FROM personas AS p USING personakit.events_of(%(events)s) AS e
+WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1 AND NOT p.own
 
 -- :on MindscapeUpdated TraitPinned TraitUnpinned
 INSERT INTO persona_changes AS c
 SELECT e.tenant, p.persona, e.person, path, e.version, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 JOIN persona_people AS p USING (tenant, person)
+JOIN personas AS o ON o.tenant = e.tenant AND o.persona = p.persona
 CROSS JOIN jsonb_array_elements_text(e.payload->'material') AS path
+WHERE o.paths IS NULL OR EXISTS (
+    SELECT FROM unnest(o.paths) AS used
+    WHERE path = used OR (used LIKE '%%.*' AND starts_with(path, left(used, -1))))
 ON CONFLICT (tenant, persona, person, path) DO UPDATE
 SET version = excluded.version, changed_at = excluded.changed_at
 
@@ -81,10 +129,13 @@ WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
 
 -- :query by_id
--- With `person_id`, the caller's name for a person whose own persona it is.
-SELECT p.*, (SELECT k.person_id FROM personakit.person_keys AS k WHERE p.own AND k.person = p.persona) AS person_id,
-       (SELECT array_agg(person ORDER BY person) FROM persona_people AS m
+-- With `person_id`, the caller's name for it: a person's whose own it is, ~ and its UUID for one created.
+SELECT p.*, (SELECT k.person_id FROM personakit.person_keys AS k WHERE k.person = p.persona) AS person_id,
+       (SELECT array_agg(person ORDER BY place) FROM persona_people AS m
              WHERE m.tenant = p.tenant AND m.persona = p.persona) AS people,
+       (SELECT array_agg(coalesce(k.person_id, m.person::text) ORDER BY m.place) FROM persona_people AS m
+             LEFT JOIN personakit.person_keys AS k ON k.person = m.person
+             WHERE m.tenant = p.tenant AND m.persona = p.persona) AS people_ids,
        (SELECT array_agg(DISTINCT c.path ORDER BY c.path) FROM persona_changes AS c
         WHERE p.is_stale AND c.tenant = p.tenant AND c.persona = p.persona
           AND c.version > coalesce((p.made_from->>c.person::text)::bigint, 0)) AS changed
@@ -105,4 +156,15 @@ WHERE p.own AND p.core IS NULL
   AND EXISTS (SELECT FROM jsonb_each(m.traits || m.pins) AS trait(path, body)
               WHERE coalesce(body->>'volatility', 'low') <> 'high'
                 AND coalesce((body->>'visible')::boolean, true))
+LIMIT %(limit)s
+
+-- :query page
+-- The personas of a tenant by their ids.
+SELECT k.person_id AS id, p.own, p.name, p.core_version, p.is_stale, p.stale_since,
+       (SELECT array_agg(coalesce(w.person_id, m.person::text) ORDER BY m.place) FROM persona_people AS m
+        LEFT JOIN personakit.person_keys AS w ON w.person = m.person
+        WHERE m.tenant = p.tenant AND m.persona = p.persona) AS people_ids
+FROM personakit.person_keys AS k JOIN personas AS p ON p.tenant = k.tenant AND p.persona = k.person
+WHERE k.tenant = %(tenant)s AND k.person_id > %(after)s
+ORDER BY k.person_id
 LIMIT %(limit)s

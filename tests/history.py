@@ -7,13 +7,25 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from personakit.agents.service import Service
+from personakit.domain.events import DerivationCompleted, ModelUse, PersonaDefined, PersonaRetired
 from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
+from personakit.eventlog.stored import StreamId
+from personakit.eventlog.streams import Loaded
 from personakit.projections.follow import Followers
 from personakit_sdk import wire
 
 TENANT = "default"
+MODEL_USE = ModelUse(
+    model="claude-test",
+    prompt="f" * 64,
+    input_tokens=900,
+    output_tokens=120,
+    cache_read_tokens=800,
+    cache_write_tokens=0,
+    usd=0.00123,
+)
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
@@ -40,6 +52,23 @@ def surrogate(service: Service, person: str) -> UUID:
     return found.surrogate
 
 
+def _let_a_model_read_one(service: Service, person: UUID) -> None:
+    """As if a model had been asked about the oldest of somebody's texts, and paid."""
+    with service.reader.snapshot() as snapshot:
+        texts = snapshot.rows(
+            "inference_due.unread", tenant=TENANT, person=person, after=0, through=2**62, limit=1
+        )
+    event = DerivationCompleted(
+        derivation="anthropic",
+        definition="claude-test:ff",
+        read_through=texts[0]["position"],
+        use=MODEL_USE,
+        dropped={"pinned": 1},
+    )
+    stream = StreamId(TENANT, "derivation.anthropic", person)
+    service.streams.update(stream, Loaded(None, 0), lambda _, each: each, lambda _: event, person=person)
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
@@ -60,6 +89,16 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         )
         service.curator.pin(TENANT, surrogate(service, person), "gone", Pin(1, "low", "told", "key: me"))
         service.curator.unpin(TENANT, surrogate(service, person), "gone", "wrong", "key: me")
+        person_seen = surrogate(service, person)
+        pair, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,), paths=("work.*",)))
+        follow(service)
+        service.regenerator.regenerate(TENANT, pair)
+        gone, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,)))
+        follow(service)
+        service.personas.retire(TENANT, gone, PersonaRetired(origin="key: me"))
+        service.intake.record(TENANT, [observation(person, text="four words and more") for _ in range(3)])
+        follow(service)
+        _let_a_model_read_one(service, person_seen)
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     follow(service)

@@ -258,7 +258,8 @@ class Core(Answer, frozen=True, kw_only=True):
 class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A view of one or more mindscapes: the cached core, and the overlay read live.
 
-    `core_version` counts the generated cores; 0 is one composed in memory that is not cached.
+    `core_version` counts the generated cores; 0 is one composed in memory that is not cached. `uses` are
+    the traits that a created persona uses; without it, all.
     """
 
     id: str
@@ -270,6 +271,47 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     stale_since: datetime | None = None
     changed_traits: list[str] = []
     position: int = 0
+    name: str = ""
+    uses: list[str] | None = None
+
+
+class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """A view of one or more people's mindscapes. Of a trait that several of them have, the first one's
+    counts. `uses` are the paths of the traits that belong to it, `work.*` for all below; without it, all."""
+
+    people: Annotated[list[PersonId], Meta(min_length=1, max_length=50)]
+    name: Annotated[str, Meta(max_length=256)] = ""
+    uses: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=512)]], Meta(min_length=1, max_length=256)
+        ]
+        | None
+    ) = None
+
+
+class PersonaRetired(Answer, frozen=True, kw_only=True):
+    """A created persona is there no more, from a position of the log on."""
+
+    id: str
+    position: int
+
+
+class PersonaSummary(Answer, frozen=True, kw_only=True):
+    """A persona in a list, without its core."""
+
+    id: str
+    name: str
+    people: list[str]
+    is_stale: bool
+    core_version: int
+    stale_since: datetime | None
+
+
+class PersonaList(Answer, frozen=True, kw_only=True):
+    """A page of personas, by id."""
+
+    items: list[PersonaSummary]
+    next: str | None
 
 
 class Freshness(Answer, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ from personakit.domain.events import (
     MapperPublished,
     MindscapeUpdated,
     PersonaCoreGenerated,
+    PersonaDefined,
+    PersonaRetired,
     TraitPinned,
     TraitUnpinned,
 )
@@ -50,6 +52,7 @@ from personakit.projections.sql import Projection, load_projections
 from personakit.projections.verify import verify
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
+from tests.history import MODEL_USE
 from tests.people import somebody
 from tests.postgres import MASTER_KEY, create_database
 
@@ -57,6 +60,7 @@ TENANTS = ("default", "other")
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NAMES = sorted(load_projections(projections_dir()))
 PATHS = ("a", "b", "c")
+WORDS = {"text": "four words and more"}
 
 names = st.sampled_from(NAMES)
 groups = st.lists(names, min_size=1, unique=True)
@@ -120,7 +124,7 @@ class Histories(RuleBasedStateMachine):
             id=uuid4(),
             person_id=person,
             type=kind,
-            content={"lines_changed": n, "languages": ["Python"], "merge": False},
+            content={"lines_changed": n, "languages": ["Python"], "merge": False, **(WORDS if n % 2 else {})},
             occurred_at=START + timedelta(hours=n),
         )
 
@@ -141,7 +145,7 @@ class Histories(RuleBasedStateMachine):
         index=indexes,
         found=traits,
         removed=st.sets(st.sampled_from(PATHS)),
-        derivation=st.sampled_from(["computed", "other"]),
+        derivation=st.sampled_from(["computed", "other", "anthropic"]),
         definition=st.sampled_from("xy"),
         behind=st.integers(0, 5),
         skip=skips,
@@ -164,6 +168,7 @@ class Histories(RuleBasedStateMachine):
             derivation=derivation,
             definition=definition,
             read_through=max(0, self.service.reader.head() - behind),
+            use=None if derivation == "computed" else MODEL_USE,
         )
         self._append(index, "mindscape", event, skip)
 
@@ -176,14 +181,23 @@ class Histories(RuleBasedStateMachine):
         self._append(index, "mindscape", event, skip)
 
     @precondition(lambda self: self.people)
-    @rule(index=indexes, definition=st.sampled_from("xy"), behind=st.integers(0, 5))
-    def complete_derivation(self, index: int, definition: str, behind: int) -> None:
+    @rule(
+        index=indexes,
+        definition=st.sampled_from("xy"),
+        behind=st.integers(0, 5),
+        derivation=st.sampled_from(["computed", "anthropic"]),
+    )
+    def complete_derivation(
+        self, index: int, definition: str, behind: int, derivation: str = "computed"
+    ) -> None:
         event = DerivationCompleted(
-            derivation="computed",
+            derivation=derivation,
             definition=definition,
             read_through=max(0, self.service.reader.head() - behind),
+            use=None if derivation == "computed" else MODEL_USE,
+            dropped={} if derivation == "computed" else {"pinned": behind + 1},
         )
-        self._append(index, "derivation.computed", event)
+        self._append(index, f"derivation.{derivation}", event)
 
     @precondition(lambda self: self.people)
     @rule(index=indexes, found=traits, version=st.integers(0, 4), skip=skips)
@@ -192,6 +206,40 @@ class Histories(RuleBasedStateMachine):
         person = str(self._somebody(index)[1].surrogate)
         event = PersonaCoreGenerated(summary="S", traits=found, mindscape_versions={person: version})
         self._append(index, "persona", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(
+        number=st.integers(0, 2),
+        viewed=st.lists(indexes, min_size=1, max_size=3, unique=True),
+        paths=st.none() | st.lists(st.sampled_from((*PATHS, "a.*")), min_size=1, max_size=2, unique=True),
+        skip=skips,
+    )
+    def define_persona(
+        self, number: int, viewed: Sequence[int], paths: Sequence[str] | None, skip: int
+    ) -> None:
+        """Of people of any tenant's, who may not be there."""
+        people = dict.fromkeys(self._somebody(index)[1].surrogate for index in viewed)
+        event = PersonaDefined(people=tuple(people), name="n", paths=None if paths is None else tuple(paths))
+        self._about_persona(number, event, skip)
+
+    @rule(number=st.integers(0, 2))
+    def retire_persona(self, number: int) -> None:
+        self._about_persona(number, PersonaRetired(origin="who"))
+
+    @precondition(lambda self: self.people)
+    @rule(number=st.integers(0, 2), found=traits, index=indexes, version=st.integers(0, 4))
+    def make_core_of_persona(self, number: int, found: dict[str, Trait], index: int, version: int) -> None:
+        person = str(self._somebody(index)[1].surrogate)
+        self._about_persona(
+            number, PersonaCoreGenerated(summary="S", traits=found, mindscape_versions={person: version})
+        )
+
+    def _about_persona(self, number: int, event: Event, skip: int = 0) -> None:
+        """To a created persona's stream, whether or not it is there."""
+        persona = uuid5(UUID(int=1), f"persona {number}")
+        person = self.service.people.give_key(TENANTS[0], persona)
+        stream = StreamId(TENANTS[0], "persona", persona)
+        self._write(NewEvent(stream, self._next(stream) + skip, event, person))
 
     @precondition(lambda self: self.people)
     @rule(

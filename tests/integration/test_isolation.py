@@ -266,8 +266,8 @@ def test_one_mapper_id_in_two_tenants_is_two_mappers(alder: Client, birch: Clien
     ]
 
 
-def get_routes(client: Client, id_: str, **more: str) -> dict[str, Response]:
-    """The answer of every GET route of the service, asked about whatever `id_` names."""
+def get_routes(client: Client, id_: str, suggestion: str, **more: str) -> dict[str, Response]:
+    """The answer of every GET route of the service, asked about whatever `id_` and `suggestion` name."""
     query = {"personId": id_, "personaId": id_, "mapperId": id_, "explain": "true", "limit": "20"}
     query |= {"detailLevel": "deep_dive", **more}
     gets = [
@@ -275,7 +275,8 @@ def get_routes(client: Client, id_: str, **more: str) -> dict[str, Response]:
         for route in client.app.routes
         if isinstance(route, HTTPRoute) and "GET" in route.methods
     ]
-    filled = {path: re.sub("{.*?}", id_, path) for path in gets}
+    named = {"suggestionId": suggestion, "path": "work.main_language"}
+    filled = {path: re.sub("{(.*?)}", lambda found: named.get(found[1], id_), path) for path in gets}
     return {re.sub("{.*?}", "…", path): client.get(address, params=query) for path, address in filled.items()}
 
 
@@ -287,13 +288,14 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
     """Alder writes a canary into every free text there is. Ids of Alder's that would be repeated to whoever
     names them bear none; one person and one mapper besides have it for their id, to be found in lists."""
     shared, theirs = "robin", "wren"
+    suggested = {}
     for id_ in (shared, theirs, CANARY):
         published = alder.post("/mappers", json=mapper(id_, CANARY))
         assert published.status_code == 201, published.text
         told = {"languages": [CANARY], "message": CANARY, CANARY: {"deep": [CANARY]}}
         texts = {"metadata": {CANARY: CANARY}, "source": CANARY}
         record(alder, *(commit(id_, day, **told) | texts for day in range(4)))
-        suggestion = suggestions(alder, id_, id_)[0]["id"]
+        suggested[id_] = suggestion = suggestions(alder, id_, id_)[0]["id"]
         given = alder.post("/feedback", json={"suggestionId": suggestion, "helpful": True, "comment": CANARY})
         assert given.status_code == 201, given.text
     assert birch.post("/mappers", json=mapper(shared, "Birch says")).status_code == 201
@@ -302,26 +304,34 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
     settle(service, birch, shared)
     alder.headers["PersonaKit-Min-Position"] = birch.headers["PersonaKit-Min-Position"]
 
-    told_alder = get_routes(alder, shared)
+    told_alder = get_routes(alder, shared, suggested[shared])
     assert {path for path, answer in told_alder.items() if reveals(answer)} == {
         "/observations",
         "/mindscapes/…",
         "/mindscapes/…/history",
+        "/mindscapes/…/traits/…/evidence",
+        "/personas",
         "/personas/…",
+        "/suggestions/…",
         "/map-persona",
         "/mappers",
         "/mappers/…",
         "/sync",
     }
     then = {"asOf": str(service.reader.head())}
-    past = {path for path, answer in get_routes(alder, shared, **then).items() if reveals(answer)}
+    past = {
+        path
+        for path, answer in get_routes(alder, shared, suggested[shared], **then).items()
+        if reveals(answer)
+    }
     assert {"/mindscapes/…", "/personas/…"} <= past
     for id_, more in product((shared, theirs), ({}, then)):
-        told_birch = get_routes(birch, id_, **more)
+        told_birch = get_routes(birch, id_, suggested[id_], **more)
         assert told_birch.keys() == told_alder.keys()
         assert {answer.status_code for answer in told_birch.values()} <= {200, 404}
         assert [path for path, answer in told_birch.items() if reveals(answer)] == []
-    assert statuses(get_routes(birch, shared)) == statuses(told_alder)
+    own = suggestions(birch, shared, shared)[0]["id"]
+    assert statuses(get_routes(birch, shared, own)) == statuses(told_alder)
 
 
 def statuses(answers: dict[str, Response]) -> dict[str, int]:

@@ -26,6 +26,7 @@ READ = {
     "/mindscapes/{personId}": {},
     "/mindscapes/{personId}/history": {},
     "/mindscapes/{personId}/traits/{path}/evidence": {},
+    "/personas": {},
     "/personas/{personaId}": {},
     "/map-persona": {"mapperId": "work_rhythm", "personaId": "ada", "explain": "true"},
     "/suggestions/{suggestionId}": {},

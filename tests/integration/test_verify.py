@@ -96,7 +96,7 @@ def test_a_changed_row_is_named_with_its_columns(history: Service, damage: Damag
 def test_a_row_that_is_gone_and_one_that_was_never_made_are_named(history: Service, damage: Damage) -> None:
     ada, stranger = surrogate(history, "ada"), uuid4()
     damage("personas", "persona_people", "DELETE FROM {} WHERE person = %s", ada)
-    damage("personas", "persona_people", "INSERT INTO {} VALUES (%s, %s, %s)", TENANT, stranger, stranger)
+    damage("personas", "persona_people", "INSERT INTO {} VALUES (%s, %s, %s, 1)", TENANT, stranger, stranger)
     done = verified(history, "personas")
     assert {(each.table, each.kind, each.key["person"]) for each in done.differences} == {
         ("persona_people", "missing", str(ada)),

@@ -16,13 +16,17 @@ from personakit.domain.events import (
     MindscapeEvent,
     MindscapeUpdated,
     PersonaCoreGenerated,
+    PersonaDefined,
+    PersonaRetired,
     TraitPinned,
     TraitUnpinned,
 )
 from personakit.domain.inference import DERIVATION as INFERENCE
 from personakit.domain.mindscape import DERIVATION, EMPTY, Derived, Mindscape, evolve, read_on
 from personakit.domain.mindscape_history import TraitChange, reason, trait_changes
-from personakit.domain.staleness import UNMADE, CoreHistory, core_generated, mindscape_updated
+from personakit.domain.persona import Definition, definition_of
+from personakit.domain.persona import own as own_definition
+from personakit.domain.staleness import UNMADE, CoreHistory, core_generated, mindscape_updated, redefined
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import LogNotification, StreamId
 from personakit.eventlog.streams import Streams
@@ -46,9 +50,10 @@ class PastMindscape(msgspec.Struct, frozen=True):
 
 
 class PastPersona(msgspec.Struct, frozen=True):
-    """A persona's core as it was, and its people's mindscapes as they were."""
+    """A persona's core and definition as they were, and its people's mindscapes as they were."""
 
     core: CoreHistory
+    definition: Definition
     mindscapes: Mapping[UUID, Mindscape]
 
 
@@ -99,20 +104,35 @@ class Past:
                 mindscape = evolve(mindscape, event)
         return PastMindscape(mindscape, {name: each.read_through for name, each in derived.items()})
 
-    def persona(self, tenant: str, persona: UUID, people: Sequence[UUID], position: int) -> PastPersona:
-        """A persona of these people as it was at a position."""
-        core, mindscapes = UNMADE, dict.fromkeys(people, EMPTY)
+    def persona(self, tenant: str, persona: UUID, position: int, *, own: bool) -> PastPersona | None:
+        """A persona as it was at a position: a person's `own`, whose id is theirs, or one that was created;
+        None where that was not there."""
+        stream = StreamId(tenant, "persona", persona)
+        people = {persona: None} if own else dict.fromkeys(self._ever_viewed(stream, position))
+        core, mindscapes, there = UNMADE, dict.fromkeys(people, EMPTY), own
         streams = [StreamId(tenant, "mindscape", person) for person in people]
-        for row, event in self._merged([StreamId(tenant, "persona", persona), *streams], position):
+        for row, event in self._merged([stream, *streams], position):
+            at = row.recorded_at
             match event:
                 case MindscapeUpdated() | TraitPinned() | TraitUnpinned():
                     person = row.stream_id.stream
                     mindscapes[person] = evolve(mindscapes[person], event)
-                    version, at = row.originator_version, row.recorded_at
+                    version = row.originator_version
                     core = mindscape_updated(core, event, person=person, version=version, at=at)
+                case PersonaDefined():
+                    core, there = redefined(core, definition_of(event), at=at), True
+                case PersonaRetired():
+                    there = False
                 case PersonaCoreGenerated():
-                    core = core_generated(core, event, at=row.recorded_at)
-        return PastPersona(core, mindscapes)
+                    core = core_generated(core, event, at=at)
+        definition = core.definition or own_definition(persona)
+        viewed = {person: mindscapes[person] for person in definition.people} if there else {}
+        return PastPersona(core, definition, viewed) if there else None
+
+    def _ever_viewed(self, stream: StreamId, position: int) -> Iterator[UUID]:
+        for _, event in self._streams.events(stream, through=position):
+            if isinstance(event, PersonaDefined):
+                yield from event.people
 
     def history(self, tenant: str, person: UUID, *, before: int, limit: int) -> list[PastVersion]:
         """The newest `limit` versions of a person's mindscape below version `before`, newest first."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 from personakit.agents.mindscaper import mindscape_in, mindscape_of
 from personakit.domain.events import PersonaCoreGenerated
 from personakit.domain.mindscape import EMPTY, Mindscape
-from personakit.domain.persona import CoreState, compose_core, evolve
+from personakit.domain.persona import CoreState, Definition, compose_core, evolve, own
 from personakit.eventlog.appender import wait
 from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.recorder import VersionConflict
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
-from personakit.projections.read import Reader, Snapshot
+from personakit.projections.read import NotThereYet, Reader, Snapshot
+
+PATIENCE_SECONDS, PAUSE_SECONDS = 5.0, 0.01
 
 
 class Regenerator:
@@ -32,7 +37,7 @@ class Regenerator:
             rows = snapshot.rows("personas.without_core", limit=limit)
         offered = []
         for row in rows:
-            core = compose_core({row["person"]: mindscape_in(row)})
+            core = compose_core({row["person"]: mindscape_in(row)}, own(row["person"]))
             stream = StreamId(row["tenant"], "persona", row["persona"])
             with suppress(PersonErased):
                 offered.append(
@@ -47,19 +52,56 @@ class Regenerator:
 
     def regenerate(self, tenant: str, persona: UUID) -> int | None:
         """Composes a core from today's mindscapes; the event's position, or None when the newest core is
-        of these or newer ones."""
+        of these or newer ones, or the persona is not there. Raises NotThereYet, PersonErased."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._regenerate(tenant, persona)
+            except (_Redefined, _Behind):
+                if time.monotonic() > deadline:
+                    raise NotThereYet("The read models lag behind; try again shortly.") from None
+                time.sleep(PAUSE_SECONDS)
+
+    def _regenerate(self, tenant: str, persona: UUID) -> int | None:
         with self._reader.snapshot() as snapshot:
             row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
             if row is None:
                 return None
-            core = compose_core(mindscapes_of(snapshot, tenant, row["people"]))
+            # What changed before a persona was defined so does not make its core stale: it must be read.
+            if not row["own"] and snapshot.positions["mindscapes"] < snapshot.positions["personas"]:
+                raise _Behind
+            definition = definition_in(row)
+            core = compose_core(mindscapes_of(snapshot, tenant, row["people"]), definition)
+        known = state_in(row)
 
         def decide(state: CoreState) -> PersonaCoreGenerated | None:
-            return core if _newer(core, state) else None
+            if state.definition != known.definition:
+                raise _Redefined
+            return core if not state.retired and _newer(core, state) else None
 
-        start = Loaded(CoreState(row["core_version"], row["made_from"] or {}), row["version"])
         stream = StreamId(tenant, "persona", persona)
-        return self._streams.update(stream, start, evolve, decide, person=row["people"][0]).position
+        start = Loaded(known, row["version"])
+        return self._streams.update(stream, start, evolve, decide, person=persona).position
+
+
+class _Redefined(Exception):
+    """The persona was given another definition meanwhile."""
+
+
+class _Behind(Exception):
+    """The read models stand at positions that do not fit together yet."""
+
+
+def state_in(row: Mapping[str, Any]) -> CoreState:
+    """What a row of the read model says of a persona's stream."""
+    definition = None if row["own"] else definition_in(row)
+    return CoreState(row["core_version"], row["made_from"] or {}, definition, row["name"])
+
+
+def definition_in(row: Mapping[str, Any]) -> Definition:
+    """The definition in a row of the read model."""
+    paths = row.get("paths")
+    return Definition(tuple(row["people"]), None if paths is None else tuple(paths))
 
 
 def _newer(core: PersonaCoreGenerated, state: CoreState) -> bool:

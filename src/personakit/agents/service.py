@@ -23,6 +23,7 @@ from personakit.agents.curator import Curator
 from personakit.agents.inference_room import InferenceRoom
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
+from personakit.agents.personas import Personas
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
@@ -110,6 +111,7 @@ class Service:
         self.regenerator = Regenerator(self.reader, self.streams)
         self.leases = Leases(self.recorder, PAUSE_SECONDS if model is None else model.pause_seconds)
         self.inference = None if model is None else self._open_inference(model)
+        self.personas = Personas(self.reader, self.streams, self.people)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
         self.epoch, self.secret = self._identity()

@@ -25,7 +25,7 @@ from personakit.api import (
     mappers,
     observations,
     openapi,
-    personas,
+    persona_definitions,
     suggestions,
     sync,
 )
@@ -71,7 +71,7 @@ def create_app(service: Service) -> Litestar:
         route_handlers=[
             observations.router,
             curation.router,
-            personas.router,
+            persona_definitions.router,
             map_persona.router,
             mappers.router,
             feedback.give_feedback,

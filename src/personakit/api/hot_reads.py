@@ -23,10 +23,8 @@ _plans: dict[str, Plan] = {}
 
 
 class HotPersona(NamedTuple):
-    """A persona, and of each of its people which mindscape it is from and how far each derivation has read.
-
-    One person's id is the persona's; of a persona of several, each is named by their surrogate.
-    """
+    """A persona, and of each of its people, by their ids, which mindscape it is from and how far each
+    derivation has read."""
 
     state: PersonaState
     mindscape_versions: dict[str, int]
@@ -87,7 +85,7 @@ def _read_persona(
     service: Service, snapshot: Snapshot, tenant: str, persona_id: str, persona: UUID
 ) -> HotPersona:
     state = present.persona_state(snapshot, tenant, persona_id, persona)
-    names = {person: state.id if len(state.people) == 1 else str(person) for person in state.people}
+    names = dict(zip(state.people, state.people_ids, strict=True))
     versions = {name: state.mindscapes[person].version for person, name in names.items()}
     derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}
     for row in snapshot.rows("derivation_due.of_people", tenant=tenant, people=list(state.people)):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from litestar import Request, Response, Router, get, post
+import msgspec
+from litestar import Request, Response, get, post
 
+from personakit.agents.past import AsOf, PastPersona
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, asks_position, persona_of
@@ -14,6 +17,7 @@ from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
 from personakit.api.openapi import AsOfGiven, PersonaIdInPath
+from personakit.api.problems import NotFound
 from personakit_sdk import wire
 
 WAIT_SECONDS = 30.0
@@ -53,26 +57,31 @@ def regenerate(
 
 
 def show(
-    service: Service, tenant: str, persona_id: str, now: datetime, *, cached: bool
+    service: Service, tenant: str, persona_id: str, now: datetime, *, cached: bool, status: int = 200
 ) -> Response[wire.Persona]:
     """The persona as it is."""
     hot, position = read_persona(service, tenant, persona_id, cached=cached)
-    return answer(present.persona(hot.state, [persona_id], now, position), position)
+    return answer(present.persona(hot.state, now, position), position, status)
 
 
 def show_past(
     service: Service, tenant: str, persona_id: str, as_of: str, now: datetime
 ) -> Response[wire.Persona]:
-    """The persona as it was. Which people it views never changes."""
+    """The persona as it was."""
     persona = persona_of(service, tenant, persona_id)
     then = resolve(service, as_of, now)
-    with service.reader.snapshot() as snapshot:
-        people = present.persona_row(snapshot, tenant, persona_id, persona)["people"]
-    for person in people:
-        require_known(service, tenant, persona_id, person, then)
-    past = service.past.persona(tenant, persona, people, then.position)
-    state = present.past_persona(past, persona_id, persona)
-    return answer(present.persona(state, [persona_id], then.instant, then.position), then.position)
+    state = present.past_persona(past_of(service, tenant, persona_id, persona, then), persona_id, persona)
+    names = service.people.names(tenant, state.people)
+    state = msgspec.structs.replace(state, people_ids=tuple(names[person] for person in state.people))
+    return answer(present.persona(state, then.instant, then.position), then.position)
 
 
-router = Router("/personas", route_handlers=[get_persona, regenerate], tags=["personas"])
+def past_of(service: Service, tenant: str, persona_id: str, persona: UUID, then: AsOf) -> PastPersona:
+    """The persona as it was. Raises NotFound where it was not there, or its person was not known."""
+    own = not persona_id.startswith("~")
+    if own:
+        require_known(service, tenant, persona_id, persona, then)
+    past = service.past.persona(tenant, persona, then.position, own=own)
+    if past is None:
+        raise NotFound(f"At position {then.position} there was no persona {persona_id!r}.")
+    return past

@@ -11,13 +11,13 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.past import PastPersona, PastVersion
-from personakit.agents.regenerator import mindscapes_of
+from personakit.agents.regenerator import definition_in, mindscapes_of
 from personakit.api.prepared import PreparedTraits, trait
 from personakit.api.problems import NotFound
 from personakit.domain.curation import contradicts
 from personakit.domain.events import MindscapeUpdated
 from personakit.domain.mindscape import Mindscape
-from personakit.domain.persona import compose_core, overlay_traits
+from personakit.domain.persona import Definition, compose_core, overlay_traits
 from personakit.domain.traits import Trait
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
@@ -29,7 +29,9 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     id: str
     persona: UUID
-    people: tuple[UUID, ...]
+    name: str
+    definition: Definition
+    people_ids: tuple[str, ...]
     mindscapes: Mapping[UUID, Mindscape]
     summary: str
     core_traits: Mapping[str, Trait]
@@ -40,10 +42,15 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     stale_since: datetime | None
     changed: tuple[str, ...]
 
+    @property
+    def people(self) -> tuple[UUID, ...]:
+        """Those whose mindscapes it views."""
+        return self.definition.people
+
     @cached_property
     def overlay(self) -> dict[str, Trait]:
         """The fast traits, as of the snapshot."""
-        return overlay_traits(self.mindscapes.values())
+        return overlay_traits(self.mindscapes, self.definition)
 
     @cached_property
     def prepared_core(self) -> PreparedTraits:
@@ -75,14 +82,15 @@ def persona_row(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> dic
     row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
     if id_.startswith("~") and (row is None or row["own"]):
         raise NotFound(f"There is no persona {id_!r}.")
-    return row or {"people": [persona]}
+    return row or {"people": [persona], "people_ids": [id_]}
 
 
 def past_persona(past: PastPersona, id_: str, persona: UUID) -> PersonaState:
     """The persona as it was; without a core then, with one made in memory."""
     history = past.core
     row = {
-        "people": list(past.mindscapes),
+        "people": list(past.definition.people),
+        "paths": past.definition.paths,
         "core": history.core and msgspec.structs.asdict(history.core),
         "core_version": history.made,
         "generated_at": history.generated_at,
@@ -121,12 +129,14 @@ def persona_from(
     """The persona of a row of the read model and the mindscapes it views."""
     core = row.get("core")
     if core is None:
-        composed = compose_core(mindscapes)
+        composed = compose_core(mindscapes, definition_in(row))
         core = {"summary": composed.summary, "traits": composed.traits, "source": "composed"}
     return PersonaState(
         id=id_,
         persona=persona,
-        people=tuple(row["people"]),
+        name=row.get("name", ""),
+        definition=definition_in(row),
+        people_ids=tuple(row.get("people_ids") or [id_]),
         mindscapes=mindscapes,
         summary=core["summary"],
         core_traits=msgspec.convert(core["traits"], dict[str, Trait]),
@@ -250,11 +260,13 @@ def core(state: PersonaState, at: datetime) -> wire.Core:
     )
 
 
-def persona(state: PersonaState, people: list[str], at: datetime, position: int) -> wire.Persona:
+def persona(state: PersonaState, at: datetime, position: int) -> wire.Persona:
     """A persona in full."""
     return wire.Persona(
         id=state.id,
-        people=people,
+        name=state.name,
+        people=list(state.people_ids),
+        uses=None if state.definition.paths is None else list(state.definition.paths),
         core=core(state, at),
         overlay=state.prepared_overlay.at(at),
         is_stale=state.is_stale,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from litestar import Response, get
 from litestar.params import PathParameter, QueryParameter
@@ -14,10 +13,10 @@ from personakit.agents.past import AsOf, PastPersona
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
-from personakit.api.as_of import require_known
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import plan_of
 from personakit.api.map_query import context_of
+from personakit.api.personas import past_of
 from personakit.api.problems import NotFound
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
@@ -53,7 +52,7 @@ def get_suggestion(
     persona = persona_of(service, tenant, ref.persona_id)
     mapper = _mapper(service, tenant, ref)
     then = service.past.at_instant(min(ref.at, datetime.now(UTC)))
-    past = _persona_then(service, tenant, ref.persona_id, persona, then)
+    past = past_of(service, tenant, ref.persona_id, persona, then)
     facts = present.past_persona(past, ref.persona_id, persona).facts
     decision = evaluate(
         plan_of(mapper),
@@ -93,14 +92,6 @@ def _mapper(service: Service, tenant: str, ref: SuggestionRef) -> dict[str, Any]
             f"{ref.mapper_id!r}; the suggestion is of another service, or was altered."
         )
     return row
-
-
-def _persona_then(service: Service, tenant: str, persona_id: str, persona: UUID, then: AsOf) -> PastPersona:
-    with service.reader.snapshot() as snapshot:
-        people = present.persona_row(snapshot, tenant, persona_id, persona)["people"]
-    for person in people:
-        require_known(service, tenant, persona_id, person, then)
-    return service.past.persona(tenant, persona, people, then.position)
 
 
 def _paths(value: Any) -> Iterator[str]:

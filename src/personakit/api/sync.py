@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -130,12 +131,18 @@ def _items(snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]], now: dat
         **_mappers(snapshot, tenant, mappers),
         **_personas(snapshot, tenant, personas, now),
     }
-    return [
-        wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op="put", body=body)
-        for row in rows
-        if (row["kind"], row["entity"]) in shown  # else its first body is still to come
-        for id_, body in [shown[row["kind"], row["entity"]]]
-    ]
+    return [_item(row, *found) for row in rows if (found := _found(row, shown)) is not None]
+
+
+def _found(row: dict[str, Any], shown: Mapping[tuple[str, str], tuple[str, Any]]) -> tuple[str, Any] | None:
+    """The id and body of what changed; None where its first body is still to come."""
+    if row["op"] == "delete":
+        return (f"~{row['entity']}" if row["kind"] == "persona" else row["entity"]), None
+    return shown.get((row["kind"], row["entity"]))
+
+
+def _item(row: dict[str, Any], id_: str, body: Any) -> wire.SyncItem:
+    return wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op=row["op"], body=body)
 
 
 def _mappers(
@@ -162,12 +169,15 @@ def _personas(
             state.id,
             wire.SyncedPersona(
                 id=state.id,
-                people=[state.id],
+                people=list(state.people_ids),
                 core=present.core(state, now),
                 is_stale=state.is_stale,
                 core_version=state.core_version,
                 traits=present.facts(state),
-                mindscape_versions={state.id: state.mindscapes[state.people[0]].version},
+                mindscape_versions={
+                    name: state.mindscapes[person].version
+                    for name, person in zip(state.people_ids, state.people, strict=True)
+                },
             ),
         )
         for state in states

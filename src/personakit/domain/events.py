@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -126,6 +127,23 @@ class DerivationCompleted(Event, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
 
 
+class PersonaDefined(Event, frozen=True, kw_only=True):
+    """A persona beside people's own was created, or another definition given to it: whose mindscapes it views
+    (of a trait that several have, the first one's counts), and which traits it uses (None: all)."""
+
+    people: tuple[UUID, ...]
+    name: str = ""
+    paths: tuple[str, ...] | None = None
+    origin: str = ""
+
+
+class PersonaRetired(Event, frozen=True, kw_only=True):
+    """A created persona is there no more."""
+
+    origin: str
+    reason: str = ""
+
+
 class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
     """A persona's core was made, from these versions of these people's mindscapes; where a model wrote the
     summary, `use` is what that took."""
@@ -160,6 +178,8 @@ AnyEvent = (
     | TraitPinned
     | TraitUnpinned
     | DerivationCompleted
+    | PersonaDefined
+    | PersonaRetired
     | PersonaCoreGenerated
     | MapperPublished
 )
@@ -173,6 +193,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         TraitPinned,
         TraitUnpinned,
         DerivationCompleted,
+        PersonaDefined,
+        PersonaRetired,
         PersonaCoreGenerated,
         MapperPublished,
     )

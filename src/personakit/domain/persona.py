@@ -2,55 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from personakit.domain.events import PersonaCoreGenerated
-from personakit.domain.mindscape import Mindscape
+from personakit.domain.events import PersonaCoreGenerated, PersonaDefined, PersonaRetired
+from personakit.domain.mindscape import EMPTY, Mindscape
 from personakit.domain.traits import Trait
 
 
+class Definition(msgspec.Struct, frozen=True):
+    """Whose mindscapes a persona views (of a trait that several have, the first one's counts), and which of
+    their traits it uses: None all, else paths, `work.*` for all below."""
+
+    people: tuple[UUID, ...]
+    paths: tuple[str, ...] | None = None
+
+    def uses(self, path: str) -> bool:
+        """Whether a trait belongs to it."""
+        return self.paths is None or any(_covers(pattern, path) for pattern in self.paths)
+
+
 class CoreState(msgspec.Struct, frozen=True):
-    """What a persona's stream says of its core: how many were made, and from which mindscape versions."""
+    """What a persona's stream says of its core: how many were made, from which mindscape versions, and of
+    which definition it is now (None: a person's own, which never changes)."""
 
     made: int = 0
     made_from: Mapping[str, int] = {}
+    definition: Definition | None = None
+    name: str = ""
+    retired: bool = False
 
 
-def evolve(state: CoreState, event: PersonaCoreGenerated) -> CoreState:
-    """The state after one more core."""
-    return CoreState(state.made + 1, event.mindscape_versions)
+PersonaEvent = PersonaDefined | PersonaRetired | PersonaCoreGenerated
+"""What stands in a persona's stream."""
 
 
-def core_traits(mindscapes: Iterable[Mindscape]) -> dict[str, Trait]:
-    """The slow traits: those of low or medium volatility. Of several people the first one's trait counts."""
-    return _traits(mindscapes, high=False)
+def evolve(state: CoreState, event: PersonaEvent) -> CoreState:
+    """The state after one more event."""
+    match event:
+        case PersonaDefined():
+            return CoreState(state.made, {}, definition_of(event), event.name)
+        case PersonaRetired():
+            return msgspec.structs.replace(state, retired=True)
+        case PersonaCoreGenerated():
+            made_from = event.mindscape_versions
+            return msgspec.structs.replace(state, made=state.made + 1, made_from=made_from)
 
 
-def overlay_traits(mindscapes: Iterable[Mindscape]) -> dict[str, Trait]:
-    """The fast traits: those of high volatility."""
-    return _traits(mindscapes, high=True)
+def definition_of(event: PersonaDefined) -> Definition:
+    """The definition that an event gives."""
+    return Definition(event.people, event.paths)
 
 
-def _traits(mindscapes: Iterable[Mindscape], *, high: bool) -> dict[str, Trait]:
+def own(person: UUID) -> Definition:
+    """The definition of a person's own persona."""
+    return Definition((person,))
+
+
+def core_traits(mindscapes: Mapping[UUID, Mindscape], definition: Definition) -> dict[str, Trait]:
+    """The slow traits that it uses: those of low or medium volatility."""
+    return _traits(mindscapes, definition, high=False)
+
+
+def overlay_traits(mindscapes: Mapping[UUID, Mindscape], definition: Definition) -> dict[str, Trait]:
+    """The fast traits that it uses: those of high volatility."""
+    return _traits(mindscapes, definition, high=True)
+
+
+def _traits(mindscapes: Mapping[UUID, Mindscape], definition: Definition, *, high: bool) -> dict[str, Trait]:
     traits: dict[str, Trait] = {}
-    for mindscape in mindscapes:
+    for person in definition.people:
+        mindscape = mindscapes.get(person, EMPTY)
         for path, trait in sorted(mindscape.visible_traits().items()):
-            if (trait.volatility == "high") == high:
+            if (trait.volatility == "high") == high and definition.uses(path):
                 traits.setdefault(path, msgspec.structs.replace(trait, state=None))
     return traits
 
 
-def compose_core(mindscapes: Mapping[UUID, Mindscape]) -> PersonaCoreGenerated:
+def _covers(pattern: str, path: str) -> bool:
+    return path.startswith(pattern[:-1]) if pattern.endswith(".*") else path == pattern
+
+
+def compose_core(mindscapes: Mapping[UUID, Mindscape], definition: Definition) -> PersonaCoreGenerated:
     """A core without a model: the slow traits, and their values in sentences. Costs nothing."""
-    traits = core_traits(mindscapes.values())
+    traits = core_traits(mindscapes, definition)
     return PersonaCoreGenerated(
         summary=summarise(traits),
         traits=traits,
-        mindscape_versions={str(person): mindscape.version for person, mindscape in mindscapes.items()},
+        mindscape_versions={
+            str(person): mindscapes.get(person, EMPTY).version for person in definition.people
+        },
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from personakit.domain.events import MindscapeEvent, PersonaCoreGenerated
+from personakit.domain.persona import Definition
 
 
 class MaterialChange(msgspec.Struct, frozen=True):
@@ -22,17 +23,19 @@ class MaterialChange(msgspec.Struct, frozen=True):
 
 
 class CoreHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """A persona's newest core and what changed materially, by (person, path). `made` counts the cores."""
+    """A persona's newest core and what changed materially, by (person, path), of what it depends on. `made`
+    counts the cores. `definition` None: a person's own persona, of all their traits."""
 
     core: PersonaCoreGenerated | None = None
     made: int = 0
     generated_at: datetime | None = None
     stale_since: datetime | None = None
     last_changes: Mapping[tuple[UUID, str], MaterialChange] = {}
+    definition: Definition | None = None
 
     @property
     def is_stale(self) -> bool:
-        """Whether a trait changed materially since the core was made."""
+        """Whether a trait changed materially, or the persona's definition, since the core was made."""
         return self.stale_since is not None
 
     @property
@@ -52,12 +55,26 @@ def mindscape_updated(
 ) -> CoreHistory:
     """After the event that made version `version` of the mindscape of one of the persona's people, recorded
     at `at`."""
-    changes = {(person, path): MaterialChange(version, at) for path in event.material}
+    changes = {
+        (person, path): MaterialChange(version, at)
+        for path in event.material
+        if history.definition is None or _depends(history.definition, person, path)
+    }
     makes_stale = history.core is not None and bool(_above(history.core, changes))
     return msgspec.structs.replace(
         history,
         stale_since=history.stale_since or (at if makes_stale else None),
         last_changes={**history.last_changes, **changes},
+    )
+
+
+def redefined(history: CoreHistory, definition: Definition, *, at: datetime) -> CoreHistory:
+    """After another definition was given to the persona: its core is one of the old definition."""
+    return msgspec.structs.replace(
+        history,
+        definition=definition,
+        last_changes={},
+        stale_since=(history.stale_since or at) if history.core is not None else None,
     )
 
 
@@ -71,6 +88,10 @@ def core_generated(history: CoreHistory, event: PersonaCoreGenerated, *, at: dat
         generated_at=at,
         stale_since=min((change.at for change in raced), default=None),
     )
+
+
+def _depends(definition: Definition, person: UUID, path: str) -> bool:
+    return person in definition.people and definition.uses(path)
 
 
 def _above(

@@ -308,6 +308,9 @@ ON CONFLICT DO NOTHING
 SELECT person_id, person FROM personakit.person_keys
 WHERE tenant = %(tenant)s AND person_id = ANY (%(person_ids)s)
 
+-- :query names
+SELECT person_id, person FROM personakit.person_keys WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+
 -- :query keys
 SELECT tenant, person, key FROM personakit.person_keys WHERE person = ANY (%(people)s)
 

@@ -80,18 +80,31 @@ class People:
         added = self._add(tenant, missing) if missing else {}
         return {person_id: person or added[person_id] for person_id, person in registered.items()}
 
+    def give_key(self, tenant: str, persona: UUID) -> Person:
+        """A key for what is said of a created persona, under its id; the one it has, if it has one. It dies
+        with that of any of the people whom the persona views."""
+        person_id = persona_id(persona)
+        self._insert(tenant, {person_id: persona})
+        return self._select(tenant, [person_id])[person_id]
+
+    def names(self, tenant: str, people: Sequence[UUID]) -> dict[UUID, str]:
+        """The callers' ids of these people; the surrogate itself for one who is gone."""
+        with self._recorder.datastore.get_connection() as connection:
+            rows = connection.execute(SQL["names"], {"tenant": tenant, "people": list(people)}).fetchall()
+        return {person: str(person) for person in people} | {row["person"]: row["person_id"] for row in rows}
+
     def _add(self, tenant: str, person_ids: list[str]) -> dict[str, Person]:
-        self._insert(tenant, person_ids)
+        self._insert(tenant, {person_id: uuid4() for person_id in person_ids})
         added = self._select(tenant, person_ids)
         wait(self._appender.append([_registration(tenant, person) for person in added.values()]))
         self._registered.add(tenant, added)
         return added
 
-    def _insert(self, tenant: str, person_ids: Sequence[str]) -> None:
-        """Gives those who have none a surrogate and a key."""
-        people = [uuid4() for _ in person_ids]
+    def _insert(self, tenant: str, surrogates: Mapping[str, UUID]) -> None:
+        """Gives those who have none this surrogate, and a key."""
+        people = list(surrogates.values())
         keys = [self._keys.new(tenant, person) for person in people]
-        values = {"tenant": tenant, "person_ids": person_ids, "people": people, "keys": keys}
+        values = {"tenant": tenant, "person_ids": list(surrogates), "people": people, "keys": keys}
         with self._recorder.datastore.get_connection() as connection:
             connection.execute(SQL["add_people"], values)
 
@@ -106,6 +119,11 @@ class People:
             for person_id, person in surrogates.items()
             if person in keys
         }
+
+
+def persona_id(persona: UUID) -> str:
+    """The id of a created persona: no person's id begins with ~."""
+    return f"~{persona}"
 
 
 def _registration(tenant: str, person: Person) -> NewEvent:

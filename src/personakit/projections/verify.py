@@ -198,10 +198,12 @@ def _rows(
     key = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(map(sql.Identifier, table["key"])))
     query = sql.SQL(
         "SELECT {key} AS key, t::text AS text, to_jsonb(t) AS content FROM {named} AS t "
-        "WHERE (%(person)s::text IS NULL OR t::text LIKE %(person)s::text) "
+        # Of a person no rows that a created persona has of them: those follow from the persona's events too.
+        "WHERE %(person)s::text IS NULL OR (t::text LIKE '%%' || %(person)s || '%%' "
+        "AND coalesce(to_jsonb(t)->>'persona', %(person)s) = %(person)s) "
         'ORDER BY ({key}) COLLATE "C"'
     ).format(key=key, named=named)
-    values = {"person": None if person is None else f"%{person}%"}
+    values = {"person": None if person is None else str(person)}
     with connection.cursor(name=f"rows_of_{side}") as cursor:
         cursor.itersize = PAGE
         for row in cursor.execute(query, values):

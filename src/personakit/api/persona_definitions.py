@@ -1,0 +1,152 @@
+"""`/personas`: personas beside people's own are created, listed, defined anew and retired."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Response, Router, delete, get, post, put
+from litestar.params import QueryParameter, RawBody
+
+from personakit.agents.service import Service
+from personakit.api import bodies
+from personakit.api.answers import answer, next_page, page_size, person_of, persona_of
+from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.openapi import PageLimit, PersonaIdInPath, documented
+from personakit.api.personas import get_persona, regenerate, show
+from personakit.api.problems import NotFound
+from personakit.domain.events import PersonaDefined, PersonaRetired
+from personakit.eventlog.people import persona_id as id_of
+from personakit_sdk import wire
+from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.rules.limits import DEFAULT_LIMITS
+from personakit_sdk.rules.paths import parse_path
+
+WAIT_SECONDS = 5.0
+ORIGIN = "api"
+
+
+@get("/", sync_to_thread=True, operation_id="listPersonas", summary="List the personas")
+def list_personas(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    after: Annotated[str, QueryParameter(description="The `next` of the page before")] = "",
+    limit: PageLimit = None,
+) -> Response[wire.PersonaList]:
+    """The personas, by id, without their cores: people's own, and those that were created."""
+    size = page_size(limit)
+    with service.reader.snapshot() as snapshot:
+        rows = snapshot.rows("personas.page", tenant=tenant, after=after, limit=size)
+    items = [
+        wire.PersonaSummary(
+            id=row["id"],
+            name=row["name"],
+            people=row["people_ids"],
+            is_stale=row["is_stale"],
+            core_version=row["core_version"],
+            stale_since=row["stale_since"],
+        )
+        for row in rows
+    ]
+    page = wire.PersonaList(items=items, next=next_page(items, size, lambda item: item.id))
+    return answer(page, snapshot.position)
+
+
+@post(
+    "/",
+    status_code=201,
+    sync_to_thread=True,
+    operation_class=documented(wire.DefinePersona),
+    operation_id="createPersona",
+    summary="Create a persona",
+)
+def create_persona(service: ServiceGiven, tenant: TenantGiven, body: RawBody) -> Response[wire.Persona]:
+    """Create a persona of one or more people: 201, its id begins with `~`."""
+    defined = _defined(service, tenant, body)
+    persona, position = service.personas.create(tenant, defined)
+    service.until_shown(position, WAIT_SECONDS)
+    return show(service, tenant, id_of(persona), datetime.now(UTC), cached=False, status=201)
+
+
+@put(
+    "/{personaId:str}",
+    sync_to_thread=True,
+    operation_class=documented(wire.DefinePersona),
+    operation_id="redefinePersona",
+    summary="Define a persona anew",
+)
+def redefine_persona(
+    service: ServiceGiven, tenant: TenantGiven, persona_id: PersonaIdInPath, body: RawBody
+) -> Response[wire.Persona]:
+    """Give a created persona another definition. Its core is stale from then on."""
+    persona = _created(service, tenant, persona_id)
+    position = service.personas.redefine(tenant, persona, _defined(service, tenant, body))
+    service.until_shown(position or service.reader.head(), WAIT_SECONDS)
+    return show(service, tenant, persona_id, datetime.now(UTC), cached=False)
+
+
+@delete(
+    "/{personaId:str}",
+    status_code=200,
+    sync_to_thread=True,
+    operation_id="retirePersona",
+    summary="Retire a persona",
+)
+def retire_persona(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    persona_id: PersonaIdInPath,
+    reason: Annotated[str, QueryParameter(max_length=1024, description="Why")] = "",
+) -> Response[wire.PersonaRetired]:
+    """Take a created persona away. Those of people go with the person (DELETE /people/{personId})."""
+    persona = _created(service, tenant, persona_id)
+    position = service.personas.retire(tenant, persona, PersonaRetired(origin=ORIGIN, reason=reason))
+    if position is None:
+        raise NotFound(f"There is no persona {persona_id!r}.")
+    service.until_shown(position, WAIT_SECONDS)
+    return answer(wire.PersonaRetired(id=persona_id, position=position), position)
+
+
+def _created(service: Service, tenant: str, persona_id: str) -> UUID:
+    """The UUID of a created persona. Raises InvalidInput for a person's own, NotFound for none."""
+    if not persona_id.startswith("~"):
+        raise InvalidInput(
+            f"{persona_id!r} is a person's own persona, which is of that person and all their traits; "
+            "POST /personas makes another.",
+            (Fault("personaId", "a person's own"),),
+        )
+    persona = persona_of(service, tenant, persona_id)
+    with service.reader.snapshot() as snapshot:
+        row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
+    if row is None or row["own"]:
+        raise NotFound(f"There is no persona {persona_id!r}.")
+    return persona
+
+
+def _defined(service: Service, tenant: str, body: bytes) -> PersonaDefined:
+    sent = bodies.decode(body, wire.DefinePersona)
+    people = tuple(person_of(service, tenant, person_id).surrogate for person_id in sent.people)
+    faults = [
+        Fault(f"/uses/{n}", f"{path!r} is no path") for n, path in enumerate(sent.uses or ()) if _bad(path)
+    ]
+    if len(set(people)) < len(people):
+        faults.append(Fault("/people", "somebody is named twice"))
+    if faults:
+        raise InvalidInput(
+            f"The persona is not valid at {faults[0].pointer}: {faults[0].message}.", tuple(faults)
+        )
+    paths = None if sent.uses is None else tuple(dict.fromkeys(sent.uses))
+    return PersonaDefined(people=people, name=sent.name, paths=paths, origin=ORIGIN)
+
+
+def _bad(pattern: str) -> bool:
+    segments = parse_path(pattern.removesuffix(".*")).segments
+    return not all(segments) or "*" in segments or len(segments) > DEFAULT_LIMITS.path_segments
+
+
+router = Router(
+    "/personas",
+    route_handlers=[list_personas, create_persona, get_persona, redefine_persona, retire_persona, regenerate],
+    tags=["personas"],
+)

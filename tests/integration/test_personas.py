@@ -1,0 +1,237 @@
+"""Personas that were created: of several people, of some of their traits; stale exactly when they depend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from personakit.agents.service import Service
+from personakit.domain.events import MindscapeUpdated, PersonaDefined
+from personakit.domain.persona import Definition
+from personakit.domain.traits import Trait
+from personakit.eventlog.stored import StreamId
+from tests.integration.conftest import Client, follow
+from tests.postgres import MASTER_KEY
+
+TENANT = "default"
+START = datetime(2026, 3, 2, 19, tzinfo=UTC)
+PATHS = ("work.a", "work.b", "play", "work")
+PATTERNS = ("work.*", "work.a", "play", "rest.*", "work")
+numbers = count()
+
+
+@pytest.fixture(scope="module")
+def people(client: Client) -> list[str]:
+    """Two who commit in the evening, in different languages."""
+    position = "0"
+    for person, language in (("ada", "Python"), ("bob", "Rust")):
+        days = [
+            {
+                "id": str(uuid4()),
+                "personId": person,
+                "type": "code_commit",
+                "content": {"lines_changed": 20, "languages": [language], "merge": False},
+                "occurredAt": (START + timedelta(days=day)).isoformat(),
+            }
+            for day in range(20)
+        ]
+        position = client.post("/observations/batch", json=days).headers["PersonaKit-Position"]
+    client.get("/mindscapes/ada", headers={"PersonaKit-Min-Position": position})
+    return ["ada", "bob"]
+
+
+def created(client: Client, *people: str, **more: Any) -> dict[str, Any]:
+    answer = client.post("/personas", json={"people": list(people), **more})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def test_a_persona_of_two_is_mapped_as_one(client: Client, people: list[str]) -> None:
+    pair = created(client, "bob", "ada", name="The two of us", uses=["work.*"])
+    assert (pair["id"][0], pair["people"], pair["name"], pair["uses"]) == (
+        "~",
+        ["bob", "ada"],
+        "The two of us",
+        ["work.*"],
+    )
+    assert pair["core"]["traits"]["work.main_language"]["value"] == "Rust"
+    assert (
+        client.get(f"/personas/{pair['id']}").json()["core"]["traits"].keys() == pair["core"]["traits"].keys()
+    )
+    made = client.post(f"/personas/{pair['id']}/regenerate").json()
+    assert (made["coreVersion"], made["isStale"]) == (1, False)
+    mapped = client.post("/map-persona", json={"mapperId": "work_rhythm", "personaId": pair["id"]}).json()
+    assert mapped["suggestions"]
+    assert mapped["freshness"]["mindscapeVersions"].keys() == {"ada", "bob"}
+
+
+def test_another_definition_makes_its_core_stale_and_the_same_one_does_not(
+    client: Client, people: list[str]
+) -> None:
+    pair = created(client, "ada", "bob")
+    path = f"/personas/{pair['id']}"
+    client.post(f"{path}/regenerate")
+    same = client.put(path, json={"people": ["ada", "bob"]}).json()
+    assert same["isStale"] is False
+    other = client.put(path, json={"people": ["ada"], "uses": ["work.commits"]}).json()
+    assert (other["isStale"], other["people"], other["coreVersion"]) == (True, ["ada"], 1)
+    fresh = client.post(f"{path}/regenerate").json()
+    assert (fresh["isStale"], list(fresh["core"]["traits"])) == (False, ["work.commits"])
+    # and its past is told, with whom it viewed then
+    before = client.get(path, params={"asOf": pair["position"]}).json()
+    assert (before["people"], before["coreVersion"]) == (["ada", "bob"], 0)
+    assert client.get(path, params={"asOf": fresh["position"]}).json()["people"] == ["ada"]
+    assert client.get(path, params={"asOf": 1}).status_code == 404
+
+
+def test_a_retired_persona_is_gone_and_synced_so(client: Client, people: list[str]) -> None:
+    pair = created(client, "ada", "bob")
+    cursor = client.get("/sync").json()["next"]
+    gone = client.delete(f"/personas/{pair['id']}", params={"reason": "moved apart"})
+    assert gone.json()["id"] == pair["id"]
+    assert client.get(f"/personas/{pair['id']}").status_code == 404
+    assert client.delete(f"/personas/{pair['id']}").status_code == 404
+    items = {item["id"]: item for item in client.get("/sync", params={"since": cursor}).json()["items"]}
+    assert items[pair["id"]]["op"] == "delete"
+    assert "body" not in items[pair["id"]]
+
+
+def test_what_is_synced_of_a_persona_of_two_changes_with_either(client: Client, people: list[str]) -> None:
+    pair = created(client, "ada", "bob")
+    cursor = client.get("/sync").json()["next"]
+    client.put("/mindscapes/bob/traits/diet", json={"value": "vegan", "reason": "told me"})
+    (item,) = [
+        each
+        for each in client.get("/sync", params={"since": cursor}).json()["items"]
+        if each["id"] == pair["id"]
+    ]
+    assert item["body"]["people"] == ["ada", "bob"]
+    assert item["body"]["mindscapeVersions"].keys() == {"ada", "bob"}
+
+
+def test_personas_are_listed_page_by_page(client: Client, people: list[str]) -> None:
+    pair = created(client, "ada", "bob", name="Us")
+    found, after = [], ""
+    while True:
+        page = client.get("/personas", params={"limit": 2, "after": after}).json()
+        found += page["items"]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    ids = [each["id"] for each in found]
+    assert ids == sorted(ids)
+    assert {"ada", "bob", pair["id"]} <= set(ids)
+    assert [each["name"] for each in found if each["id"] == pair["id"]] == ["Us"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"people": []}, 422, "people"),
+        ({"people": ["nobody"]}, 404, "nobody"),
+        ({"people": ["ada", "ada"]}, 422, "twice"),
+        ({"people": ["ada"], "uses": ["a..b"]}, 422, "no path"),
+        ({"people": ["ada"], "uses": ["*"]}, 422, "no path"),
+        ({"people": ["ada"], "uses": []}, 422, "uses"),
+    ],
+)
+def test_what_is_no_persona_is_refused(
+    client: Client, people: list[str], body: dict[str, Any], status: int, says: str
+) -> None:
+    refused = client.post("/personas", json=body)
+    assert refused.status_code == status
+    assert says in refused.json()["detail"]
+
+
+def test_a_persons_own_persona_cannot_be_defined_or_retired(client: Client, people: list[str]) -> None:
+    for answer in (client.put("/personas/ada", json={"people": ["ada"]}), client.delete("/personas/ada")):
+        assert (answer.status_code, "own persona" in answer.json()["detail"]) == (422, True)
+    assert client.put(f"/personas/~{uuid4()}", json={"people": ["ada"]}).status_code == 404
+
+
+definitions = st.tuples(
+    st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True),
+    st.none() | st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2, unique=True),
+)
+updates = st.lists(
+    st.tuples(st.integers(0, 2), st.sets(st.sampled_from(PATHS), max_size=2)), min_size=1, max_size=3
+)
+
+
+@pytest.fixture(scope="module")
+def machine(database: str) -> Iterator[Service]:
+    """A service of which nothing moves by itself."""
+    service = Service(database, MASTER_KEY)
+    yield service
+    service.close()
+
+
+def update(service: Service, person: UUID, version: int, material: set[str]) -> None:
+    event = MindscapeUpdated(
+        traits={path: Trait(value=version) for path in material},
+        derivation="computed",
+        definition="x",
+        read_through=0,
+        material=tuple(sorted(material)),
+    )
+    service.streams.offer(StreamId(TENANT, "mindscape", person), version, event, person=person).result(10)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(definitions, min_size=1, max_size=5), updates)
+def test_exactly_the_cores_that_depend_on_what_changed_are_stale(
+    machine: Service, graph: list[tuple[list[int], list[str] | None]], changes: Sequence[tuple[int, set[str]]]
+) -> None:
+    # given three people, each with a mindscape, and personas that view some of them, each with a core
+    names = [f"p{next(numbers)}" for _ in range(3)]
+    people = [each.surrogate for each in machine.people.register(TENANT, names).values()]
+    for person in people:
+        update(machine, person, 1, set(PATHS))
+    made = {}
+    for viewed, paths in graph:
+        uses = None if paths is None else tuple(paths)
+        definition = Definition(tuple(people[n] for n in viewed), uses)
+        event = PersonaDefined(people=definition.people, paths=uses)
+        made[machine.personas.create(TENANT, event)[0]] = definition
+    follow(machine)
+    for persona in made:
+        assert machine.regenerator.regenerate(TENANT, persona) is not None
+    follow(machine)
+    # when traits change materially
+    versions = dict.fromkeys(people, 1)
+    changed: set[tuple[UUID, str]] = set()
+    for n, material in changes:
+        versions[people[n]] += 1
+        update(machine, people[n], versions[people[n]], material)
+        changed |= {(people[n], path) for path in material}
+    follow(machine)
+    # then those are stale that view such a person and use such a trait, and no other
+    with machine.reader.snapshot() as snapshot:
+        rows = snapshot.rows("personas.by_id", tenant=TENANT, personas=list(made))
+    assert len(rows) == len(made)
+    for row in rows:
+        definition = made[row["persona"]]
+        depends = {path for person, path in changed if person in definition.people and definition.uses(path)}
+        assert (row["is_stale"], set(row["changed"] or [])) == (bool(depends), depends)
+        past = machine.past.persona(TENANT, row["persona"], machine.reader.head(), own=False)
+        assert past is not None
+        assert (past.core.is_stale, set(past.core.changed)) == (bool(depends), depends)
+    # and a fresh core ends it
+    for persona, definition in made.items():
+        machine.regenerator.regenerate(TENANT, persona)
+        assert definition.people
+    follow(machine)
+    with machine.reader.snapshot() as snapshot:
+        rows = snapshot.rows("personas.by_id", tenant=TENANT, personas=list(made))
+    assert not any(
+        row["is_stale"]
+        for row in rows
+        if any(v > 1 for p, v in versions.items() if p in made[row["persona"]].people)
+    )
