@@ -33,6 +33,7 @@ READ = {
     "/mappers": {},
     "/mappers/{mapperId}": {},
     "/mappers/{mapperId}/versions": {},
+    "/model-use": {},
     "/sync": {},
     "/health/live": {},
     "/health/ready": {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
@@ -14,7 +14,11 @@ from personakit_sdk.errors import PersonaKitError
 
 
 class BudgetSpent(PersonaKitError):
-    """A call could cost more than the tenant may still spend today."""
+    """A call could cost more than the tenant may still spend today. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class _Paid(msgspec.Struct, frozen=True):
@@ -47,7 +51,8 @@ class Budget:
                 self._refused[tenant] = day
                 raise BudgetSpent(
                     f"The budget of {self.usd:g} USD a day for models is spent: {spent:.4f} USD are, and "
-                    f"this could cost {most:.4f} more. It begins anew at 00:00 UTC."
+                    f"this could cost {most:.4f} more. It begins anew at 00:00 UTC.",
+                    _until_midnight(),
                 )
             self._under_way[key] = (tenant, most)
         try:
@@ -76,6 +81,12 @@ class Budget:
         not_followed = sum(each.usd for each in self._paid if each.tenant == tenant)
         under_way = sum(usd for whose, usd in self._under_way.values() if whose == tenant)
         return (row["usd"] if row else 0.0) + not_followed + under_way
+
+
+def _until_midnight() -> float:
+    now = datetime.now(UTC)
+    begun = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (begun + timedelta(days=1) - now).total_seconds()
 
 
 def _today() -> date:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from personakit.agents.anthropic_model import AnthropicModel
 from personakit.agents.budget import Budget
 from personakit.agents.calls import Calls
-from personakit.agents.inferrer import Inferrer
+from personakit.agents.inferrer import MAX_OUTPUT, Inferrer
 from personakit.agents.model import PatientModel
+from personakit.agents.summariser import Summariser
 from personakit.config import ModelSettings
 from personakit.eventlog.leases import Leases
 from personakit.eventlog.streams import Streams
@@ -34,7 +35,14 @@ class InferenceRoom:
         self.model = PatientModel(self._provider, settings.attempts, settings.retry_seconds)
         self.budget = Budget(reader, settings.budget_usd)
         self.inferrer = Inferrer(reader, streams, leases, self.model, self.budget, settings, owned)
+        self.summariser = Summariser(self.model, self.budget)
         self.calls = Calls(self.inferrer, settings.calls, ended)
+
+    @property
+    def full_at(self) -> float:
+        """Above what is spent in USD a full call does not fit into a day's budget any more."""
+        dearest = self._provider.usd(2 * self.settings.call_tokens, MAX_OUTPUT)
+        return max(0.0, self.settings.budget_usd - dearest)
 
     def close(self) -> None:
         """Returns when the calls under way have ended."""

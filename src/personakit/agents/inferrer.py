@@ -18,7 +18,7 @@ import msgspec
 
 from personakit.agents.budget import Budget, BudgetSpent
 from personakit.agents.mindscaper import read_mindscape
-from personakit.agents.model import LONGEST_WAIT, Ask, ModelFailed, PatientModel, Understood
+from personakit.agents.model import BYTES_PER_TOKEN, LONGEST_WAIT, Ask, ModelFailed, PatientModel, Understood
 from personakit.config import ModelSettings
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated, ModelUse
 from personakit.domain.inference import (
@@ -44,7 +44,6 @@ LEASE = "inference"
 MOST_TEXTS = 500
 MAX_OUTPUT = 4_000
 """Tokens, of which an answer with 20 traits takes half; the model's thinking counts too."""
-BYTES_PER_TOKEN = 3
 LEASE_MARGIN = 30.0
 
 logger = logging.getLogger(__name__)
@@ -144,7 +143,7 @@ class Inferrer:
             question=question(found.start.state, found.texts, owned),
             max_tokens=MAX_OUTPUT,
         )
-        with self._budget.reserved(found.tenant, most(self._model, ask)):
+        with self._budget.reserved(found.tenant, self._model.most(ask)):
             return self._model.ask(ask, read_answer)
 
     def _unread(self, tenant: str, person: UUID) -> _Pass | None:
@@ -228,12 +227,6 @@ class Inferrer:
 
         last = self._streams.last(stream)
         return self._streams.update(stream, last, lambda _, event: event, decide, person=person).position
-
-
-def most(model: PatientModel, ask: Ask) -> float:
-    """The most that a call may cost, in USD; to ask again after an answer of no use costs that once more."""
-    size = len(ask.instructions.encode()) + len(ask.question.encode()) + len(str(ask.schema))
-    return model.model.usd(size // BYTES_PER_TOKEN, ask.max_tokens)
 
 
 def _cursor(mindscape: Mindscape) -> int:

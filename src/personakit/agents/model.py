@@ -16,6 +16,8 @@ from personakit.domain.model_output import MalformedAnswer
 from personakit_sdk.errors import PersonaKitError
 
 T = TypeVar("T")
+BYTES_PER_TOKEN = 3
+"""For estimates, and rather too few than too many: English has about four to a token."""
 LONGEST_WAIT = 5.0
 """Who asks to be left alone for longer is: what waits for the answer is left for later."""
 
@@ -34,6 +36,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """The prompt hash: SHA-256, in hexadecimal, of what is the same every time."""
         fixed = (self.instructions, self.schema)
         return hashlib.sha256(msgspec.json.encode(fixed, order="deterministic")).hexdigest()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has, as estimated."""
+        return len(msgspec.json.encode((self.instructions, self.schema, self.question))) // BYTES_PER_TOKEN
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -99,6 +106,10 @@ class PatientModel:
     def name(self) -> str:
         """Which model."""
         return self.model.name
+
+    def most(self, ask: Ask) -> float:
+        """The most that a call may cost, in USD; to ask again after an answer of no use costs that again."""
+        return self.model.usd(ask.tokens, ask.max_tokens)
 
     def ask(self, ask: Ask, read: Callable[[str], T]) -> Understood[T]:
         """What `read` makes of the answer; it raises MalformedAnswer for one that cannot be read. Raises

@@ -24,6 +24,7 @@ from personakit.agents.inference_room import InferenceRoom
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.personas import Personas
+from personakit.agents.regenerations import Regenerations
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
@@ -108,9 +109,11 @@ class Service:
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
         self.curator = Curator(self.reader, self.streams)
-        self.regenerator = Regenerator(self.reader, self.streams)
         self.leases = Leases(self.recorder, PAUSE_SECONDS if model is None else model.pause_seconds)
         self.inference = None if model is None else self._open_inference(model)
+        summariser = None if self.inference is None else self.inference.summariser
+        self.regenerator = Regenerator(self.reader, self.streams, summariser)
+        self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
@@ -167,8 +170,9 @@ class Service:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
         for part in reversed(self._parts):
             part.close()
-        if self.inference is not None:
-            self.inference.close()
+        for asking in (self._regenerations, self.inference):
+            if asking is not None:
+                asking.close()
         self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
@@ -210,6 +214,14 @@ class Service:
     def mapper_stream(tenant: str, mapper_id: str) -> StreamId:
         """The stream of a mapper's versions."""
         return StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
+
+    def regenerate(self, tenant: str, persona: UUID, seconds: float) -> int | None:
+        """Makes a persona's core anew; the event's position, or None when another made it, or none is newer.
+        Where a model words it this costs. Raises NotThereYet, PersonErased, ModelFailed, BudgetSpent, and
+        StillRegenerating after `seconds`."""
+        if self._regenerations is None:
+            return self.regenerator.regenerate(tenant, persona)
+        return self._regenerations.regenerate(tenant, persona, seconds)
 
     def publish_shipped(self, tenant: str) -> None:
         """Gives a tenant the mappers that come with the release, except where it has its own."""

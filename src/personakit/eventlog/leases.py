@@ -71,10 +71,10 @@ class Leases:
             self.failed(lease, type(error).__name__)
             raise
 
-    def state(self, tenant: str, kind: str, entity: UUID, lately: float) -> LeaseState:
-        """Whether it is held, and the error of the last `lately` seconds."""
+    def state(self, tenant: str, kind: str, entity: UUID, lately: float) -> LeaseState | None:
+        """Whether it is held, and the error of the last `lately` seconds; None where the work was done."""
         row = self._row("lease", tenant=tenant, kind=kind, entity=entity, seconds=lately)
-        return LeaseState(False, None) if row is None else LeaseState(row["held"], row["error"])
+        return None if row is None else LeaseState(row["held"], row["error"])
 
     def failing(self) -> dict[str, int]:
         """Of each kind of work, on how many entities it failed when it was last tried."""
