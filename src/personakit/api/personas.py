@@ -68,9 +68,12 @@ def show(
 ) -> Response[wire.Persona]:
     """The persona as it is."""
     hot, position = read_persona(service, tenant, persona_id, cached=cached)
-    shown = present.persona(hot.state, now, position)
-    shown = msgspec.structs.replace(shown, regenerate=offer(service, hot.state))
-    return answer(shown, position, status)
+    return answer(_shown(service, hot.state, now, position), position, status)
+
+
+def _shown(service: Service, state: present.PersonaState, at: datetime, position: int) -> wire.Persona:
+    offered = offer(service, state)
+    return msgspec.structs.replace(present.persona(state, at, position), regenerate=offered)
 
 
 def show_past(
@@ -82,7 +85,7 @@ def show_past(
     state = present.past_persona(past_of(service, tenant, persona_id, persona, then), persona_id, persona)
     names = service.people.names(tenant, state.people)
     state = msgspec.structs.replace(state, people_ids=tuple(names[person] for person in state.people))
-    return answer(present.persona(state, then.instant, then.position), then.position)
+    return answer(_shown(service, state, then.instant, then.position), then.position)
 
 
 def past_of(service: Service, tenant: str, persona_id: str, persona: UUID, then: AsOf) -> PastPersona:
