@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -334,3 +334,49 @@ def test_no_text_makes_a_model_reach_what_it_may_not(number: int, asked: Service
     assert str(foreign) not in str(body)
     assert CLIMBING not in str(body)
     assert body["messages"][0]["content"].count("</observations>") == 1
+
+
+def test_what_was_read_through_is_told_of_the_past_as_it_was_live(asked: Service, api: MessagesApi) -> None:
+    write(asked, note("past", CLIMBING))
+    person = surrogate(asked, "past")
+    infer(asked, "past")
+    api.answer = lambda _: proposals()
+    write(asked, note("past", "There is nothing to see in here"))
+    infer(asked, "past")
+    with asked.reader.snapshot() as snapshot:
+        rows = snapshot.rows("derivation_due.of_people", tenant=TENANT, people=[person])
+    live = {row["derivation"]: row["read_through"] for row in rows}
+    assert asked.past.mindscape(TENANT, person, asked.reader.head()).derived_through == live
+    assert live["anthropic"] > 0
+
+
+def test_at_work_it_reads_by_itself_and_keeps_nobody_waiting(database: str, api: MessagesApi) -> None:
+    """While the model takes its time, what is computed is there."""
+    go_on = threading.Event()
+    answer = reads_interests()
+
+    def slowly(body: Asked) -> Reply:
+        go_on.wait(30)
+        return answer(body)
+
+    api.answer = slowly
+    people = [f"working{n}" for n in range(6)]
+    with asking(database, api, calls=2) as service:
+        service.work()
+        written = [each for person in people for each in (note(person, CLIMBING), observation(person, 1))]
+        last = service.intake.record(TENANT, written)[-1].position
+        service.reader.wait_for(TENANT, last, 30)
+        computed = [mindscape(service, person)["traits"].keys() for person in people]
+        go_on.set()
+        for person in people:
+            until(lambda: "interests.climbing" in mindscape(service, person)["traits"])  # noqa: B023
+    assert all("work.commits" in traits and "interests.climbing" not in traits for traits in computed)
+
+
+def until(reached: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(3000):
+        if reached():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came")
