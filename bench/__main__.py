@@ -15,12 +15,14 @@ from typing import Final, get_args
 from bench import report
 from bench.catalogue import Group, Key, choose, groups
 from bench.database import Database
+from bench.derive import derivations
 from bench.figures import Figure
 from bench.freshness import freshness
 from bench.growth import growths
 from bench.ingest import ingest, sustained
 from bench.rebuild import rebuilds
 from bench.requests import maps, posts
+from bench.rules import rules
 from bench.serving import Topology
 from bench.workbench import Workbench
 
@@ -29,7 +31,9 @@ MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]
     "serving": posts,
     "map": maps,
     "growth": growths,
+    "derive": derivations,
     "freshness": freshness,
+    "rules": rules,
 }
 
 

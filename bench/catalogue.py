@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-Group = Literal["ingest", "sustained", "serving", "map", "rebuild", "growth", "freshness"]
+Group = Literal["ingest", "sustained", "serving", "map", "rebuild", "growth", "derive", "freshness", "rules"]
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -40,8 +40,18 @@ KEYS: Final = (
     Key("growth_post", "growth", at_most=1.25),
     Key("growth_map", "growth", at_most=1.25),
     Key("growth_rebuild", "growth", at_most=1.25),
+    Key("derive_per_s", "derive", unit="1/s"),
+    Key("derive_per_s_one", "derive", unit="1/s"),
+    Key("derive_growth", "derive", at_most=1.25),
     Key("freshness_p99_ms", "freshness", unit="ms"),
     Key("freshness_redis_p99_ms", "freshness", unit="ms"),
+    Key("rules_vs_interpreter", "rules", at_least=25),
+    Key("rules_vs_zen", "rules", at_least=4),
+    *(
+        Key(f"rules_{size}_{what}", "rules", unit=unit)
+        for size in (100, 1_000, 10_000)
+        for what, unit in (("us", "us"), ("compile_ms", "ms"), ("mib", "MiB"))
+    ),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}
 

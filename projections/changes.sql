@@ -75,7 +75,19 @@ FROM personakit.events_of(%(events)s) WHERE payload->>'status' = 'active'
 ON CONFLICT (tenant, kind, entity) DO UPDATE
 SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
 
+-- :on RuleWeightChanged
+-- A mapper that has no row here was never more than a draft.
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.entity = e.payload->>'mapper_id'
+
+-- :on MapperWithdrawn
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at, op = 'delete'
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.entity = e.payload->>'mapper_id'
+
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
+-- :ignore ObservationRetracted
 
 -- :query since
 SELECT kind, entity, position, op FROM changes

@@ -6,7 +6,7 @@ CREATE TABLE derivation_due (
     tenant       text   NOT NULL,
     person       uuid   NOT NULL,
     derivation   text   NOT NULL,
-    due          bigint NOT NULL DEFAULT 0,  -- position of the newest observation
+    due          bigint NOT NULL DEFAULT 0,  -- position of the newest observation or retraction
     first_due    bigint NOT NULL DEFAULT 0,  -- at or below the oldest one that is not read yet
     read_through bigint NOT NULL DEFAULT 0,
     definition   text,                       -- the fingerprint of the rules that read so far
@@ -17,7 +17,7 @@ CREATE INDEX ON derivation_due (due) WHERE due > read_through;
 CREATE INDEX ON derivation_due (tenant, derived_at);
 CREATE INDEX ON derivation_due (definition) WHERE due > 0;
 
--- :on ObservationRecorded
+-- :on ObservationRecorded ObservationRetracted
 INSERT INTO derivation_due AS d (tenant, person, derivation, due, first_due)
 SELECT tenant, person, 'computed', max(position), min(position)
 FROM personakit.events_of(%(events)s) GROUP BY tenant, person
@@ -42,6 +42,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -31,7 +31,9 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_rule
 SELECT * FROM feedback

@@ -16,6 +16,7 @@ CREATE TABLE inference_texts (
     tenant      text        NOT NULL,
     person      uuid        NOT NULL,
     position    bigint      NOT NULL,
+    id          uuid        NOT NULL,  -- of the observation
     recorded_at timestamptz NOT NULL,
     tokens      bigint      NOT NULL,
     PRIMARY KEY (tenant, person, position)
@@ -27,8 +28,8 @@ CREATE TABLE inference_texts (
 -- one takes (which knows a text from a list of numbers), and little else.
 WITH new AS (
     INSERT INTO inference_texts
-    SELECT tenant, person, position, recorded_at, 20 + octet_length(content::text) / 3
-    FROM (SELECT tenant, person, position, recorded_at, payload->'content' AS content
+    SELECT tenant, person, position, id, recorded_at, 20 + octet_length(content::text) / 3
+    FROM (SELECT tenant, person, position, stream AS id, recorded_at, payload->'content' AS content
           FROM personakit.events_of(%(events)s)) AS e
     WHERE CASE WHEN content::text ~ '([^"\\\s]|\\.)((\s|\\[nrtf])+([^"\\\s]|\\.)+){3}|[\u0E00-\u0E7F\u3040-\u30FF\u3400-\u9FFF]{8}'
           THEN jsonb_path_exists(content, '$.** ? (@.type() == "string" && (
@@ -40,6 +41,24 @@ INSERT INTO inference_due AS d
 SELECT tenant, person, sum(tokens), min(recorded_at) FROM new GROUP BY tenant, person
 ON CONFLICT (tenant, person) DO UPDATE
 SET tokens = d.tokens + excluded.tokens, oldest_at = least(d.oldest_at, excluded.oldest_at)
+
+-- :on ObservationRetracted
+-- What was taken back is not read any more.
+DELETE FROM inference_texts AS t USING personakit.events_of(%(events)s) AS e
+WHERE t.tenant = e.tenant AND t.person = e.person AND t.id = e.stream
+
+-- :on ObservationRetracted
+DELETE FROM inference_due AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.person
+  AND NOT EXISTS (SELECT FROM inference_texts AS t WHERE t.tenant = d.tenant AND t.person = d.person)
+
+-- :on ObservationRetracted
+UPDATE inference_due AS d SET tokens = s.tokens, oldest_at = s.oldest_at
+FROM (SELECT t.tenant, t.person, sum(t.tokens) AS tokens, min(t.recorded_at) AS oldest_at
+      FROM (SELECT DISTINCT tenant, person FROM personakit.events_of(%(events)s)) AS e
+      JOIN inference_texts AS t USING (tenant, person)
+      GROUP BY t.tenant, t.person) AS s
+WHERE d.tenant = s.tenant AND d.person = s.person
 
 -- :on MindscapeUpdated DerivationCompleted
 DELETE FROM inference_texts AS t USING personakit.events_of(%(events)s) AS e
@@ -62,7 +81,7 @@ WHERE d.tenant = s.tenant AND d.person = s.person
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
--- :ignore PersonaDefined PersonaRetired
+-- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart
@@ -83,7 +102,7 @@ ORDER BY d.oldest_at LIMIT %(limit)s
 SELECT o.id, o.type, o.content, o.occurred_at, t.position, t.tokens,
        extract(epoch FROM o.local_time - o.occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
 FROM inference_texts AS t JOIN observations AS o USING (tenant, person, position)
-WHERE t.tenant = %(tenant)s AND t.person = %(person)s
+WHERE t.tenant = %(tenant)s AND t.person = %(person)s AND o.retracted IS NULL
   AND t.position > %(after)s AND t.position <= %(through)s
 ORDER BY t.position LIMIT %(limit)s
 

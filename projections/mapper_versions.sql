@@ -1,4 +1,5 @@
--- The read model `mapper_versions`: every version of every mapper, with who or what made it.
+-- The read model `mapper_versions`: every version of every mapper, with who or what made it, and why.
+-- Each event of a mapper's stream makes the version of its own number.
 
 -- :ddl
 CREATE TABLE mapper_versions (
@@ -9,26 +10,86 @@ CREATE TABLE mapper_versions (
     document   jsonb       NOT NULL,
     hash       text        NOT NULL,
     origin     text        NOT NULL,
+    reason     text        NOT NULL,
+    change     text        NOT NULL,  -- published, restored, weight or withdrawn
+    restores   bigint,                -- the version whose document was published anew
+    source     text,                  -- the uploaded YAML
+    source_of  text,                  -- the hash of the document that it says: weights may have changed since
     created_at timestamptz NOT NULL,
     PRIMARY KEY (tenant, mapper_id, version)
 );
+CREATE INDEX ON mapper_versions (tenant, mapper_id, version) WHERE status = 'active';
+
+-- :on MapperPublished exactly
+INSERT INTO mapper_versions
+SELECT e.tenant, e.payload->>'mapper_id', e.version, e.payload->>'status', e.payload->'document',
+       e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''),
+       CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END,
+       (e.payload->>'restores')::bigint, e.payload->>'source', e.payload->>'hash', e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE e.version = 1 + coalesce((SELECT max(v.version) FROM mapper_versions AS v
+                                WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'), 0)
 
 -- :on MapperPublished
 -- Exactly one version is active: the one before is deprecated by the one that follows.
 UPDATE mapper_versions AS v SET status = 'deprecated'
 FROM personakit.events_of(%(events)s) AS e
-WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'
+WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version
   AND v.status = 'active' AND e.payload->>'status' = 'active'
 
--- :on MapperPublished
+-- :on RuleWeightChanged exactly
+-- The document of the active version, or of the newest where none is, but for one weight. A rule that is
+-- not there is a fault: then the path of `jsonb_set` has a null in it.
 INSERT INTO mapper_versions
-SELECT tenant, payload->>'mapper_id', version, payload->>'status', payload->'document', payload->>'hash',
-       payload->>'origin', recorded_at
-FROM personakit.events_of(%(events)s)
+SELECT e.tenant, base.mapper_id, e.version, base.status,
+       jsonb_set(base.document, ARRAY['rules', (
+           SELECT (place - 1)::text
+           FROM jsonb_array_elements(base.document->'rules') WITH ORDINALITY AS r(rule, place)
+           WHERE rule->>'id' = e.payload->>'rule_id'), 'weight'], e.payload->'weight'),
+       e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''), 'weight', NULL,
+       base.source, base.source_of, e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+CROSS JOIN LATERAL (
+    SELECT (SELECT max(v.version) FROM mapper_versions AS v
+            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id') AS newest,
+           (SELECT max(v.version) FROM mapper_versions AS v
+            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'
+              AND v.status = 'active') AS active) AS found
+JOIN mapper_versions AS base ON base.tenant = e.tenant AND base.mapper_id = e.payload->>'mapper_id'
+                            AND base.version = coalesce(found.active, found.newest)
+WHERE e.version = found.newest + 1 AND base.status <> 'deprecated'
+
+-- :on RuleWeightChanged
+UPDATE mapper_versions AS v SET status = 'deprecated'
+FROM personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version
+  AND v.status = 'active'
+
+-- :on MapperWithdrawn exactly
+INSERT INTO mapper_versions
+SELECT e.tenant, base.mapper_id, e.version, 'deprecated', base.document, base.hash, e.payload->>'origin',
+       coalesce(e.payload->>'reason', ''), 'withdrawn', NULL, base.source, base.source_of, e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+CROSS JOIN LATERAL (
+    SELECT (SELECT max(v.version) FROM mapper_versions AS v
+            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id') AS newest,
+           (SELECT max(v.version) FROM mapper_versions AS v
+            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'
+              AND v.status = 'active') AS active) AS found
+JOIN mapper_versions AS base ON base.tenant = e.tenant AND base.mapper_id = e.payload->>'mapper_id'
+                            AND base.version = coalesce(found.active, found.newest)
+WHERE e.version = found.newest + 1
+
+-- :on MapperWithdrawn
+UPDATE mapper_versions AS v SET status = 'deprecated'
+FROM personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version
+  AND v.status = 'active'
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned
+-- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 
 -- :query one
@@ -43,7 +104,8 @@ SELECT EXISTS (SELECT FROM mapper_versions
               ) AS found
 
 -- :query list
-SELECT version, status, document->'metadata'->>'version' AS author_version, hash, origin, created_at
+SELECT version, status, document->'metadata'->>'version' AS author_version, hash, origin, reason, change,
+       restores, created_at
 FROM mapper_versions
 WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND version < %(before)s
 ORDER BY version DESC

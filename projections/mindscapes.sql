@@ -54,7 +54,9 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
+-- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_person
 SELECT version, traits, derivations, pins, position, updated_at
@@ -63,6 +65,12 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 -- :query by_people
 SELECT person, version, traits, derivations, pins
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+
+-- :query trait_paths
+-- The paths that some of a tenant's people have traits at.
+SELECT DISTINCT path
+FROM (SELECT traits FROM mindscapes WHERE tenant = %(tenant)s ORDER BY person LIMIT %(people)s) AS looked_at
+CROSS JOIN LATERAL jsonb_object_keys(traits) AS path
 
 -- :query newest
 -- Of those people whose mindscape stands here as the log has it (it may not have been followed yet): the

@@ -55,7 +55,7 @@ GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (tenant, day, person, agent, reason) DO UPDATE SET dropped = d.dropped + excluded.dropped
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MapperPublished TraitPinned TraitUnpinned
--- :ignore PersonaDefined PersonaRetired
+-- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -100,7 +100,8 @@ ON CONFLICT (tenant, persona, person, path) DO UPDATE
 SET version = excluded.version, changed_at = excluded.changed_at
 
 -- :on MindscapeUpdated TraitPinned TraitUnpinned
-UPDATE personas AS p SET is_stale = true, stale_since = coalesce(p.stale_since, s.since)
+-- The earliest counts, in whichever order updates of several people's mindscapes are taken.
+UPDATE personas AS p SET is_stale = true, stale_since = least(p.stale_since, s.since)
 FROM (SELECT e.tenant, m.persona, min(e.recorded_at) AS since
       FROM personakit.events_of(%(events)s) AS e
       JOIN persona_people AS m USING (tenant, person)
@@ -127,6 +128,8 @@ CROSS JOIN LATERAL (
 WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
 
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
+-- :ignore ObservationRetracted
+-- :ignore RuleWeightChanged MapperWithdrawn
 
 -- :query by_id
 -- With `person_id`, the caller's name for it: a person's whose own it is, ~ and its UUID for one created.

@@ -6,8 +6,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+
 from personakit.agents.service import Service
 from personakit.domain.events import DerivationCompleted, ModelUse, PersonaDefined, PersonaRetired
+from personakit.domain.mapper import (
+    MapperEvent,
+    MapperState,
+    Provenance,
+    change_weight,
+    restore,
+    with_weight,
+    withdraw,
+)
 from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
@@ -15,6 +26,7 @@ from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
 from personakit.projections.follow import Followers
 from personakit_sdk import wire
+from personakit_sdk.rules import compile_mapper
 
 TENANT = "default"
 MODEL_USE = ModelUse(
@@ -69,16 +81,50 @@ def _let_a_model_read_one(service: Service, person: UUID) -> None:
     service.streams.update(stream, Loaded(None, 0), lambda _, each: each, lambda _: event, person=person)
 
 
+def take_back(service: Service, person: str) -> None:
+    """An observation that is retracted, one that is superseded, and one that expires."""
+    mistaken, wrong, brief = (observation(person, hour) for hour in range(97, 100))
+    assert mistaken.id is not None
+    brief = msgspec.structs.replace(brief, expires_at=START)
+    right = msgspec.structs.replace(observation(person, 98), supersedes=wrong.id)
+    service.intake.record(TENANT, [mistaken, wrong, brief])
+    service.intake.record(TENANT, [right])
+    service.retractions.retract(TENANT, mistaken.id, "not mine")
+    follow(service)
+    service.expiry.sweep(START)
+
+
+def change_mappers(service: Service) -> None:
+    """One has another weight and is rolled back, and one is withdrawn."""
+    by = Provenance("test", "to see")
+
+    def weigh(state: MapperState) -> MapperEvent | None:
+        rule_id = state.shown.document["rules"][0]["id"]
+        return change_weight(state, rule_id, lambda before: before / 2, by)
+
+    def roll_back(state: MapperState) -> MapperEvent | None:
+        rule_id = state.shown.document["rules"][0]["id"]
+        first = with_weight(state.shown.document, rule_id, 2 * state.shown.document["rules"][0]["weight"])
+        return restore(state, compile_mapper(first), 1, by)
+
+    service.change_mapper(TENANT, "work_rhythm", weigh)
+    service.change_mapper(TENANT, "work_rhythm", roll_back)
+    service.change_mapper(TENANT, "work_rhythm", weigh)
+    service.change_mapper(TENANT, "learning_coach", lambda state: withdraw(state, "learning_coach", by))
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
     service.publish_shipped(TENANT)
+    change_mappers(service)
     for person in people:
         service.intake.record(TENANT, [observation(person, hour) for hour in range(10)])
         follow(service)
         service.mindscaper.derive(TENANT, surrogate(service, person))
         follow(service)
         service.regenerator.regenerate(TENANT, surrogate(service, person))
+        take_back(service, person)
         service.intake.record(TENANT, [observation(person, hour) for hour in range(100, 140)])
         follow(service)
         service.mindscaper.derive(TENANT, surrogate(service, person))

@@ -13,8 +13,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from personakit_sdk.rules.diff import Change, RulesDiff
 from personakit_sdk.rules.evaluate import Suggestion
 from personakit_sdk.rules.facts import TraitFact, Volatility
+from personakit_sdk.rules.inline_tests import TestResult
 
 PersonId = Annotated[
     str,
@@ -27,6 +29,9 @@ DetailLevel = Literal["instant", "balanced", "deep_dive"]
 IfStale = Literal["serve", "regenerate", "fail"]
 Outcome = Literal["accepted", "dismissed", "ignored"]
 WriteStatus = Literal["stored", "duplicate", "rejected", "retry"]
+MapperStatus = Literal["draft", "active", "deprecated"]
+MapperChange = Literal["published", "restored", "weight", "withdrawn"]
+Reason = Annotated[str, Meta(max_length=500, description="Why, in the words of whoever does it")]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -41,7 +46,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Observation(Request, frozen=True, kw_only=True, omit_defaults=True):
-    """A fact about a person, never changed once written. Without `id` the service makes one."""
+    """A fact about a person, never changed once written. Without `id` the service makes one.
+
+    `supersedes` is the id of an observation of the same person that this one corrects: that one is retracted
+    with it. From `expiresAt` on the observation counts no longer.
+    """
 
     person_id: PersonId
     type: Annotated[
@@ -52,6 +61,8 @@ class Observation(Request, frozen=True, kw_only=True, omit_defaults=True):
     id: UUID | None = None
     source: Annotated[str, Meta(max_length=256)] | None = None
     metadata: dict[str, Any] | None = None
+    supersedes: UUID | None = None
+    expires_at: Instant | None = None
 
 
 class Written(Answer, frozen=True, kw_only=True):
@@ -77,8 +88,35 @@ class BatchAnswer(Answer, frozen=True, kw_only=True):
     results: list[BatchResult]
 
 
+RetractionCause = Literal["requested", "superseded", "expired"]
+
+
+class Retraction(Answer, frozen=True, kw_only=True):
+    """Why and since when an observation counts no longer; `reason` is what was said by who asked for it."""
+
+    position: int
+    at: datetime
+    cause: RetractionCause
+    reason: str | None
+    superseded_by: UUID | None
+
+
+class Retracted(Answer, frozen=True, kw_only=True):
+    """What became of a request to retract an observation: `repeated` says that it was retracted before.
+
+    `position`, `cause`, `reason` and `supersededBy` are those of the retraction that counts, the first one.
+    """
+
+    id: UUID
+    position: int
+    status: Literal["retracted", "repeated"]
+    cause: RetractionCause
+    reason: str | None
+    superseded_by: UUID | None
+
+
 class StoredObservation(Answer, frozen=True, kw_only=True):
-    """An observation as it was recorded."""
+    """An observation as it was recorded, and its retraction, where there is one."""
 
     id: UUID
     person_id: str
@@ -89,6 +127,9 @@ class StoredObservation(Answer, frozen=True, kw_only=True):
     position: int
     source: str | None
     metadata: dict[str, Any] | None
+    supersedes: UUID | None
+    expires_at: datetime | None
+    retraction: Retraction | None
 
 
 class ObservationList(Answer, frozen=True, kw_only=True):
@@ -104,7 +145,8 @@ class ObservationList(Answer, frozen=True, kw_only=True):
 class Trait(Answer, frozen=True, kw_only=True):
     """One trait of a person, with how far to believe it and the newest observations it rests on.
 
-    `truncated` says that the value is an estimate, because more different ones came than are kept.
+    `truncated` says that the value is an estimate, because more different ones came than are kept;
+    `evidenceChanged` that some of what a model derived the trait from was retracted since.
     """
 
     value: Any
@@ -115,6 +157,7 @@ class Trait(Answer, frozen=True, kw_only=True):
     source: str
     pinned: bool
     truncated: bool
+    evidence_changed: bool
     evidence: list[UUID]
 
 
@@ -481,16 +524,29 @@ class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
 # --- mappers
 
 
+class RuleWeight(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule's new weight: either `weight` itself, or `change`, what is to be added to what it is now."""
+
+    weight: float | None = None
+    change: float | None = None
+    reason: Reason = ""
+
+
 class Mapper(Answer, frozen=True, kw_only=True):
-    """One version of a mapper. `hash` is of the document alone: learning never changes it."""
+    """One version of a mapper. `hash` is of the document alone: learning never changes it.
+
+    `change` says what made this version, `origin` who or what did, and `reason` why.
+    """
 
     id: str
     version: int
-    status: Literal["draft", "active", "deprecated"]
+    status: MapperStatus
     document: dict[str, Any]
     hash: str
     created_at: datetime
     origin: str
+    reason: str = ""
+    change: MapperChange = "published"
 
 
 class MapperSummary(Answer, frozen=True, kw_only=True):
@@ -498,7 +554,7 @@ class MapperSummary(Answer, frozen=True, kw_only=True):
 
     id: str
     version: int
-    status: str
+    status: MapperStatus
     name: str
     description: str
     hash: str
@@ -513,21 +569,60 @@ class MapperList(Answer, frozen=True, kw_only=True):
 
 
 class MapperVersion(Answer, frozen=True, kw_only=True):
-    """One entry of a mapper's history, newest first."""
+    """One entry of a mapper's history: who or what (`origin`) changed what, and why (`reason`).
+
+    `authorVersion` is the document's own `metadata.version`. `restores` names the version whose document
+    this one published anew, where it did.
+    """
 
     version: int
-    status: str
+    status: MapperStatus
     author_version: str
     hash: str
     created_at: datetime
     origin: str
+    reason: str = ""
+    change: MapperChange = "published"
+    restores: int | None = None
 
 
 class MapperVersionList(Answer, frozen=True, kw_only=True):
-    """A page of a mapper's history."""
+    """A page of a mapper's history, newest version first."""
 
     items: list[MapperVersion]
     next: str | None
+
+
+class MapperDiff(Answer, frozen=True, kw_only=True):
+    """What differs between two versions of a mapper, in their normal forms; `before` is 0 for no version.
+
+    `rules` says it rule by rule, with pointers into the rule; `elsewhere` has what else differs, with
+    pointers into the document. In a change, `before` is absent where a value came and `after` where it went.
+    """
+
+    id: str
+    before: int
+    after: int
+    rules: RulesDiff
+    elsewhere: list[Change]
+
+
+class Validation(Answer, frozen=True, kw_only=True):
+    """What publishing a document would meet; nothing is stored.
+
+    `valid` says that it would be taken: `faults` refuse it, and so does a test of its own that failed.
+    `warnings` refuse nothing. `id`, `version` (the author's), `hash` and `document` (the normal form) are
+    null where the document could not be read.
+    """
+
+    valid: bool
+    id: str | None
+    version: str | None
+    hash: str | None
+    faults: list[FaultAt]
+    warnings: list[FaultAt]
+    tests: list[TestResult]
+    document: dict[str, Any] | None
 
 
 # --- sync

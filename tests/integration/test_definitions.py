@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 
 from personakit.agents.releases import Releases
 from personakit.agents.service import Service
+from personakit.domain.events import PersonaDefined
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About, Receipt
@@ -52,6 +53,7 @@ def old(database: str) -> Iterator[Service]:
         person = service.people.find(TENANT, "p0")
         assert person is not None
         service.regenerator.regenerate(TENANT, person.surrogate)
+        service.personas.create(TENANT, PersonaDefined(people=(person.surrogate,)))
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True), about, person)
         service.reader.wait_for_projections(service.reader.head(), 10)

@@ -1,18 +1,20 @@
 """Exactness: whatever happened, however it was followed, the live read models are what a replay makes.
 
-Random histories (people, observations and repeats, traits, cores, feedback, mappers, events that cannot be
-taken), followed in random steps by random groups of projections, rebuilt in between. Where `CI` is set
-Hypothesis takes the same examples each time; elsewhere it prints what reproduces a failure.
+Random histories (people, observations, repeats and retractions, traits, cores, feedback, mappers, events
+that cannot be taken), followed in random steps by random groups of projections, rebuilt in between. Where
+`CI` is set Hypothesis takes the same examples each time; elsewhere it prints what reproduces a failure.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -26,25 +28,30 @@ from hypothesis.stateful import (
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from personakit.agents.mappers import mapper_stream
 from personakit.agents.service import Service
 from personakit.domain.events import (
     DerivationCompleted,
     Event,
     FeedbackReceived,
     MapperPublished,
+    MapperWithdrawn,
     MindscapeUpdated,
     PersonaCoreGenerated,
     PersonaDefined,
     PersonaRetired,
+    RuleWeightChanged,
     TraitPinned,
     TraitUnpinned,
 )
+from personakit.domain.mapper import MapperState, evolve
 from personakit.domain.traits import Trait
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.person_keys import Person
 from personakit.eventlog.stored import StreamId
+from personakit.eventlog.streams import Loaded
 from personakit.projections import builds
 from personakit.projections.follow import Followers
 from personakit.projections.rebuild import rebuild
@@ -66,6 +73,7 @@ names = st.sampled_from(NAMES)
 groups = st.lists(names, min_size=1, unique=True)
 tenants = st.sampled_from(TENANTS)
 indexes = st.integers(0, 3)
+mapper_ids = st.sampled_from("mn")
 skips = st.sampled_from([0] * 9 + [1])
 """How many versions an event leaves out: a document may not skip what it has not seen."""
 traits = st.dictionaries(
@@ -127,6 +135,32 @@ class Histories(RuleBasedStateMachine):
             content={"lines_changed": n, "languages": ["Python"], "merge": False, **(WORDS if n % 2 else {})},
             occurred_at=START + timedelta(hours=n),
         )
+
+    @precondition(lambda self: self.sent)
+    @rule(which=st.integers(0, 20), again=st.booleans())
+    def retract(self, which: int, again: bool) -> None:
+        tenant, sent = self.sent[which % len(self.sent)]
+        assert sent.id is not None
+        for _ in range(1 + again):
+            self.service.retractions.retract(tenant, sent.id, "a mistake")
+
+    @precondition(lambda self: self.sent)
+    @rule(which=st.integers(0, 20))
+    def correct(self, which: int) -> None:
+        tenant, sent = self.sent[which % len(self.sent)]
+        new = msgspec.structs.replace(self._observation(sent.person_id, "note"), supersedes=sent.id)
+        self.service.intake.record(tenant, [new])
+        self.sent.append((tenant, new))
+
+    @rule(tenant=tenants, index=indexes, day=st.integers(0, 3))
+    def expire(self, tenant: str, index: int, day: int) -> None:
+        """One is recorded that expires some day, and those that have by the second are retracted."""
+        at = START + timedelta(days=day)
+        new = msgspec.structs.replace(self._observation(f"p{index}", "code_commit"), expires_at=at)
+        self.service.intake.record(tenant, [new])
+        self.sent.append((tenant, new))
+        self.register(tenant, index)
+        self.service.expiry.sweep(START + timedelta(days=2))
 
     @precondition(lambda self: self.people)
     @rule(index=indexes)
@@ -270,17 +304,49 @@ class Histories(RuleBasedStateMachine):
         tenant, person = self._somebody(index)
         self._write(NewEvent(StreamId(tenant, "feedback", uuid4()), 1, event, person))
 
-    @rule(
-        tenant=tenants, mapper=st.sampled_from("mn"), status=st.sampled_from(["draft", "active"]), skip=skips
-    )
+    @rule(tenant=tenants, mapper=mapper_ids, status=st.sampled_from(["draft", "active"]), skip=skips)
     def publish(self, tenant: str, mapper: str, status: Any, skip: int) -> None:
-        stream = StreamId(tenant, "mapper", uuid5(UUID(int=0), f"{tenant}/{mapper}"))
-        version = self._next(stream) + skip
-        document = {"metadata": {"id": mapper, "version": f"1.0.{version}"}, "rules": []}
+        version = self._next(mapper_stream(tenant, mapper)) + skip
+        document = {
+            "metadata": {"id": mapper, "version": f"1.0.{version}"},
+            "conditions": {"n": {"not": {"trait_check": {"path": "b.c", "operator": "exists"}}}},
+            "rules": [
+                {"id": id_, "weight": 1.0, "conditions": {"all": [{"condition": "n"}]}, "actions": []}
+                for id_ in ("a", f"r{version % 2}")
+            ],
+        }
         event = MapperPublished(
-            mapper_id=mapper, document=document, hash=f"{version:064}", status=status, origin="upload"
+            mapper_id=mapper,
+            document=document,
+            hash=f"{version:064}",
+            status=status,
+            origin="upload",
+            source="# a text" if version % 2 else None,
+            restores=None if version % 3 else 1,
         )
-        self._write(NewEvent(stream, version, event))
+        self._change_mapper(tenant, mapper, event, skip)
+
+    @rule(
+        tenant=tenants,
+        mapper=mapper_ids,
+        rule_id=st.sampled_from(["a", "a", "a", "r0", "missing"]),
+        weight=st.sampled_from([0.0, 1.0, 1.5, 1e-05]),
+        skip=skips,
+    )
+    def change_weight(self, tenant: str, mapper: str, rule_id: str, weight: float, skip: int) -> None:
+        """Of rules that may not be there, and of mappers that may be withdrawn: such streams stand still."""
+        event = RuleWeightChanged(
+            mapper_id=mapper, rule_id=rule_id, weight=weight, hash=f"{weight}", origin="o", reason="because"
+        )
+        self._change_mapper(tenant, mapper, event, skip)
+
+    @rule(tenant=tenants, mapper=mapper_ids, skip=skips)
+    def withdraw(self, tenant: str, mapper: str, skip: int) -> None:
+        self._change_mapper(tenant, mapper, MapperWithdrawn(mapper_id=mapper, origin="o"), skip)
+
+    def _change_mapper(self, tenant: str, mapper: str, event: Event, skip: int) -> None:
+        stream = mapper_stream(tenant, mapper)
+        self._write(NewEvent(stream, self._next(stream) + skip, event))
 
     @rule(group=groups, spans=st.lists(st.integers(1, 20), min_size=1, max_size=3))
     def follow(self, group: Sequence[str], spans: Sequence[int]) -> None:
@@ -310,11 +376,23 @@ class Histories(RuleBasedStateMachine):
         """At the head, each against a replay in few large steps, and its rows and quarantine against those
         of a rebuild that takes one event after another."""
         Followers(self.service.pool, self.service.projections.values(), self.service.keys).catch_up()
+        self._compare_mappers()
         for name in NAMES:
             self.hold_against_a_replay(name)
             live = self._rows(name)
             self.rebuild(name, 1)
             assert self._rows(name) == live
+
+    def _compare_mappers(self) -> None:
+        """What a command would decide on, which begins at the read model, is what the whole stream says."""
+        with self.service.pool.connection() as connection:
+            standing = connection.execute("SELECT stream FROM personakit.quarantine").fetchall()
+        for tenant, mapper in itertools.product(TENANTS, "mn"):
+            stream = mapper_stream(tenant, mapper)
+            if stream.stream not in {row["stream"] for row in standing}:
+                folded = self.service.streams.load(stream, Loaded(MapperState(), 0), evolve)
+                found = self.service.change_mapper(tenant, mapper, lambda _: None)
+                assert (found.state, found.version) == (folded.state, folded.version)
 
     def _rows(self, name: str) -> dict[str, list[str]]:
         """All that is read of a projection, and which streams stand still in it."""

@@ -380,3 +380,37 @@ def until(reached: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it never came")
+
+
+def test_what_was_taken_back_is_not_read(asked: Service, api: MessagesApi) -> None:
+    gone, left = write(asked, note("sorry", CLIMBING), note("sorry", "I would love to swim instead", 1))
+    asked.retractions.retract(TENANT, gone, "not mine")
+    follow(asked)
+    infer(asked, "sorry")
+    assert shown_ids(api.asked[0]) == [str(left)]
+
+
+def test_what_is_taken_back_while_it_is_read_is_no_evidence(asked: Service, api: MessagesApi) -> None:
+    (gone,) = write(asked, note("regret", CLIMBING))
+    answer = reads_interests()
+
+    def while_asked(body: Asked) -> Reply:
+        asked.retractions.retract(TENANT, gone, "not mine")
+        follow(asked)
+        return answer(body)
+
+    api.answer = while_asked
+    infer(asked, "regret")
+    assert events(asked, "mindscape", "regret") == []
+    assert last_completed(asked, "regret").dropped == {"unknown evidence": 1}
+
+
+def test_a_trait_goes_with_all_of_its_evidence(asked: Service) -> None:
+    (gone,) = write(asked, note("undone", CLIMBING))
+    infer(asked, "undone")
+    before = mindscape(asked, "undone")["traits"]
+    asked.retractions.retract(TENANT, gone, "not mine")
+    follow(asked)
+    asked.mindscaper.derive(TENANT, surrogate(asked, "undone"))
+    follow(asked)
+    assert (set(before), set(mindscape(asked, "undone")["traits"])) == ({"interests.climbing"}, set())

@@ -160,6 +160,8 @@ READS = {
     "persona": (f"/personas/{ALDERS}", {}),
     "mapper": (f"/mappers/{ALDERS}", {}),
     "history of a mapper": (f"/mappers/{ALDERS}/versions", {}),
+    "version of a mapper": (f"/mappers/{ALDERS}/versions/1", {}),
+    "difference of versions": (f"/mappers/{ALDERS}/versions/1/diff", {}),
     "own mapper, another's persona": ("/map-persona", {"mapperId": BOTH, "personaId": ALDERS}),
     "another's mapper, own persona": ("/map-persona", {"mapperId": ALDERS, "personaId": BOTH}),
     "another's mapper and persona": ("/map-persona", {"mapperId": ALDERS, "personaId": ALDERS}),
@@ -182,7 +184,11 @@ def test_another_tenants_things_cannot_be_changed(service: Service, alder: Clien
     updated = birch.put(
         f"/mappers/{ALDERS}", json=mapper(ALDERS, "Birch was here", "2.0.0"), headers={"If-Match": etag}
     )
-    assert [remade.status_code, updated.status_code] == [404, 404]
+    weighed = birch.patch(f"/mappers/{ALDERS}/rules/always", json={"weight": 2})
+    restored = birch.post(f"/mappers/{ALDERS}/versions/1/publish")
+    withdrawn = birch.delete(f"/mappers/{ALDERS}")
+    answers = [remade, updated, weighed, restored, withdrawn]
+    assert [each.status_code for each in answers] == [404] * 5
     assert service.reader.head() == head
 
 
@@ -258,6 +264,11 @@ def test_one_mapper_id_in_two_tenants_is_two_mappers(alder: Client, birch: Clien
     assert [one["version"] for one in shown] == [1, 2]
     assert [one["document"]["metadata"]["name"] for one in shown] == ["Alder says", "Birch says more"]
     assert [len(items) for items in versions] == [1, 2]
+    assert birch.delete(f"/mappers/{BOTH}").status_code == 200
+    assert alder.get(f"/mappers/{BOTH}").json()["status"] == "active"
+    found = [client.get("/mappers", params={"suggestionType": "note"}).json() for client in (alder, birch)]
+    assert [BOTH in [item["id"] for item in page["items"]] for page in found] == [True, False]
+    assert birch.post(f"/mappers/{BOTH}/versions/2/publish").json()["version"] == 4
     assert {BOTH, ALDERS} <= listed[0]
     assert listed[1] == {BOTH}
     assert [suggestions(client, BOTH, BOTH)[0]["title"] for client in (alder, birch)] == [

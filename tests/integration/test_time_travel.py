@@ -63,6 +63,14 @@ class Walk:
     def observe(self, person: str, *hours: int, kind: str = "code_commit", **content: Any) -> None:
         self.service.intake.record(TENANT, [observation(person, hour, kind, content) for hour in hours])
 
+    def retract(self, person: str, *which: int) -> None:
+        """Of the observations that count, those at these places."""
+        whose = {"person": surrogate(self.service, person), "after": 0, "through": 2**62, "limit": 1000}
+        with self.service.reader.snapshot() as snapshot:
+            rows = snapshot.rows("observations.by_person", tenant=TENANT, **whose)
+        for index in which:
+            self.service.retractions.retract(TENANT, rows[index]["id"])
+
     def derive(self, person: str, computed: ComputedTraits | None = None) -> None:
         service = self.service
         rules = computed or service.computed
@@ -149,7 +157,12 @@ def walk(quiet: Service, client: Client) -> Walk:
     walk.follow()
     quiet.regenerator.regenerate(TENANT, surrogate(quiet, "ada"))
     walk.follow()
+    walk.retract("ada", *range(10, 60))
+    walk.follow()
+    walk.derive("ada")  # anew, without them
+    walk.follow()
     walk.observe("bob", *range(30, 70))
+    walk.retract("bob", 0)
     walk.follow()
     walk.derive("bob", other_rules())
     quiet.curator.unpin(TENANT, surrogate(quiet, "ada"), "work.commits", "counted by now", "key: ada")
@@ -165,8 +178,9 @@ def walk(quiet: Service, client: Client) -> Walk:
 
 def test_the_walk_has_been_everywhere(walk: Walk) -> None:
     people = [answer for (_, path), answer in walk.live.items() if path.startswith("/personas")]
-    events = {row.topic for row in walk.service.recorder.select_notifications(1, 10_000)}
-    assert {"DerivationCompleted.2", "MindscapeUpdated.2", "PersonaCoreGenerated.2"} <= events
+    events = {row.topic.partition(".")[0] for row in walk.service.recorder.select_notifications(1, 10_000)}
+    assert {"DerivationCompleted", "MindscapeUpdated", "PersonaCoreGenerated"} <= events
+    assert {"ObservationRetracted", "TraitPinned"} <= events
     assert {answer["coreVersion"] for answer in people} == {0, 1, 2}
     assert {answer["isStale"] for answer in people} == {True, False}
     assert {len(answer.get("changedTraits", ())) > 0 for answer in people} == {True, False}

@@ -190,7 +190,7 @@ class Inferrer:
                 overtaken = msgspec.structs.replace(said, read_through=read)
                 change = nothing_inferred(overtaken, {"overtaken": 1})
             else:
-                change = infer_update(mindscape, found.texts, said, owned)
+                change = infer_update(mindscape, self._still_there(found), said, owned)
             if isinstance(change, MindscapeUpdated):
                 return change
             unchanged.append(change)
@@ -203,6 +203,19 @@ class Inferrer:
         if position is not None:
             self._budget.paid(tenant, position, understood.use.usd)
         return position
+
+    def _still_there(self, found: _Pass) -> list[Text]:
+        """The texts that were not taken back since they were shown: those are no evidence any more."""
+        with self._reader.snapshot() as snapshot:
+            rows = snapshot.rows(
+                "observations.retracted_of",
+                tenant=found.tenant,
+                person=found.person,
+                ids=[text.id for text in found.texts],
+                through=snapshot.positions["observations"],
+            )
+        gone = {row["id"] for row in rows}
+        return [text for text in found.texts if text.id not in gone]
 
     def _paid_for_nothing(self, found: _Pass, failed: ModelFailed) -> int | None:
         """Records what an answer of no use cost; nothing counts as read by it."""

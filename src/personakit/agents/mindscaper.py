@@ -6,13 +6,14 @@ nothing new; so a crash or a doubled wake-up derives nothing twice.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, timezone
+from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from personakit.domain.computed_traits import ComputedTraits, Observed
+from personakit.agents.anew import Anew, observed_of, taken_back
+from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated
 from personakit.domain.mindscape import EMPTY, Derived, Mindscape, Pin, derive_update, evolve
 from personakit.domain.traits import Trait
@@ -57,11 +58,13 @@ class Mindscaper:
     def derive_due(self, bucket: int) -> None:
         """One pass over the people of a bucket who await derivation, read together and appended together.
 
-        Who is not done with it is still due when `derivation_due` has followed, and is woken for again.
+        Those of whom something was retracted come after the others, one by one. Who is not done with it is
+        still due when `derivation_due` has followed, and is woken for again.
         """
+        waiting, alone = self._waiting(bucket)
         offered = [
             (each, self._offer(each, change))
-            for each in self._waiting(bucket)
+            for each in waiting
             if (change := self._change(each)) is not None
         ]
         for each, future in offered:
@@ -69,12 +72,16 @@ class Mindscaper:
                 if future is not None:
                     wait(future)
             except VersionConflict:
-                self.derive(each.tenant, each.person)
+                alone.append(each)
             except PersonErased:
                 continue
+        for each in alone:
+            with suppress(PersonErased):
+                self.derive(each.tenant, each.person)
 
-    def _waiting(self, bucket: int) -> list[_Waiting]:
-        """Who is due, with their mindscape and the observations after their cursor, in one snapshot.
+    def _waiting(self, bucket: int) -> tuple[list[_Waiting], list[_Waiting]]:
+        """Who is due, with their mindscape and the observations after their cursor, in one snapshot; and,
+        without these, those of whom something was retracted after it.
 
         Not those whose newest mindscape the read model has not followed yet: a pass over them would only
         meet a conflict.
@@ -98,17 +105,20 @@ class Mindscaper:
                 for row in due
                 if (mindscape := mindscapes.get((row["tenant"], row["person"]))) is not None
             }
+            through = snapshot.positions["observations"]
+            cursors = [(each.tenant, each.person, each.cursor) for each in waiting.values()]
+            alone = [waiting.pop(whose) for whose in taken_back(snapshot, cursors, through)]
             found = snapshot.rows(
                 "observations.of_people",
                 tenants=[each.tenant for each in waiting.values()],
                 people=[each.person for each in waiting.values()],
                 after=[each.cursor for each in waiting.values()],
-                through=snapshot.positions["observations"],
+                through=through,
                 limit=BATCH,
             )
         for row in found:
             waiting[row["tenant"], row["person"]].rows.append(row)
-        return list(waiting.values())
+        return list(waiting.values()), alone
 
     def _change(self, waiting: _Waiting) -> MindscapeUpdated | DerivationCompleted | None:
         if not waiting.rows:
@@ -144,28 +154,19 @@ class Mindscaper:
             pass
 
     def _derive_batch(self, tenant: str, person: UUID) -> bool:
-        """One pass over at most BATCH observations; whether there may be more."""
+        """One pass over at most BATCH observations, or over all that are to be read anew; whether there may
+        be more."""
         completed: list[DerivationCompleted] = []
         full = False
 
         def decide(mindscape: Mindscape) -> MindscapeUpdated | None:
             nonlocal full
             completed.clear()
-            with self._reader.snapshot() as snapshot:
-                cursor = self._cursor(snapshot, tenant, person, mindscape)
-                through = snapshot.positions["observations"]
-                rows = self._rows(snapshot, tenant, person, cursor, through)
-            if not rows:
+            change, full = self._read_on(tenant, person, mindscape)
+            if isinstance(change, DerivationCompleted):
+                completed.append(change)
                 return None
-            full = len(rows) == BATCH
-            read_through = rows[-1]["position"] if full else through
-            change = derive_update(
-                mindscape, self._computed, [observed_of(row) for row in rows], read_through
-            )
-            if isinstance(change, MindscapeUpdated):
-                return change
-            completed.append(change)
-            return None
+            return change
 
         stream = StreamId(tenant, "mindscape", person)
         self._streams.update(
@@ -176,6 +177,26 @@ class Mindscaper:
         # A pass that changed nothing moves a cursor that is seen only when `derivation_due` has followed:
         # the rest is still due then, and the next wake-up reads on from there.
         return full and not completed
+
+    def _read_on(
+        self, tenant: str, person: UUID, mindscape: Mindscape
+    ) -> tuple[MindscapeUpdated | DerivationCompleted | None, bool]:
+        """What the observations after the cursor change, and whether there may be more of them; None where
+        there are none. Where something was retracted since, nothing is left for another pass."""
+        with self._reader.snapshot() as snapshot:
+            cursor = self._cursor(snapshot, tenant, person, mindscape)
+            through = snapshot.positions["observations"]
+            lost = taken_back(snapshot, [(tenant, person, cursor)], through).get((tenant, person))
+            if lost is not None:
+                anew = Anew(snapshot, tenant, person, cursor, through, lost, BATCH)
+                return anew.derive(mindscape, self._computed), False
+            rows = self._rows(snapshot, tenant, person, cursor, through)
+        if not rows:
+            return None, False
+        full = len(rows) == BATCH
+        read_through = rows[-1]["position"] if full else through
+        observed = [observed_of(row) for row in rows]
+        return derive_update(mindscape, self._computed, observed, read_through), full
 
     def _cursor(self, snapshot: Snapshot, tenant: str, person: UUID, mindscape: Mindscape) -> int:
         """How far these rules have read: the mindscape's word, or a later pass that changed nothing."""
@@ -247,15 +268,4 @@ def mindscape_in(row: dict[str, Any]) -> Mindscape:
         traits=_traits.decode(row["traits"]),
         derivations=_derivations.decode(row["derivations"]),
         pins=_pins.decode(row["pins"]),
-    )
-
-
-def observed_of(row: dict[str, Any]) -> Observed:
-    """The observation in a row of the read model, its instant in the offset it came with."""
-    offset = timezone(timedelta(seconds=row["utc_offset"])) if row["utc_offset"] else UTC
-    return Observed(
-        id=row["id"],
-        type=row["type"],
-        content=row["content"],
-        occurred_at=row["occurred_at"].astimezone(offset),
     )

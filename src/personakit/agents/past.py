@@ -24,13 +24,14 @@ from personakit.domain.events import (
 from personakit.domain.inference import DERIVATION as INFERENCE
 from personakit.domain.mindscape import DERIVATION, EMPTY, Derived, Mindscape, evolve, read_on
 from personakit.domain.mindscape_history import TraitChange, reason, trait_changes
-from personakit.domain.persona import Definition, definition_of
+from personakit.domain.persona import Definition, compose_core, definition_of, overlay_traits
 from personakit.domain.persona import own as own_definition
 from personakit.domain.staleness import UNMADE, CoreHistory, core_generated, mindscape_updated, redefined
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import LogNotification, StreamId
 from personakit.eventlog.streams import Streams
 from personakit.projections.read import Reader
+from personakit_sdk.rules.facts import TraitFact
 
 NOTHING_RECORDED = datetime.min.replace(tzinfo=UTC)
 
@@ -55,6 +56,12 @@ class PastPersona(msgspec.Struct, frozen=True):
     core: CoreHistory
     definition: Definition
     mindscapes: Mapping[UUID, Mindscape]
+
+    def facts(self) -> dict[str, TraitFact]:
+        """What rules could see: the core as it was (stale or not; one made in memory where there was none),
+        and the overlay."""
+        core = self.core.core or compose_core(self.mindscapes, self.definition)
+        return {**core.traits, **overlay_traits(self.mindscapes, self.definition)}
 
 
 class PastVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,17 +114,43 @@ class Past:
     def persona(self, tenant: str, persona: UUID, position: int, *, own: bool) -> PastPersona | None:
         """A persona as it was at a position: a person's `own`, whose id is theirs, or one that was created;
         None where that was not there."""
+        newest = deque(self._states(tenant, persona, position, own=own), maxlen=1)
+        return newest[0][1] if newest else _unmade(persona, own=own)
+
+    def persona_at(
+        self, tenant: str, persona: UUID, instants: Sequence[datetime], *, own: bool
+    ) -> Iterator[tuple[datetime, PastPersona | None]]:
+        """A persona as it was at each of some rising instants, from one fold of its events. Where nothing
+        happened in between, the same object comes again."""
+        state, waiting = _unmade(persona, own=own), deque(instants)
+        for recorded_at, after in self._states(tenant, persona, None, own=own):
+            while waiting and waiting[0] < recorded_at:
+                yield waiting.popleft(), state
+            if not waiting:
+                return
+            state = after
+        for instant in waiting:
+            yield instant, state
+
+    def known_since(self, tenant: str, person: UUID) -> datetime | None:
+        """When somebody was registered; None where that is under way."""
+        events = self._streams.events(StreamId(tenant, "person", person))
+        return next((row.recorded_at for row, _ in events), None)
+
+    def _states(
+        self, tenant: str, persona: UUID, position: int | None, *, own: bool
+    ) -> Iterator[tuple[datetime, PastPersona | None]]:
+        """The persona after each of its events and those of its people's mindscapes, with when."""
         stream = StreamId(tenant, "persona", persona)
-        people = {persona: None} if own else dict.fromkeys(self._ever_viewed(stream, position))
+        people = [persona] if own else list(dict.fromkeys(self._ever_viewed(stream, position)))
         core, mindscapes, there = UNMADE, dict.fromkeys(people, EMPTY), own
         streams = [StreamId(tenant, "mindscape", person) for person in people]
         for row, event in self._merged([stream, *streams], position):
             at = row.recorded_at
             match event:
                 case MindscapeUpdated() | TraitPinned() | TraitUnpinned():
-                    person = row.stream_id.stream
-                    mindscapes[person] = evolve(mindscapes[person], event)
-                    version = row.originator_version
+                    person, version = row.stream_id.stream, row.originator_version
+                    mindscapes = {**mindscapes, person: evolve(mindscapes[person], event)}
                     core = mindscape_updated(core, event, person=person, version=version, at=at)
                 case PersonaDefined():
                     core, there = redefined(core, definition_of(event), at=at), True
@@ -125,11 +158,11 @@ class Past:
                     there = False
                 case PersonaCoreGenerated():
                     core = core_generated(core, event, at=at)
-        definition = core.definition or own_definition(persona)
-        viewed = {person: mindscapes[person] for person in definition.people} if there else {}
-        return PastPersona(core, definition, viewed) if there else None
+            definition = core.definition or own_definition(persona)
+            viewed = {each: mindscapes[each] for each in definition.people} if there else {}
+            yield at, PastPersona(core, definition, viewed) if there else None
 
-    def _ever_viewed(self, stream: StreamId, position: int) -> Iterator[UUID]:
+    def _ever_viewed(self, stream: StreamId, position: int | None) -> Iterator[UUID]:
         for _, event in self._streams.events(stream, through=position):
             if isinstance(event, PersonaDefined):
                 yield from event.people
@@ -165,10 +198,17 @@ class Past:
                 mindscape = evolve(mindscape, event)
         return list(reversed(kept))
 
-    def _merged(self, streams: Sequence[StreamId], position: int) -> Iterator[tuple[LogNotification, Event]]:
+    def _merged(
+        self, streams: Sequence[StreamId], position: int | None
+    ) -> Iterator[tuple[LogNotification, Event]]:
         """The events of several streams, in the order of the log."""
         events = [self._streams.events(stream, through=position) for stream in streams]
         return heapq.merge(*events, key=lambda each: each[0].id)
+
+
+def _unmade(persona: UUID, *, own: bool) -> PastPersona | None:
+    """The persona before anything was said of it."""
+    return PastPersona(UNMADE, own_definition(persona), {persona: EMPTY}) if own else None
 
 
 def _touches(event: MindscapeEvent, path: str) -> bool:

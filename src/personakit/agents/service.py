@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from personakit import shipped
 from personakit.agents.actors import (
@@ -20,7 +20,9 @@ from personakit.agents.actors import (
 )
 from personakit.agents.buckets import alone_with
 from personakit.agents.curator import Curator
+from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
+from personakit.agents.mappers import Decide, Mappers
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.past import Past
 from personakit.agents.personas import Personas
@@ -30,10 +32,9 @@ from personakit.agents.releases import Releases
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.config import ModelSettings
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
-from personakit.domain.events import MapperPublished
-from personakit.domain.mapper import MapperState, publish_shipped
-from personakit.domain.mapper import evolve as evolve_mapper
+from personakit.domain.mapper import MapperState
 from personakit.eventlog.appender import Appender
+from personakit.eventlog.corrections import Corrections
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.leases import Leases
 from personakit.eventlog.listener import Listener
@@ -41,14 +42,13 @@ from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
-from personakit.eventlog.stored import StreamId
-from personakit.eventlog.streams import Loaded, Streams, Updated
+from personakit.eventlog.retractions import Retractions
+from personakit.eventlog.streams import Streams, Updated
 from personakit.projections.builds import open_pool
 from personakit.projections.follow import Followers, install
 from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
-from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.yaml import load_yaml
 
 POOL_SIZE = 4
@@ -64,7 +64,6 @@ to come again; but not for longer than this."""
 PAUSE_SECONDS = 60.0
 CORES = 100
 """How many first cores are composed from one reading."""
-_MAPPERS = UUID("1b3c9a52-6f0f-4b0e-8d4c-0d9d4f8f2a77")
 
 
 class Part(Protocol):
@@ -102,12 +101,16 @@ class Service:
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
-        self.intake = Intake(self.people, self.appender, self.keys)
+        corrections = Corrections(self.recorder, self.appender)
+        self.intake = Intake(self.people, self.appender, self.keys, corrections)
+        self.retractions = Retractions(self.recorder, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self.reader = Reader(self.pool, self.projections)
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
+        self.mappers = Mappers(self.reader, self.streams)
         self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
+        self.expiry = Expiry(self.reader, self.retractions)
         self.curator = Curator(self.reader, self.streams)
         self.leases = Leases(self.recorder, PAUSE_SECONDS if model is None else model.pause_seconds)
         self.inference = None if model is None else self._open_inference(model)
@@ -203,17 +206,9 @@ class Service:
         self.reader.wait_for_projections(position, seconds)
         self.freshness.until_heard(position, HEARD_SECONDS)
 
-    def change_mapper(
-        self, tenant: str, mapper_id: str, decide: Callable[[MapperState], MapperPublished | None]
-    ) -> Updated[MapperState]:
+    def change_mapper(self, tenant: str, mapper_id: str, decide: Decide) -> Updated[MapperState]:
         """Appends to a mapper's stream what `decide` makes of its state, whoever else changes it."""
-        stream = self.mapper_stream(tenant, mapper_id)
-        return self.streams.update(stream, Loaded(MapperState(), 0), evolve_mapper, decide)
-
-    @staticmethod
-    def mapper_stream(tenant: str, mapper_id: str) -> StreamId:
-        """The stream of a mapper's versions."""
-        return StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
+        return self.mappers.change(tenant, mapper_id, decide)
 
     def regenerate(self, tenant: str, persona: UUID, seconds: float) -> int | None:
         """Makes a persona's core anew; the event's position, or None when another made it, or none is newer.
@@ -225,9 +220,7 @@ class Service:
 
     def publish_shipped(self, tenant: str) -> None:
         """Gives a tenant the mappers that come with the release, except where it has its own."""
-        for path in sorted(shipped.mappers_dir().glob("*.yaml")):
-            plan = compile_mapper(load_yaml(path.read_text(encoding="utf-8")))
-            self.change_mapper(tenant, plan.mapper_id, partial(publish_shipped, plan))
+        self.mappers.publish_shipped(tenant)
 
     def _actors(self) -> Mapping[str, Callable[..., None]]:
         return {
@@ -236,6 +229,7 @@ class Service:
             "derive": self._derive,
             "core_due": self._core_due,
             "infer_due": self._infer_due,
+            "expire": self._expire,
         }
 
     def _open_inference(self, model: ModelSettings) -> InferenceRoom:
@@ -265,6 +259,7 @@ class Service:
         self._wakeups.wake("core_due")
         if self.inference is not None:
             self._wakeups.wake("infer_due")
+        self._wakeups.wake("expire")
 
     def _follow(self) -> None:
         if not self._following.acquire(blocking=False):
@@ -306,6 +301,10 @@ class Service:
     def _infer_due(self) -> None:
         if self.inference is not None:
             self.inference.calls.start_due()
+
+    def _expire(self) -> None:
+        if self.expiry.sweep(datetime.now(UTC)):
+            self._wakeups.wake("expire", delay=DEBOUNCE_SECONDS)
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:

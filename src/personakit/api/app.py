@@ -27,6 +27,7 @@ from personakit.api import (
     observations,
     openapi,
     persona_definitions,
+    schemas,
     suggestions,
     sync,
 )
@@ -81,12 +82,14 @@ def create_app(service: Service) -> Litestar:
             sync.sync,
             health.router,
             metrics_page,
+            schemas.mapper_json,
             openapi.openapi_json,
             openapi.docs,
         ],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
             "tenant": Provide(_tenant, sync_to_thread=False),
+            "origin": Provide(_origin, sync_to_thread=False),
         },
         middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
         before_request=before_request,
@@ -119,6 +122,10 @@ async def _reached(look: Callable[[], None], lookers: ThreadPoolExecutor) -> Non
 
 def _tenant(request: Request[Any, Any, Any]) -> str:
     return str(request.user)
+
+
+def _origin(request: Request[Any, Any, Any]) -> str:
+    return f"key: {request.auth}"
 
 
 def _position(text: str) -> int:

@@ -64,6 +64,12 @@ def checked(plain: dict[str, Any], type_: type[T], doubtful: str) -> T:
     return value
 
 
+def storable(text: str | None, name: str) -> str | None:
+    """The word of an address that is called `name`. Raises InvalidInput for one that could not be stored."""
+    _refuse(*unstorable(text, f"/{name}"))
+    return text
+
+
 def _invalid(error: msgspec.ValidationError) -> InvalidInput:
     fault = _fault(str(error))
     return InvalidInput(f"The body is not valid{_where(fault)}: {fault.message}.", (fault,))
@@ -141,9 +147,10 @@ def _is_unusual(body: bytes) -> bool:
 
 
 def _is_plain(item: wire.Observation) -> bool:
-    """Nothing nested deeper than a list in its content, and an instant of an ordinary year."""
+    """Nothing nested deeper than a list in its content, and one instant, of an ordinary year."""
     return (
         item.metadata is None
+        and item.expires_at is None
         and 2 <= item.occurred_at.year <= 9998
         and abs(item.occurred_at.utcoffset() or _ZERO) < _MOST_OFFSET
         and not any(

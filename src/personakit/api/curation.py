@@ -12,7 +12,7 @@ from litestar.params import QueryParameter, RawBody
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import person_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
 from personakit.api.openapi import PersonIdInPath, TraitPathInPath, documented
@@ -27,7 +27,6 @@ WAIT_SECONDS = 5.0
 LARGEST_VALUE = 4096
 """Bytes of JSON."""
 LONGEST_PATH = 512
-ORIGIN = "api"
 
 _Reason = Annotated[
     str, QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later")
@@ -44,6 +43,7 @@ _Reason = Annotated[
 def pin_trait(
     service: ServiceGiven,
     tenant: TenantGiven,
+    origin: OriginGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
     body: RawBody,
@@ -58,7 +58,7 @@ def pin_trait(
             f"The value has {size} bytes as JSON; a trait may have {LARGEST_VALUE}.",
             (Fault("/value", "too large"),),
         )
-    pin = Pin(pinned_value(sent.value), sent.volatility, sent.reason, ORIGIN)
+    pin = Pin(pinned_value(sent.value), sent.volatility, sent.reason, origin)
     position = service.curator.pin(tenant, person_of(service, tenant, person_id).surrogate, path, pin)
     return _shown(service, tenant, person_id, position)
 
@@ -73,13 +73,14 @@ def pin_trait(
 def unpin_trait(
     service: ServiceGiven,
     tenant: TenantGiven,
+    origin: OriginGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
     reason: _Reason,
 ) -> Response[wire.Mindscape]:
     """Let what is derived be shown again; 404 for a trait that is not pinned."""
     person = person_of(service, tenant, person_id).surrogate
-    return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, reason, ORIGIN))
+    return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, reason, origin))
 
 
 def _shown(service: Service, tenant: str, person_id: str, position: int | None) -> Response[wire.Mindscape]:

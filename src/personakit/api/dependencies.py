@@ -1,4 +1,4 @@
-"""What handlers ask for: the service, and the tenant whose key the request bears.
+"""What handlers ask for: the service, the tenant whose key the request bears, and the name of that key.
 
 Most get them by name. The routes that are asked most take them from the request: two dependencies cost as
 much there as all that Litestar does else.
@@ -18,6 +18,8 @@ from personakit.api.answers import header
 
 ServiceGiven = NamedDependency[Service]
 TenantGiven = NamedDependency[str]
+OriginGiven = NamedDependency[str]
+"""Who makes a version, as the log keeps it: the name of the caller's key."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 LONGEST_KEY = 255
 _HEADER = IDEMPOTENCY_KEY.lower().encode()

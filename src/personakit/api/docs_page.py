@@ -93,13 +93,21 @@ def _body(content: dict[str, Any]) -> str:
 def _answers(responses: dict[str, Any]) -> str:
     """What a call answers, but for what every one may: the problem and the position."""
     lines = [
-        f"<code>{escape(status)}</code> {_type(media['schema'])}{_aside(answer['description'])}"
+        f"<code>{escape(status)}</code> {_content(answer)}{_aside(answer['description'])}"
         f"{_own_headers(answer)}"
         for status, answer in responses.items()
         if status != "default"
-        for media in answer["content"].values()
     ]
     return f"<p>Answers: {'; '.join(lines)}</p>"
+
+
+def _content(answer: dict[str, Any]) -> str:
+    """What an answer holds, each way that it may be asked for; nothing for one without a body."""
+    ways = [
+        _type(media["schema"]) if kind == "application/json" else f"<code>{escape(kind)}</code>"
+        for kind, media in answer.get("content", {}).items()
+    ]
+    return " or ".join(ways)
 
 
 def _own_headers(answer: dict[str, Any]) -> str:

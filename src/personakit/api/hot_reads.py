@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.mappers import mapper_stream
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import persona_of
@@ -101,7 +102,7 @@ def _read_persona(
 def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: str) -> HotMapper:
     row = active_mapper(snapshot, tenant, mapper_id)
     hot = HotMapper(row["version"], row["hash"], plan_of(row))
-    marks = {mark(service.mapper_stream(tenant, mapper_id).stream)}
+    marks = {mark(mapper_stream(tenant, mapper_id).stream)}
     size = len(msgspec.json.encode(row["document"]))
     service.freshness.put(("mapper", tenant, mapper_id), hot, snapshot.positions, marks, size)
     return hot
@@ -110,8 +111,18 @@ def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: s
 def active_mapper(snapshot: Snapshot, tenant: str, mapper_id: str) -> dict[str, Any]:
     """The mapper's row at its active version, or NotFound."""
     row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
-    if row is None or row["status"] != "active":
+    if row is None:
         raise NotFound(f"There is no active mapper {mapper_id!r}; GET /mappers lists what there is.")
+    if row["status"] == "draft":
+        raise NotFound(
+            f"The mapper {mapper_id!r} is not active: it is a draft. "
+            f"POST /mappers/{mapper_id}/versions/{row['version']}/publish activates it."
+        )
+    if row["status"] == "deprecated":
+        raise NotFound(
+            f"The mapper {mapper_id!r} was withdrawn; "
+            f"POST /mappers/{mapper_id}/versions/{row['version']}/publish brings it back."
+        )
     return row
 
 

@@ -1,21 +1,23 @@
-"""`/observations`: record one or many, list a person's."""
+"""`/observations`: record one or many, list a person's, retract one."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, get, post
-from litestar.params import QueryParameter
+from litestar import Request, Response, Router, delete, get, post
+from litestar.params import PathParameter, QueryParameter
 
 from personakit.api import bodies
 from personakit.api.answers import answer, header, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven, idempotency_key, service_of
 from personakit.api.openapi import PageAfter, PageLimit, documented
 from personakit.api.problems import problem_of
-from personakit.eventlog.intake import IdTaken, Receipt, id_of_key
+from personakit.eventlog.corrections import Refused
+from personakit.eventlog.intake import Fate, id_of_key
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -39,7 +41,7 @@ async def record(request: Request[str, Any, Any]) -> Response[wire.Written]:
     if observation.id is None and (key := idempotency_key(request.scope)) is not None:
         observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
     (fate,) = await service_of(request).intake.record_async(request.user, [observation])
-    if isinstance(fate, IdTaken):
+    if isinstance(fate, Refused):
         raise fate
     written = wire.Written(id=fate.id, position=fate.position, status=fate.status)
     return answer(written, fate.position, 201 if fate.status == "stored" else 200)
@@ -76,22 +78,58 @@ def list_observations(
     person_id: Annotated[str, QueryParameter(name="personId", description="Whose observations")],
     after: PageAfter = None,
     limit: PageLimit = None,
+    retracted: Annotated[
+        bool, QueryParameter(description="Those too that were retracted or have expired")
+    ] = False,
 ) -> Response[wire.ObservationList]:
     """A person's observations, in the order in which they were recorded."""
     person = person_of(service, tenant, person_id).surrogate
     size = page_size(limit)
     with service.reader.snapshot() as snapshot:
         rows = snapshot.rows(
-            "observations.by_person",
+            "observations.listed",
             tenant=tenant,
             person=person,
             after=page_after(after, 0),
-            through=_EVERYTHING,
+            retracted=retracted,
+            now=datetime.now(UTC),
             limit=size,
         )
     items = [stored(row, person_id) for row in rows]
     page = wire.ObservationList(items=items, next=next_page(items, size, lambda item: item.position))
     return answer(page, snapshot.position)
+
+
+@delete(
+    "/{observationId:uuid}",
+    status_code=200,
+    sync_to_thread=True,
+    operation_id="retractObservation",
+    summary="Retract an observation",
+)
+def retract(
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    observation_id: Annotated[
+        UUID, PathParameter(name="observationId", description="The id it was recorded under")
+    ],
+    reason: Annotated[
+        str | None,
+        QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later"),
+    ] = None,
+) -> Response[wire.Retracted]:
+    """Take an observation back: it counts no longer, and the traits that it went into are derived anew
+    without it. Its id stays taken. To retract it again does nothing, and tells what the first time did."""
+    done = service.retractions.retract(tenant, observation_id, bodies.storable(reason, "reason"))
+    shown = wire.Retracted(
+        id=observation_id,
+        position=done.position,
+        status="repeated" if done.repeated else "retracted",
+        cause=done.event.cause,
+        reason=done.event.reason,
+        superseded_by=done.event.superseded_by,
+    )
+    return answer(shown, done.position)
 
 
 def _split(body: bytes, content_type: str) -> list[msgspec.Raw]:
@@ -135,8 +173,8 @@ def _with_id(observation: wire.Observation) -> wire.Observation:
     return observation
 
 
-def _result(fate: Receipt | IdTaken) -> wire.BatchResult:
-    if isinstance(fate, IdTaken):
+def _result(fate: Fate) -> wire.BatchResult:
+    if isinstance(fate, Refused):
         return _rejected(fate.id, fate)
     return wire.BatchResult(id=fate.id, status=fate.status, position=fate.position)
 
@@ -157,9 +195,24 @@ def stored(row: dict[str, Any], person_id: str) -> wire.StoredObservation:
         position=row["position"],
         source=row["source"],
         metadata=row["metadata"],
+        supersedes=row["supersedes"],
+        expires_at=row["expires_at"],
+        retraction=_retraction(row),
+    )
+
+
+def _retraction(row: dict[str, Any]) -> wire.Retraction | None:
+    if row["retracted"] is None:
+        return None
+    return wire.Retraction(
+        position=row["retracted"],
+        at=row["retracted_at"],
+        cause=row["cause"],
+        reason=row["reason"],
+        superseded_by=row["superseded_by"],
     )
 
 
 router = Router(
-    "/observations", route_handlers=[record, record_batch, list_observations], tags=["observations"]
+    "/observations", route_handlers=[record, record_batch, list_observations, retract], tags=["observations"]
 )

@@ -113,6 +113,15 @@ _KEY = Parameter(
 )
 
 
+_IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    param_in="header",
+    description="The `ETag` last seen; 304 when it is still that",
+    schema=Schema(type=OpenAPIType.STRING),
+    required=False,
+)
+
+
 def documented(
     body: Any = None,
     *,
@@ -120,12 +129,14 @@ def documented(
     repeated: str | None = None,
     keyed: bool = False,
     query: type[msgspec.Struct] | None = None,
+    document: bool = False,
 ) -> type[Operation]:
     """The Litestar operation class of a route that reads its body, if it has one, and its query by hand.
 
     `body` is the type of its JSON; `as_well` maps other media types that it takes to their schema, None for
     the same one. `repeated` says what an answer of 200 beside 201 means; `keyed` that it takes an
-    Idempotency-Key; the fields of `query` are its parameters.
+    Idempotency-Key; the fields of `query` are its parameters; `document` that it answers a document, as YAML
+    too where that is asked for, and not at all where the caller has it.
     """
 
     @dataclass
@@ -133,7 +144,11 @@ def documented(
         def __post_init__(self) -> None:
             if body is not None:
                 self.request_body = _request_body(body, as_well or {})
-            by_hand = [*(_query_parameters(query) if query else ()), *((_KEY,) if keyed else ())]
+            by_hand = [
+                *(_query_parameters(query) if query else ()),
+                *((_KEY,) if keyed else ()),
+                *((_IF_NONE_MATCH,) if document else ()),
+            ]
             if by_hand:
                 self.parameters = [*(self.parameters or []), *by_hand]
             answers = self.responses or {}
@@ -141,6 +156,11 @@ def documented(
             if repeated is not None and isinstance(made, OpenAPIResponse):
                 again = OpenAPIResponse(repeated, headers=made.headers, content=made.content)
                 self.responses = {"200": again, **answers}
+            found = answers.get("200")
+            if document and isinstance(found, OpenAPIResponse) and found.content is not None:
+                found.content["application/yaml"] = OpenAPIMediaType(schema=_Raw({"type": "string"}))
+                unchanged = OpenAPIResponse("What the caller has is what there is", headers=found.headers)
+                self.responses = {**answers, "304": unchanged}
 
     return Documented
 

@@ -12,7 +12,7 @@ from litestar.params import QueryParameter, RawBody
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import answer, next_page, page_size, person_of, persona_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.openapi import PageLimit, PersonaIdInPath, documented
 from personakit.api.personas import get_persona, regenerate, show
 from personakit.api.problems import NotFound
@@ -24,7 +24,6 @@ from personakit_sdk.rules.limits import DEFAULT_LIMITS
 from personakit_sdk.rules.paths import parse_path
 
 WAIT_SECONDS = 5.0
-ORIGIN = "api"
 
 
 @get("/", sync_to_thread=True, operation_id="listPersonas", summary="List the personas")
@@ -61,9 +60,11 @@ def list_personas(
     operation_id="createPersona",
     summary="Create a persona",
 )
-def create_persona(service: ServiceGiven, tenant: TenantGiven, body: RawBody) -> Response[wire.Persona]:
+def create_persona(
+    service: ServiceGiven, tenant: TenantGiven, origin: OriginGiven, body: RawBody
+) -> Response[wire.Persona]:
     """Create a persona of one or more people: 201, its id begins with `~`."""
-    defined = _defined(service, tenant, body)
+    defined = _defined(service, tenant, body, origin)
     persona, position = service.personas.create(tenant, defined)
     service.until_shown(position, WAIT_SECONDS)
     return show(service, tenant, id_of(persona), datetime.now(UTC), cached=False, status=201)
@@ -77,11 +78,15 @@ def create_persona(service: ServiceGiven, tenant: TenantGiven, body: RawBody) ->
     summary="Define a persona anew",
 )
 def redefine_persona(
-    service: ServiceGiven, tenant: TenantGiven, persona_id: PersonaIdInPath, body: RawBody
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    origin: OriginGiven,
+    persona_id: PersonaIdInPath,
+    body: RawBody,
 ) -> Response[wire.Persona]:
     """Give a created persona another definition. Its core is stale from then on."""
     persona = _created(service, tenant, persona_id)
-    position = service.personas.redefine(tenant, persona, _defined(service, tenant, body))
+    position = service.personas.redefine(tenant, persona, _defined(service, tenant, body, origin))
     service.until_shown(position or service.reader.head(), WAIT_SECONDS)
     return show(service, tenant, persona_id, datetime.now(UTC), cached=False)
 
@@ -96,12 +101,13 @@ def redefine_persona(
 def retire_persona(
     service: ServiceGiven,
     tenant: TenantGiven,
+    origin: OriginGiven,
     persona_id: PersonaIdInPath,
     reason: Annotated[str, QueryParameter(max_length=1024, description="Why")] = "",
 ) -> Response[wire.PersonaRetired]:
     """Take a created persona away. Those of people go with the person (DELETE /people/{personId})."""
     persona = _created(service, tenant, persona_id)
-    position = service.personas.retire(tenant, persona, PersonaRetired(origin=ORIGIN, reason=reason))
+    position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=reason))
     if position is None:
         raise NotFound(f"There is no persona {persona_id!r}.")
     service.until_shown(position, WAIT_SECONDS)
@@ -124,7 +130,7 @@ def _created(service: Service, tenant: str, persona_id: str) -> UUID:
     return persona
 
 
-def _defined(service: Service, tenant: str, body: bytes) -> PersonaDefined:
+def _defined(service: Service, tenant: str, body: bytes, origin: str) -> PersonaDefined:
     sent = bodies.decode(body, wire.DefinePersona)
     people = tuple(person_of(service, tenant, person_id).surrogate for person_id in sent.people)
     faults = [
@@ -137,7 +143,7 @@ def _defined(service: Service, tenant: str, body: bytes) -> PersonaDefined:
             f"The persona is not valid at {faults[0].pointer}: {faults[0].message}.", tuple(faults)
         )
     paths = None if sent.uses is None else tuple(dict.fromkeys(sent.uses))
-    return PersonaDefined(people=people, name=sent.name, paths=paths, origin=ORIGIN)
+    return PersonaDefined(people=people, name=sent.name, paths=paths, origin=origin)
 
 
 def _bad(pattern: str) -> bool:

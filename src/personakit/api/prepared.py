@@ -90,5 +90,6 @@ def _trait(trait: Trait, believed: Any) -> wire.Trait:
         source=trait.source,
         pinned=trait.pinned,
         truncated=trait.truncated,
+        evidence_changed=trait.evidence_changed,
         evidence=list(trait.evidence),
     )

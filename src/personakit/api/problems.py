@@ -17,10 +17,18 @@ from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
-from personakit.domain.mapper import PreconditionFailed, VersionWentDown
+from personakit.domain.mapper import (
+    MapperUnknown,
+    NotInUse,
+    PreconditionFailed,
+    RuleUnknown,
+    VersionWentDown,
+)
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
+from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken
 from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.retractions import NotRecorded
 from personakit.eventlog.streams import TooContended
 from personakit.projections.read import BeyondHead, NotThereYet
 from personakit_sdk import wire
@@ -58,7 +66,12 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Unauthorized, 401, "unauthorized"),
     (NotFound, 404, "not-found"),
     (NotPinned, 404, "not-pinned"),
+    (NotRecorded, 404, "not-recorded"),
+    (SupersedesNothing, 422, "supersedes-nothing"),
+    (MapperUnknown, 404, "not-found"),
+    (RuleUnknown, 404, "not-found"),
     (IdTaken, 409, "id-taken"),
+    (NotInUse, 409, "mapper-withdrawn"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),

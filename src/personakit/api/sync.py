@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -125,30 +124,32 @@ def _signature(content: bytes, secret: bytes) -> bytes:
 
 
 def _items(snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]], now: datetime) -> list[wire.SyncItem]:
-    mappers = [row["entity"] for row in rows if row["kind"] == "mapper"]
-    personas = [UUID(row["entity"]) for row in rows if row["kind"] == "persona"]
+    put = [row for row in rows if row["op"] == "put"]
+    mappers = [row["entity"] for row in put if row["kind"] == "mapper"]
+    personas = [UUID(row["entity"]) for row in put if row["kind"] == "persona"]
     shown: dict[tuple[str, str], tuple[str, Any]] = {
         **_mappers(snapshot, tenant, mappers),
         **_personas(snapshot, tenant, personas, now),
     }
-    return [_item(row, *found) for row in rows if (found := _found(row, shown)) is not None]
+    return [item for row in rows if (item := _item(row, shown)) is not None]
 
 
-def _found(row: dict[str, Any], shown: Mapping[tuple[str, str], tuple[str, Any]]) -> tuple[str, Any] | None:
-    """The id and body of what changed; None where its first body is still to come."""
+def _item(row: dict[str, Any], shown: dict[tuple[str, str], tuple[str, Any]]) -> wire.SyncItem | None:
+    """What is said of a change; None where its body is still to come, or is gone again by a later change,
+    which is said when it is reached."""
     if row["op"] == "delete":
-        return (f"~{row['entity']}" if row["kind"] == "persona" else row["entity"]), None
-    return shown.get((row["kind"], row["entity"]))
-
-
-def _item(row: dict[str, Any], id_: str, body: Any) -> wire.SyncItem:
-    return wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op=row["op"], body=body)
+        gone = f"~{row['entity']}" if row["kind"] == "persona" else row["entity"]
+        return wire.SyncItem(kind=row["kind"], id=gone, version=row["position"], op="delete")
+    if (row["kind"], row["entity"]) not in shown:
+        return None
+    id_, body = shown[row["kind"], row["entity"]]
+    return wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op="put", body=body)
 
 
 def _mappers(
     snapshot: Snapshot, tenant: str, ids: list[str]
 ) -> dict[tuple[str, str], tuple[str, wire.SyncedMapper]]:
-    rows = snapshot.rows("mappers.by_ids", tenant=tenant, mapper_ids=ids) if ids else []
+    rows = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=ids) if ids else []
     return {
         ("mapper", row["mapper_id"]): (
             row["mapper_id"],

@@ -17,7 +17,7 @@ COMMANDS = {
     "import": LazyCommand("personakit.cli.imports:import_", "Import a history: git, ics or jsonl."),
     "keys": LazyCommand("personakit.cli.keys:keys", "Create API keys."),
     "map": LazyCommand("personakit.cli.map:map_", "Ask a mapper for suggestions for a persona."),
-    "mappers": LazyCommand("personakit.cli.mappers:mappers", "Validate, test, push and list mappers."),
+    "mappers": LazyCommand("personakit.cli.mappers.group:mappers", "Work on mappers: test, push, explain …"),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),

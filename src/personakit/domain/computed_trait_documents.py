@@ -22,8 +22,6 @@ VOLATILITIES: Final = ("low", "medium", "high")
 SHORTEST_HALF_LIFE: Final = 0.01
 LONGEST_HALF_LIFE: Final = 36_500
 MOST_SAMPLES: Final = 1_000_000
-LATER: Final = ("trend",)
-"""Aggregates that the language names and this release does not have."""
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?")
@@ -116,9 +114,6 @@ def _read_path(node: Node) -> str:
 
 
 def _read_aggregate(node: Node) -> str:
-    if node.value in LATER:
-        node.fault(f"the aggregate {node.value!r} is not there yet; use one of {', '.join(AGGREGATES)}")
-        return ""
     name = node.choice("the aggregate", AGGREGATES)
     return name if name in AGGREGATES else ""
 

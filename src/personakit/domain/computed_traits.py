@@ -52,6 +52,10 @@ class ComputedTraits:
         """The paths of all traits that are defined."""
         return frozenset(definition.path for kind in self._by_type.values() for definition in kind)
 
+    def paths_of(self, types: Iterable[str]) -> frozenset[str]:
+        """The paths of the traits that are computed from observations of these types."""
+        return frozenset(each.path for kind in types for each in self._by_type.get(kind, ()))
+
     def definition(self, path: str) -> Definition | None:
         """What computes the trait at a path, or None."""
         return next((each for kind in self._by_type.values() for each in kind if each.path == path), None)

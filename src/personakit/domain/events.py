@@ -28,7 +28,13 @@ class PersonRegistered(Event, frozen=True, kw_only=True):
 
 
 class ObservationRecorded(Event, frozen=True, kw_only=True):
-    """An application saw something. `digest` tells a repeated delivery from another body."""
+    """An application saw something. `digest` tells a repeated delivery from another body.
+
+    `supersedes` is the observation that this one corrects, and that is retracted with it; from `expires_at`
+    on this one counts no longer.
+    """
+
+    schema = 2
 
     type: str
     content: dict[str, Any]
@@ -36,6 +42,20 @@ class ObservationRecorded(Event, frozen=True, kw_only=True):
     digest: str
     source: str | None = None
     metadata: dict[str, Any] | None = None
+    supersedes: UUID | None = None
+    expires_at: datetime | None = None
+
+
+RetractionCause = Literal["requested", "superseded", "expired"]
+
+
+class ObservationRetracted(Event, frozen=True, kw_only=True):
+    """An observation counts no longer: somebody said so (`reason` may say why), another one corrects it,
+    or its time is over. It stands in the observation's own stream, as its second and last event."""
+
+    cause: RetractionCause
+    reason: str | None = None
+    superseded_by: UUID | None = None
 
 
 class FeedbackReceived(Event, frozen=True, kw_only=True):
@@ -76,10 +96,11 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     observations; `definition` fingerprints the rules it derived by. `material` names the slow traits
     (of low or medium volatility, before or after) that changed enough to make a cached core stale.
     Where a model was asked, `use` is what that took, and `dropped` counts by reason what it proposed and
-    was not taken.
+    was not taken. `anew` are the types of observations whose traits were derived anew, without those that
+    were retracted since.
     """
 
-    schema = 2
+    schema = 3
 
     traits: dict[str, Trait]
     derivation: str
@@ -90,6 +111,7 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     agent: str = "mindscaper"
     use: ModelUse | None = None
     dropped: dict[str, int] = {}
+    anew: tuple[str, ...] = ()
 
 
 class TraitPinned(Event, frozen=True, kw_only=True):
@@ -148,7 +170,7 @@ class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
     """A persona's core was made, from these versions of these people's mindscapes; where a model wrote the
     summary, `use` is what that took."""
 
-    schema = 2
+    schema = 3
 
     summary: str
     traits: dict[str, Trait]
@@ -159,13 +181,42 @@ class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
 
 
 class MapperPublished(Event, frozen=True, kw_only=True):
-    """A version of a mapper was accepted; `hash` is of the normalised document."""
+    """A document became a mapper's next version; `hash` is of its normal form, which `document` is.
 
+    `source` is the text that was uploaded, where that was YAML. `restores` is the version whose document
+    this is, where an earlier one was published anew. `origin` says who or what made this version, `reason`
+    why, in their words.
+    """
+
+    schema = 2
     mapper_id: str
     document: dict[str, Any]
     hash: str
     status: Literal["draft", "active"]
     origin: str
+    reason: str = ""
+    source: str | None = None
+    restores: int | None = None
+
+
+class RuleWeightChanged(Event, frozen=True, kw_only=True):
+    """The author's weight of one rule of the active version (of the newest draft where no version was ever
+    active) became `weight`, which makes the next version; `hash` is of the whole document after it."""
+
+    mapper_id: str
+    rule_id: str
+    weight: float
+    hash: str
+    origin: str
+    reason: str = ""
+
+
+class MapperWithdrawn(Event, frozen=True, kw_only=True):
+    """A mapper was taken out of use, until a version of it is published again."""
+
+    mapper_id: str
+    origin: str
+    reason: str = ""
 
 
 MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
@@ -173,6 +224,7 @@ MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
 AnyEvent = (
     PersonRegistered
     | ObservationRecorded
+    | ObservationRetracted
     | FeedbackReceived
     | MindscapeUpdated
     | TraitPinned
@@ -182,12 +234,15 @@ AnyEvent = (
     | PersonaRetired
     | PersonaCoreGenerated
     | MapperPublished
+    | RuleWeightChanged
+    | MapperWithdrawn
 )
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
         PersonRegistered,
         ObservationRecorded,
+        ObservationRetracted,
         FeedbackReceived,
         MindscapeUpdated,
         TraitPinned,
@@ -197,18 +252,29 @@ EVENT_TYPES: dict[str, type[Event]] = {
         PersonaRetired,
         PersonaCoreGenerated,
         MapperPublished,
+        RuleWeightChanged,
+        MapperWithdrawn,
     )
 }
 
 
 def _as_it_was(content: dict[str, Any]) -> dict[str, Any]:
-    """The version after added what may be left out."""
+    """The next version added what may be left out."""
     return content
 
 
+def _without_reasons(content: dict[str, Any]) -> dict[str, Any]:
+    """Nobody was asked for a reason, and no text was kept."""
+    return {**content, "reason": "", "source": None, "restores": None}
+
+
 UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "ObservationRecorded.1": _as_it_was,
     "MindscapeUpdated.1": _as_it_was,
+    "MindscapeUpdated.2": _as_it_was,
     "DerivationCompleted.1": _as_it_was,
     "PersonaCoreGenerated.1": _as_it_was,
+    "PersonaCoreGenerated.2": _as_it_was,
+    "MapperPublished.1": _without_reasons,
 }
 """By topic (`Name.version`): what makes the content of an older shape that of the next version."""

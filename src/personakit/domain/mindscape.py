@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -15,6 +16,7 @@ from personakit.domain.events import (
     TraitPinned,
     TraitUnpinned,
 )
+from personakit.domain.evidence import evidence_lost, without_evidence
 from personakit.domain.traits import Trait, is_material
 from personakit_sdk.rules.facts import Volatility
 
@@ -112,16 +114,37 @@ def derive_update(
     Where the mindscape was derived by other rules, `observed` must begin with the person's first
     observation: the traits are folded anew, and computed ones that are no longer derived are removed.
     """
-    base = _base(mindscape, computed)
-    folded = computed.fold(base, observed)
-    changed = {path: trait for path, trait in folded.items() if trait != mindscape.traits.get(path)}
-    removed = tuple(sorted(mindscape.traits.keys() - base.keys() - folded.keys()))
+    change = derive_anew(mindscape, computed, [observed], read_through)
     # A new fold that ends where the old one did is recorded too: else the next one, which sees only the
     # newer observations, would begin from nothing again.
-    if not changed and not removed and base == mindscape.traits:
-        return DerivationCompleted(
-            derivation=DERIVATION, definition=computed.fingerprint, read_through=read_through
-        )
+    if change.traits or change.removed or _base(mindscape, computed, ()) != mindscape.traits:
+        return change
+    return DerivationCompleted(
+        derivation=DERIVATION, definition=computed.fingerprint, read_through=read_through
+    )
+
+
+def derive_anew(
+    mindscape: Mindscape,
+    computed: ComputedTraits,
+    batches: Iterable[Sequence[Observed]],
+    read_through: int,
+    *,
+    types: Collection[str] = (),
+    retracted: Collection[UUID] = (),
+) -> MindscapeUpdated:
+    """What as many batches as there are change in the mindscape, without what was retracted.
+
+    Traits that are computed from observations of these `types` are folded anew: `batches` must have those
+    from the person's first one on, in any order. The others lose what was `retracted` of their evidence.
+    """
+    base = _base(mindscape, computed, types)
+    folded = without_evidence(base, retracted)
+    for batch in batches:
+        folded |= computed.fold(base | folded, batch)
+    changed = {path: folded[path] for path in sorted(folded) if folded[path] != mindscape.traits.get(path)}
+    kept = (base.keys() | folded.keys()) - (evidence_lost(base, retracted) - folded.keys())
+    removed = tuple(sorted(mindscape.traits.keys() - kept))
     return MindscapeUpdated(
         traits=changed,
         derivation=DERIVATION,
@@ -129,15 +152,21 @@ def derive_update(
         read_through=read_through,
         removed=removed,
         material=material_paths(mindscape, changed, removed),
+        anew=tuple(sorted(types)),
     )
 
 
-def _base(mindscape: Mindscape, computed: ComputedTraits) -> dict[str, Trait]:
-    """The traits to fold into; those that other rules computed are left out."""
+def _base(mindscape: Mindscape, computed: ComputedTraits, types: Collection[str]) -> dict[str, Trait]:
+    """The traits to fold into; those that other rules computed, or that begin anew, are left out."""
+    again = computed.paths_of(types) if _same_rules(mindscape, computed) else mindscape.traits.keys()
+    return {
+        path: trait for path, trait in mindscape.traits.items() if not (is_computed(trait) and path in again)
+    }
+
+
+def _same_rules(mindscape: Mindscape, computed: ComputedTraits) -> bool:
     derived = mindscape.derivations.get(DERIVATION)
-    if derived is not None and derived.definition == computed.fingerprint:
-        return mindscape.traits
-    return {path: trait for path, trait in mindscape.traits.items() if not is_computed(trait)}
+    return derived is not None and derived.definition == computed.fingerprint
 
 
 def material_paths(

@@ -73,6 +73,12 @@ def _reading(derived: Derived | None, event: MindscapeUpdated) -> str:
         return f"read the observations through position {event.read_through} for the first time"
     if derived.definition != event.definition:
         return f"began again by other rules and read the observations through position {event.read_through}"
+    if event.anew:
+        kinds = ", ".join(event.anew)
+        return (
+            f"derived anew, without what was retracted, what it reads of {kinds} "
+            f"through position {event.read_through}"
+        )
     return f"read on from position {derived.read_through} through {event.read_through}"
 
 

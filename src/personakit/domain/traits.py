@@ -30,7 +30,8 @@ class Trait(TraitFact, frozen=True, kw_only=True, rename="camel", omit_defaults=
     what it needs to take the next observation in at constant cost; never shown to a caller. One that is
     not `visible` has too few samples yet: readers do not see it, and its value is None. `truncated` says
     that the value is an estimate, because more keys came than are kept. `precision` says which
-    difference of the value is material: a step; None means two significant digits.
+    difference of the value is material: a step; None means two significant digits. `evidence_changed` says
+    of a trait that cannot be computed again that some of what it rested on was retracted since.
     """
 
     samples: int = 0
@@ -41,6 +42,7 @@ class Trait(TraitFact, frozen=True, kw_only=True, rename="camel", omit_defaults=
     visible: bool = True
     truncated: bool = False
     precision: Precision | None = None
+    evidence_changed: bool = False
 
 
 def is_material(before: Trait | None, after: Trait | None) -> bool:

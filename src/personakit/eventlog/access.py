@@ -7,6 +7,8 @@ import hmac
 import re
 import secrets
 
+import msgspec
+
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.recorder import LogRecorder
 from personakit_sdk.errors import PersonaKitError
@@ -43,14 +45,28 @@ def create_key(recorder: LogRecorder, tenant: str, name: str) -> str:
     return key
 
 
-def tenant_of(recorder: LogRecorder, key: str) -> str | None:
-    """The tenant that a key opens, or None for a key that opens nothing."""
+class Holder(msgspec.Struct, frozen=True):
+    """Whose a key is: the tenant that it opens, and the name that it was given."""
+
+    tenant: str
+    key_name: str
+
+
+def holder_of(recorder: LogRecorder, key: str) -> Holder | None:
+    """Whose the key is, or None for a key that opens nothing."""
     if not _KEY.fullmatch(key):
         return None
     with recorder.datastore.get_connection() as connection:
         row = connection.execute(SQL["key"], {"prefix": key[:PREFIX_LENGTH]}).fetchone()
-    known = row is not None and hmac.compare_digest(bytes(row["hash"]), _hash(key))
-    return str(row["tenant"]) if row and known else None
+    if row is None or not hmac.compare_digest(bytes(row["hash"]), _hash(key)):
+        return None
+    return Holder(row["tenant"], row["name"])
+
+
+def tenant_of(recorder: LogRecorder, key: str) -> str | None:
+    """The tenant that a key opens, or None for a key that opens nothing."""
+    holder = holder_of(recorder, key)
+    return None if holder is None else holder.tenant
 
 
 def _hash(key: str) -> bytes:

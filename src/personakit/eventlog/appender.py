@@ -64,12 +64,14 @@ class LogSlow(PersonaKitError):
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event for version `version` of a stream, about `person` or about nobody."""
+    """An event for version `version` of a stream, about `person` or about nobody. With `versioned` it fails
+    where that version is taken, though its stream is one that is written once."""
 
     stream: StreamId
     version: int
     event: Event
     person: Person | None = None
+    versioned: bool = False
 
 
 class _Submission(msgspec.Struct, frozen=True):
@@ -271,5 +273,5 @@ def _row(new: NewEvent) -> Row:
         topic,
         payload,
         new.person.surrogate if new.person else None,
-        new.stream.kind in WRITTEN_ONCE,
+        new.stream.kind in WRITTEN_ONCE and not new.versioned,
     )

@@ -13,24 +13,24 @@ import msgspec
 from personakit.domain.events import FeedbackReceived, ObservationRecorded
 from personakit.eventlog import codec
 from personakit.eventlog.appender import Appender, NewEvent, wait
+from personakit.eventlog.corrections import Corrections, Refused
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import Person, PersonKeys
 from personakit.eventlog.recorder import Appended
 from personakit.eventlog.stored import LogNotification, StreamId
 from personakit_sdk import wire
-from personakit_sdk.errors import PersonaKitError
 
 _KEY_NAMESPACE = UUID("6f6f3d6a-3f0e-4a52-9a1c-2f7a0c3f5b11")
 
 
-class IdTaken(PersonaKitError):
+class IdTaken(Refused):
     """Another body stands under this id already, and what is written is never changed."""
 
     def __init__(self, kind: str, id_: UUID) -> None:
-        self.id = id_
         super().__init__(
+            id_,
             f"The {kind} {id_} is stored already with another body; what is recorded never changes. "
-            "Send the new body under an id of its own."
+            "Send the new body under an id of its own.",
         )
 
 
@@ -40,6 +40,9 @@ class Receipt(msgspec.Struct, frozen=True):
     id: UUID
     position: int
     status: Literal["stored", "duplicate"]
+
+
+Fate = Receipt | Refused
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,21 +63,49 @@ def id_of_key(tenant: str, idempotency_key: str) -> UUID:
 class Intake:
     """Records observations and feedback."""
 
-    def __init__(self, people: People, appender: Appender, keys: PersonKeys) -> None:
+    def __init__(
+        self, people: People, appender: Appender, keys: PersonKeys, corrections: Corrections
+    ) -> None:
         self._people = people
         self._appender = appender
         self._keys = keys
+        self._corrections = corrections
 
-    def record(self, tenant: str, observations: Sequence[wire.Observation]) -> list[Receipt | IdTaken]:
-        """Records observations in one commit; the fate of each, in order. One without id gets one."""
+    def record(self, tenant: str, observations: Sequence[wire.Observation]) -> list[Fate]:
+        """Records observations in one commit; the fate of each, in order. One without id gets one. Those that
+        supersede others come after the rest, each in a commit with the retraction that it brings."""
         people = self._people.register(tenant, {observation.person_id for observation in observations})
         ids, events = _prepare(tenant, observations, people)
+        corrected = [observation.supersedes for observation in observations]
+        if any(corrected):
+            return self._record_corrections(ids, events, corrected)
         return self._receipts(ids, events, wait(self._appender.append(events)))
 
-    async def record_async(
-        self, tenant: str, observations: Sequence[wire.Observation]
-    ) -> list[Receipt | IdTaken]:
+    def _record_corrections(
+        self, ids: Sequence[UUID], events: Sequence[NewEvent], corrected: Sequence[UUID | None]
+    ) -> list[Fate]:
+        plain = [n for n, supersedes in enumerate(corrected) if supersedes is None]
+        fates: dict[int, Fate] = {}
+        if plain:
+            those = [events[n] for n in plain]
+            receipts = self._receipts([ids[n] for n in plain], those, wait(self._appender.append(those)))
+            fates = dict(zip(plain, receipts, strict=True))
+        for n, supersedes in enumerate(corrected):
+            if supersedes is not None:
+                fates[n] = self._correct(ids[n], events[n], supersedes)
+        return [fates[n] for n in range(len(events))]
+
+    def _correct(self, id_: UUID, event: NewEvent, supersedes: UUID) -> Fate:
+        try:
+            appended = self._corrections.record(event, supersedes)
+        except Refused as refused:
+            return refused
+        return self._receipts([id_], [event], [appended])[0]
+
+    async def record_async(self, tenant: str, observations: Sequence[wire.Observation]) -> list[Fate]:
         """As `record`, for a caller on an event loop: only what asks the database goes to a thread."""
+        if any(observation.supersedes for observation in observations):
+            return await asyncio.to_thread(self.record, tenant, observations)
         person_ids = {observation.person_id for observation in observations}
         people = self._people.registered(tenant, person_ids)
         if people is None:
@@ -90,13 +121,13 @@ class Intake:
         id_ = sent.id or uuid4()
         event = NewEvent(StreamId(tenant, "feedback", id_), 1, _received(sent, about, person), person)
         (receipt,) = self._receipts([id_], [event], wait(self._appender.append([event])))
-        if isinstance(receipt, IdTaken):
+        if isinstance(receipt, Refused):
             raise receipt
         return receipt
 
     def _receipts(
         self, ids: Sequence[UUID], events: Sequence[NewEvent], appended: Sequence[Appended]
-    ) -> list[Receipt | IdTaken]:
+    ) -> list[Fate]:
         return [
             Receipt(id_, found.position, "stored")
             if found.first is None
@@ -104,7 +135,7 @@ class Intake:
             for id_, event, found in zip(ids, events, appended, strict=True)
         ]
 
-    def _repeated(self, id_: UUID, new: NewEvent, first: LogNotification) -> Receipt | IdTaken:
+    def _repeated(self, id_: UUID, new: NewEvent, first: LogNotification) -> Fate:
         """A duplicate if the first body under the id was the same. Raises PersonErased if it is gone."""
         key = None if first.person is None else self._keys.of(first.person)
         known = codec.decode(first.topic, codec.open_state(first, key))
@@ -136,6 +167,8 @@ def _recorded(tenant: str, id_: UUID, sent: wire.Observation, person: Person) ->
         digest=person.key.digest(sent),
         source=sent.source,
         metadata=sent.metadata,
+        supersedes=sent.supersedes,
+        expires_at=sent.expires_at,
     )
     return NewEvent(StreamId(tenant, "observation", id_), 1, event, person)
 

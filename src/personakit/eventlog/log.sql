@@ -311,6 +311,13 @@ WHERE tenant = %(tenant)s AND person_id = ANY (%(person_ids)s)
 -- :query names
 SELECT person_id, person FROM personakit.person_keys WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
+-- :query people_of_tenant
+-- All who are there, by surrogate: in an order that says nothing of them. Who was erased has no row.
+SELECT person_id, person FROM personakit.person_keys
+WHERE tenant = %(tenant)s AND person > %(after)s
+ORDER BY person
+LIMIT %(limit)s
+
 -- :query keys
 SELECT tenant, person, key FROM personakit.person_keys WHERE person = ANY (%(people)s)
 
@@ -324,7 +331,7 @@ SELECT tenant, name FROM personakit.tenants WHERE tenant = %(tenant)s
 INSERT INTO personakit.api_keys (prefix, tenant, hash, name) VALUES (%(prefix)s, %(tenant)s, %(hash)s, %(name)s)
 
 -- :query key
-SELECT tenant, hash FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
+SELECT tenant, hash, name FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
 
 -- :query take_lease
 -- No row where another has it, or where it is to be left alone (`patient` heeds that).

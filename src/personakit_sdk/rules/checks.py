@@ -85,8 +85,9 @@ class _Group:
         return Outcome(kind=self._kind, holds=self.holds(reading), conditions=outcomes)
 
     def give_reasons(self, reading: Reading, needed: bool, reasons: Reasons) -> None:
+        every = needed == (self._kind == "all")  # an `all` that holds rests on each, as an `any` that fails
         for check in self._checks:
-            if check.holds(reading) == needed:
+            if every or check.holds(reading) == needed:
                 check.give_reasons(reading, needed, reasons)
 
 

@@ -103,6 +103,22 @@ def _in(slot: int, wanted: Any) -> Test | None:
     return holds
 
 
+def _contains(slot: int, wanted: Any) -> Test | None:
+    if not isinstance(wanted, str):
+        return None
+
+    def holds(reading: Reading) -> bool:
+        seen = reading.values[slot]
+        if is_list(seen):
+            for item in seen:  # noqa: SIM110 - a generator would take longer than the search
+                if type(item) is str and item == wanted:
+                    return True
+            return False
+        return isinstance(seen, str) and wanted in seen
+
+    return holds
+
+
 def _negated(of: Callable[[int, Any], Test | None]) -> Callable[[int, Any], Test | None]:
     """The negation on a path that is there."""
 
@@ -171,6 +187,8 @@ _SPECIAL: Final[dict[str, Callable[[int, Any], Test | None]]] = {
     "not_equals": _negated(_equals),
     "in": _in,
     "not_in": _negated(_in),
+    "contains": _contains,
+    "not_contains": _negated(_contains),
     "greater": _ordering(operator.gt),
     "greater_or_equal": _at_least,
     "less": _ordering(operator.lt),

@@ -61,6 +61,16 @@ def leaves(condition: Condition) -> Iterator[Condition]:
             yield condition
 
 
+def needs_of(condition: Condition) -> Iterator[Condition]:
+    """What must hold for the condition to hold: the members of its `all`, and of those in it."""
+    match condition:
+        case {"all": members} | {"any": [_] as members}:
+            for member in members:
+                yield from needs_of(member)
+        case _:
+            yield condition
+
+
 def references(condition: Condition) -> set[str]:
     """The names of the conditions that it refers to."""
     return {leaf["condition"] for leaf in leaves(condition) if "condition" in leaf}

@@ -44,6 +44,8 @@ _SETTINGS: Final = {
     "max_weight": (2.0, 0.0, LARGEST_WEIGHT),
 }
 """Default, lowest and highest; whole numbers where the default is one."""
+_SHOWN: Final = 8
+"""Names of a cycle of conditions that its problem shows."""
 _GROWTH: Final = 4
 """A document's text is held to `document_bytes` where it is loaded. What is read here may be the normal
 form of such a one, which its defaults make longer, by less than this factor."""
@@ -158,7 +160,8 @@ def _check_references(
         order = reference_order(conditions)
     except CycleError as error:
         cycle = list(reversed(error.args[1]))
-        named[cycle[0]].fault(f"it refers to itself: {' -> '.join(cycle)}")
+        way = cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]]
+        named[cycle[0]].fault(f"it refers to itself: {' -> '.join(way)}")
         return
     depths: dict[str, int] = {}
     for name in order:

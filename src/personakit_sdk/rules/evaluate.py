@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,11 +16,12 @@ from personakit_sdk.rules.explain import Explanation, Fate, explain_named, expla
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.outcome import Reason, Reasons
 from personakit_sdk.rules.paths import MISSING
-from personakit_sdk.rules.plan import Plan, PlannedRule, PlannedSuggestion, Priority
+from personakit_sdk.rules.plan import Candidate, Plan, Priority, standing
 from personakit_sdk.rules.reading import Reading
-from personakit_sdk.rules.rule import PRIORITIES
 from personakit_sdk.rules.template import text_of
 
+_RANK: Final = attrgetter("rank")
+_RULE_ID: Final = attrgetter("rule.id")
 NOTHING_LEARNED: Final[Mapping[str, float]] = MappingProxyType({})
 
 
@@ -52,15 +54,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     fired: list[str]
     missing_traits: list[str]
     explanation: Explanation | None = None
-
-
-class _Candidate(msgspec.Struct, frozen=True):
-    """A suggestion of a rule that fired, before it is rendered."""
-
-    rule: PlannedRule
-    planned: PlannedSuggestion
-    learned: float
-    score: float
 
 
 class _Rendered(msgspec.Struct, frozen=True):
@@ -114,7 +107,7 @@ def evaluate_until(
             f"The instant {facts.at.isoformat()} has no offset; give one, such as Z or +01:00."
         )
     reading = Reading(plan.slots, facts)
-    ranked = sorted(_candidates(plan, reading, learned), key=_standing)
+    ranked = _ranked(plan, reading, learned)
     kept = ranked[: max(0, limit)]
     rendered = [_render(candidate, reading) for candidate in kept]
     places = [(candidate.rule.id, rank) for rank, candidate in enumerate(kept, start=1)]
@@ -126,30 +119,39 @@ def evaluate_until(
     ]
     decision = Decision(
         suggestions=suggestions,
-        fired=list(dict.fromkeys(candidate.rule.id for candidate in ranked)),
+        fired=list(dict.fromkeys(map(_RULE_ID, ranked))),
         missing_traits=[path for path, slot in plan.required if reading.values[slot] is MISSING],
         explanation=_explanation(plan, reading, learned, ranked, rendered) if explain else None,
     )
     return decision, reading.until
 
 
-def _candidates(plan: Plan, reading: Reading, learned: Mapping[str, float]) -> Iterator[_Candidate]:
-    """The suggestions of all rules that fire, in the author's order."""
-    for rule in plan.rules:
-        if rule.enabled and rule.check.holds(reading):
-            multiplier = learned.get(rule.id, 1.0)
-            score = rule.weight * multiplier
-            if score > 0:
-                for planned in rule.suggestions:
-                    yield _Candidate(rule, planned, multiplier, score)
+def _ranked(plan: Plan, reading: Reading, learned: Mapping[str, float]) -> list[Candidate]:
+    """The suggestions of all rules that fire, the best first."""
+    made = [each for number in _holding(plan, reading) for each in plan.candidates[number]]
+    if not learned:
+        return sorted(made, key=_RANK)
+    return sorted(_weighed(made, learned), key=standing)
 
 
-def _standing(candidate: _Candidate) -> tuple[int, float, int]:
-    """Sorts the best first; sorting is stable, so that the author's order decides between equals."""
-    return -candidate.rule.priority, -candidate.score, PRIORITIES.index(candidate.planned.priority)
+def _holding(plan: Plan, reading: Reading) -> list[int]:
+    """The numbers of the rules that are enabled and whose conditions hold, in the author's order."""
+    if plan.prefilter is not None:
+        return plan.prefilter.holding(reading)
+    return [n for n, rule in enumerate(plan.rules) if rule.enabled and rule.check.holds(reading)]
 
 
-def _render(candidate: _Candidate, reading: Reading) -> _Rendered | str:
+def _weighed(made: Iterable[Candidate], learned: Mapping[str, float]) -> Iterator[Candidate]:
+    """The candidates with what was learned of their rules; none whose score is not above 0."""
+    for each in made:
+        multiplier = learned.get(each.rule.id, 1.0)
+        if multiplier == 1:
+            yield each
+        elif each.score * multiplier > 0:
+            yield msgspec.structs.replace(each, learned=multiplier, score=each.score * multiplier)
+
+
+def _render(candidate: Candidate, reading: Reading) -> _Rendered | str:
     """The texts with their values put in; or, where a value is missing, the sentence that says so."""
     planned = candidate.planned
     values = {name: parameter(reading) for name, parameter in planned.parameters}
@@ -165,7 +167,7 @@ def _render(candidate: _Candidate, reading: Reading) -> _Rendered | str:
     return _Rendered(planned.title.render(texts), planned.description.render(texts), values)
 
 
-def _suggestion(candidate: _Candidate, texts: _Rendered, reading: Reading, identifier: str) -> Suggestion:
+def _suggestion(candidate: Candidate, texts: _Rendered, reading: Reading, identifier: str) -> Suggestion:
     reasons = Reasons()
     candidate.rule.check.give_reasons(reading, True, reasons)
     return Suggestion(
@@ -188,7 +190,7 @@ def _explanation(
     plan: Plan,
     reading: Reading,
     learned: Mapping[str, float],
-    ranked: list[_Candidate],
+    ranked: list[Candidate],
     rendered: list[_Rendered | str],
 ) -> Explanation:
     fates: dict[str, list[Fate]] = {}
@@ -203,7 +205,7 @@ def _explanation(
     )
 
 
-def _fate(candidate: _Candidate, rank: int, rendered: list[_Rendered | str]) -> Fate:
+def _fate(candidate: Candidate, rank: int, rendered: list[_Rendered | str]) -> Fate:
     if rank > len(rendered):
         detail = f"It came {rank}. and the limit was {len(rendered)}."
         return Fate(type=candidate.planned.type, rank=rank, fate="cut", detail=detail)

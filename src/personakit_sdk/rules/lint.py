@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from personakit_sdk.errors import Fault
-from personakit_sdk.rules.conditions import Condition, leaves, references
+from personakit_sdk.rules.conditions import Condition, leaves, needs_of, references
+from personakit_sdk.rules.contradiction import contradiction
 from personakit_sdk.rules.operators import number
 from personakit_sdk.rules.paths import parse_path
 from personakit_sdk.rules.plain import is_list, is_object, pointer_to
@@ -27,6 +28,7 @@ def lint(plan: Plan, known_traits: Collection[str] | None = None) -> list[Fault]
     return [
         *_unused(plan.document),
         *_duplicates(plan.document),
+        *_shadowed(plan.document),
         *_never(plan.document),
         *(_unknown_traits(plan, known_traits) if known_traits is not None else ()),
     ]
@@ -59,7 +61,7 @@ def _duplicates(document: dict[str, Any]) -> Iterator[Fault]:
     """Rules that do the same under the same conditions."""
     seen: dict[bytes, str] = {}
     for index, rule in enumerate(document["rules"]):
-        body = msgspec.json.encode([rule["conditions"], rule["actions"]], order="sorted")
+        body = _body([rule["conditions"], rule["actions"]])
         first = seen.setdefault(body, rule["id"])
         if first != rule["id"]:
             yield Fault(f"/rules/{index}", f"the rule {rule['id']!r} does what {first!r} does")
@@ -71,10 +73,43 @@ def _never(document: dict[str, Any]) -> Iterator[Fault]:
         if rule["weight"] <= 0:
             yield Fault(f"/rules/{index}/weight", f"the rule {rule['id']!r} never fires, for its weight is 0")
     for pointer, condition in _conditions(document):
-        for leaf in leaves(condition):
-            why = _impossible(leaf)
+        alone = [why for why in map(_impossible, leaves(condition)) if why]
+        # What is impossible alone is impossible together, and said once.
+        for why in alone or [contradiction(condition, document["conditions"])]:
             if why:
                 yield Fault(pointer, f"a condition in it can never hold: {why}")
+
+
+def _shadowed(document: dict[str, Any]) -> Iterator[Fault]:
+    """Rules that add nothing: whenever one of them fires, another one fires too, stands no lower, and makes
+    the same suggestions. That is so where both have the same actions, and the conditions of the one are among
+    the members of the other's `all`."""
+    rules = [(index, rule) for index, rule in enumerate(document["rules"]) if _counts(rule)]
+    needs = {index: frozenset(map(_body, needs_of(rule["conditions"]))) for index, rule in rules}
+    alike: dict[bytes, list[tuple[int, dict[str, Any]]]] = {}
+    for index, rule in rules:
+        alike.setdefault(_body(rule["actions"]), []).append((index, rule))
+    for index, rule in rules:
+        for other_index, other in alike[_body(rule["actions"])]:
+            if needs[other_index] < needs[index] and _stands_no_lower(other, rule):
+                yield Fault(
+                    f"/rules/{index}",
+                    f"the rule {rule['id']!r} adds nothing: {other['id']!r} makes the same suggestions, "
+                    "asks for less and stands no lower",
+                )
+                break
+
+
+def _counts(rule: dict[str, Any]) -> bool:
+    return bool(rule["enabled"]) and rule["weight"] > 0
+
+
+def _stands_no_lower(other: dict[str, Any], rule: dict[str, Any]) -> bool:
+    return bool(other["priority"] >= rule["priority"] and other["weight"] >= rule["weight"])
+
+
+def _body(value: object) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
 
 
 def _impossible(leaf: Condition) -> str:

@@ -58,7 +58,7 @@ def read_path(node: Node) -> str:
 def enter(value: Any, segments: tuple[str, ...]) -> Any:
     """What lies at `segments` inside objects and lists, or MISSING."""
     for segment in segments:
-        if is_object(value):
+        if value.__class__ is dict or is_object(value):  # nearly always, and told without a call
             value = value.get(segment, MISSING)
         elif is_list(value) and segment.isascii() and segment.isdigit():
             index = int(segment)

@@ -11,6 +11,8 @@ from personakit_sdk.rules.limits import Limits
 
 INT64: Final = range(-(2**63), 2**63)
 FAULTS_KEPT: Final = 100
+_WRITTEN_OUT: Final = 1e16
+"""From here on a double is encoded with an exponent, and without a decimal point it comes back."""
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -116,13 +118,16 @@ class _Copier:
         return value
 
     def _number(self, value: float, pointer: str) -> Any:
-        """An integer beyond int64 that a double holds exactly is that double: a database that writes
-        1e20 out in digits must get the same document back."""
+        """A database writes 1e16 and 1e20 out in digits, and must get the same document back: a double of
+        so many digits is the integer where that fits int64, and an integer beyond is the double that
+        holds it exactly."""
         self._spend(1)
         if isinstance(value, int):
             return value if value in INT64 else self._large(value, pointer)
         if not math.isfinite(value):
             return self._fault(pointer, f"{value} is not a number that JSON has")
+        if abs(value) >= _WRITTEN_OUT and int(value) in INT64:
+            return int(value)
         return value + 0.0  # -0.0 becomes 0.0, as it does in the database
 
     def _large(self, value: int, pointer: str) -> Any:

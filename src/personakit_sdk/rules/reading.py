@@ -15,6 +15,9 @@ ZONE_TRAIT: Final = "profile.timezone"
 _ZONE_PATH: Final = parse_path(ZONE_TRAIT)
 
 
+Splits = tuple[tuple[str, tuple[str, ...]], ...]
+
+
 class Slots:
     """The paths that a plan reads, each with its place in a Reading; filled while a plan is compiled.
 
@@ -24,24 +27,24 @@ class Slots:
     def __init__(self) -> None:
         self.traits: dict[str, int] = {}
         self.context: dict[str, int] = {}
-        self.trait_paths: list[tuple[int, Path]] = []
+        self.trait_paths: list[tuple[int, str, Splits]] = []
         self.context_paths: list[tuple[int, Path]] = []
 
     def __len__(self) -> int:
         return len(self.traits) + len(self.context)
 
     def trait(self, path: str) -> int:
-        return self._slot(path, self.traits, self.trait_paths)
+        if path not in self.traits:
+            whole, *others = parse_path(path).splits
+            self.trait_paths.append((len(self), whole[0], tuple(others)))
+            self.traits[path] = len(self)
+        return self.traits[path]
 
     def field(self, path: str) -> int:
-        return self._slot(path, self.context, self.context_paths)
-
-    def _slot(self, path: str, slots: dict[str, int], paths: list[tuple[int, Path]]) -> int:
-        if path not in slots:
-            slot = len(self)
-            slots[path] = slot
-            paths.append((slot, parse_path(path)))
-        return slots[path]
+        if path not in self.context:
+            self.context_paths.append((len(self), parse_path(path)))
+            self.context[path] = len(self)
+        return self.context[path]
 
 
 class LocalTime(NamedTuple):
@@ -64,13 +67,18 @@ class Reading:
         self.until = ALWAYS
         self.values: list[Any] = [MISSING] * len(slots)
         self.found: list[TraitFact | None] = [None] * len(slots)
-        values, found, traits = self.values, self.found, facts.traits
-        for slot, path in slots.trait_paths:
-            for trait_path, rest in path.splits:
-                trait = traits.get(trait_path)
+        values, found, get = self.values, self.found, facts.traits.get
+        for slot, whole, others in slots.trait_paths:
+            trait = get(whole)
+            if trait is not None:
+                found[slot] = trait
+                values[slot] = trait.value
+                continue
+            for trait_path, rest in others:
+                trait = get(trait_path)
                 if trait is not None:
                     found[slot] = trait
-                    values[slot] = enter(trait.value, rest) if rest else trait.value
+                    values[slot] = enter(trait.value, rest)
                     break
         for slot, path in slots.context_paths:
             self.values[slot] = enter(facts.context, path.segments)
@@ -84,6 +92,8 @@ class Reading:
             trait = self.found[slot]
             if trait is None:
                 return 0.0
+            if trait.weight is None:  # certain, at every instant
+                return 1.0
             self._confidences[slot] = believed = confidence(trait, self.at)
             self.hold_until(steady_until(trait, believed))
         return self._confidences[slot]

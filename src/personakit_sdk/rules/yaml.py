@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from personakit_sdk.errors import DocumentInvalid, Fault, PersonaKitError
 from personakit_sdk.rules.limits import DEFAULT_LIMITS, Limits
-from personakit_sdk.rules.plain import plain
+from personakit_sdk.rules.plain import plain, pointer_to
+
+Marks = Mapping[str, tuple[int, int]]
+"""Line and column, both from 1, where the value at each JSON pointer begins in the text."""
 
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -35,17 +38,49 @@ def load_yaml(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     may not have: tags, a key twice, more aliases or a larger size than `limits` say. Raises
     YamlUnavailable where ruamel.yaml is not installed.
     """
+    return plain(_built(text, limits, _Builder), "YAML document", limits)
+
+
+def load_yaml_marked(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Any, Marks]:
+    """As `load_yaml`, and where in the text every value stands: what an alias names is where the alias is.
+
+    Raises as `load_yaml` does; every fault says line and column.
+    """
+    marks: dict[str, tuple[int, int]] = {}
+    value = _built(text, limits, lambda events, of: _MarkingBuilder(events, of, marks))
+    try:
+        return plain(value, "YAML document", limits), marks
+    except DocumentInvalid as error:
+        raise DocumentInvalid(
+            "YAML document", tuple(_placed(each, marks) for each in error.faults)
+        ) from error
+
+
+def find_mark(marks: Marks, pointer: str) -> tuple[int, int] | None:
+    """Line and column of the value at `pointer` or, where the text has none there (a key that is missing,
+    a part of what an alias names), of the nearest value around it. None for an empty `marks`."""
+    while pointer and pointer not in marks:
+        pointer = pointer.rpartition("/")[0]
+    return marks.get(pointer)
+
+
+def _placed(fault: Fault, marks: Marks) -> Fault:
+    mark = find_mark(marks, fault.pointer)
+    return Fault(fault.pointer, fault.message if mark is None else f"{_at(*mark)}{fault.message}")
+
+
+def _built(text: str | bytes, limits: Limits, builder: Callable[[Iterator[Any], Limits], _Builder]) -> Any:
+    """The one document in `text`, as the builder makes it."""
     source = _decoded(text, "YAML document", limits)
     library = _library()
     parser = library.YAML(typ="safe", pure=True)
     try:
-        value = _Builder(iter(parser.parse(source)), limits).document()
+        return builder(iter(parser.parse(source)), limits).document()
     except library.error.MarkedYAMLError as error:
         problem = error.problem or error.context or "it cannot be read"
         raise _refused("YAML document", problem, error.problem_mark or error.context_mark) from error
     except library.error.YAMLError as error:
         raise _refused("YAML document", " ".join(str(error).split())) from error
-    return plain(value, "YAML document", limits)
 
 
 def load_json(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
@@ -57,7 +92,7 @@ def load_json(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
             source, object_pairs_hook=_object, parse_constant=_no_number, parse_int=_integer_or_infinity
         )
     except json.JSONDecodeError as error:
-        message = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        message = _at(error.lineno, error.colno) + error.msg
         raise DocumentInvalid("JSON document", (Fault("", message),)) from error
     except RecursionError as error:
         raise _refused("JSON document", f"it is nested more than {limits.nesting} levels deep") from error
@@ -85,8 +120,12 @@ def _library() -> Any:
 
 
 def _refused(what: str, message: str, mark: Any = None) -> DocumentInvalid:
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+    where = _at(mark.line + 1, mark.column + 1) if mark is not None else ""
     return DocumentInvalid(what, (Fault("", where + message),))
+
+
+def _at(line: int, column: int) -> str:
+    return f"line {line}, column {column}: "
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,12 +161,18 @@ class _Builder:
         start = next(self.events)
         if _kind(start) == "StreamEnd":
             raise self._refused(start, "the document is empty")
-        value = self._value(next(self.events), 0)
+        value = self._root(next(self.events))
         next(self.events)
         after = next(self.events)
         if _kind(after) != "StreamEnd":
             raise self._refused(after, "a second document begins here; one text holds one document")
         return value
+
+    def _root(self, event: Any) -> Any:
+        return self._value(event, 0)
+
+    def _member(self, key: str | int, event: Any, depth: int) -> Any:  # noqa: ARG002 - for what marks
+        return self._value(event, depth)
 
     def _value(self, event: Any, depth: int) -> Any:
         if _kind(event) == "Alias":
@@ -145,7 +190,8 @@ class _Builder:
         if depth >= self.limits.nesting:
             raise self._refused(event, f"it is nested more than {self.limits.nesting} levels deep")
         if _kind(event) == "SequenceStart":
-            return [self._value(item, depth + 1) for item in self._until("SequenceEnd")]
+            items = enumerate(self._until("SequenceEnd"))
+            return [self._member(index, item, depth + 1) for index, item in items]
         return self._mapping(depth)
 
     def _until(self, end: str) -> Iterator[Any]:
@@ -158,7 +204,7 @@ class _Builder:
             key = self._key(event)
             if key in members:
                 raise self._refused(event, f"the key {key!r} stands twice in one mapping")
-            members[key] = self._value(next(self.events), depth + 1)
+            members[key] = self._member(key, next(self.events), depth + 1)
         return members
 
     def _key(self, event: Any) -> str:
@@ -192,6 +238,37 @@ class _Builder:
 
     def _refused(self, event: Any, message: str) -> DocumentInvalid:
         return _refused("YAML document", message, event.start_mark)
+
+
+class _MarkingBuilder(_Builder):
+    """Notes where every value begins."""
+
+    def __init__(self, events: Iterator[Any], limits: Limits, marks: dict[str, tuple[int, int]]) -> None:
+        super().__init__(events, limits)
+        self.marks = marks
+        self.pointer = ""
+        self.key_mark: Any = None
+
+    def _root(self, event: Any) -> Any:
+        self._mark(event.start_mark)
+        return super()._root(event)
+
+    def _member(self, key: str | int, event: Any, depth: int) -> Any:
+        parent = self.pointer
+        self.pointer = pointer_to(parent, key)
+        left_empty = _kind(event) == "Scalar" and event.start_mark.index == event.end_mark.index
+        self._mark(self.key_mark if left_empty and isinstance(key, str) else event.start_mark)
+        value = super()._member(key, event, depth)
+        self.pointer = parent
+        return value
+
+    def _key(self, event: Any) -> str:
+        """A value that is left empty has no place of its own but that of its key."""
+        self.key_mark = event.start_mark
+        return super()._key(event)
+
+    def _mark(self, mark: Any) -> None:
+        self.marks[self.pointer] = (mark.line + 1, mark.column + 1)
 
 
 def _joined(text: str) -> str:

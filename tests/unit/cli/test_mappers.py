@@ -59,15 +59,16 @@ def test_json_and_yaml_are_one_document(file) -> None:
 def test_every_file_is_checked_and_one_that_is_not_valid_is_exit_1(file) -> None:
     result = run("validate", file(BROKEN, "broken.yaml"), file(GOOD))
     assert result.exit_code == 1
-    assert "broken.yaml: not valid" in result.stdout
-    assert "/rules/0/conditions" in result.stdout
+    assert "broken.yaml: not valid, 1 fault\n" in result.stdout
+    place = "broken.yaml:5:61: /rules/0/conditions/trait_check/operator: the operator 'equalz' is not known; "
+    assert f"{place}did you mean 'equals'?\n" in result.stdout
     assert "is valid, 2 tests pass" in result.stdout
 
 
 def test_what_would_be_taken_but_looks_wrong_is_a_warning_and_exit_0(file) -> None:
     result = run("validate", file(GOOD + "templates: {idle: {title: Idle, description: Rest.}}\n"))
     assert result.exit_code == 0
-    assert "warning: /templates/idle: " in result.stdout
+    assert ":12:19: warning: /templates/idle: " in result.stdout
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "a: [", "metadata: {id: x}", "\x00"])
@@ -87,7 +88,23 @@ def test_a_check_can_be_read_by_programs(file) -> None:
     [told] = msgspec.json.decode(run("test", file(FAILING), "--json").stdout)
     assert told["mapper"] == "daily_focus"
     assert [one["passed"] for one in told["tests"]] == [True, False]
-    assert told["faults"][0]["pointer"] == "/tests"
+    [fault] = told["faults"]
+    assert (fault["pointer"], fault["line"], fault["column"]) == ("/tests/1", 11, 5)
+
+
+def test_a_fault_of_a_json_file_has_its_place_too(file) -> None:
+    document = YAML(typ="safe", pure=True).load(BROKEN)
+    text = msgspec.json.format(msgspec.json.encode(document)).decode()
+    line = next(number for number, each in enumerate(text.splitlines(), 1) if "equalz" in each)
+    [told] = msgspec.json.decode(run("validate", "--json", file(text, "m.json")).stdout)
+    assert [fault["line"] for fault in told["faults"]] == [line]
+
+
+@pytest.mark.parametrize(("name", "text"), [("m.yaml", "a: [\n"), ("m.json", '{\n "a": ')])
+def test_what_cannot_be_read_has_the_place_where_reading_ended(file, name: str, text: str) -> None:
+    path = file(text, name)
+    _, line = run("validate", path).stdout.splitlines()
+    assert line.startswith(f"{path}:2:")
 
 
 def test_a_pushed_mapper_is_sent_as_it_is_written(file, service) -> None:
@@ -111,4 +128,7 @@ def test_a_mapper_that_the_service_refuses_is_exit_1_with_every_fault(file, serv
     service.answers["/mappers?status=draft"] = (422, refusal)
     result = run("push", "--draft", file(GOOD), PERSONAKIT_URL=service.url, PERSONAKIT_API_KEY="pk_test")
     assert result.exit_code == 1
-    assert result.stderr == "personakit: It is not valid.\n  /rules/0: has no id\n  (whole): is too large\n"
+    first, second, third = result.stderr.splitlines()
+    assert first == "personakit: It is not valid."
+    assert second.endswith("m.yaml:4:5: /rules/0: has no id")
+    assert third.endswith("m.yaml:2:1: is too large")

@@ -98,7 +98,7 @@ def test_what_is_no_sample_is_passed_over(aggregate: str) -> None:
     assert computed.fold({}, [observed(1, type_="another")]) == {}
 
 
-@pytest.mark.parametrize("aggregate", ["sum", "mean", "min", "max"])
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "min", "max", "trend"])
 @pytest.mark.parametrize("value", [True, "7", [7], {"v": 7}, math.nan, math.inf, 2**63, 1e300])
 def test_only_numbers_are_samples_of_a_numeric_aggregate(aggregate: str, value: Any) -> None:
     assert one(aggregate).fold({}, [observed(value)]) == {}

@@ -136,7 +136,6 @@ def test_every_fault_of_a_document_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("keys", "pointer", "message"),
     [
-        ({"aggregate": "trend"}, "/aggregate", "not there yet"),
         ({"aggregate": "ewma"}, "/options", "'half_life_days' is missing"),
         ({"aggregate": "quantiles"}, "/options", "'quantiles' is missing"),
         ({"options": {"quantiles": [0.5]}}, "/options/quantiles", "not known"),

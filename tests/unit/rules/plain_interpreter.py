@@ -17,16 +17,35 @@ DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 NOTHING = object()
 
 
-def holds(condition: Mapping[str, Any], facts: Facts) -> bool:
-    """Whether a condition in normal form holds; there are no named ones."""
+def fired(document: Mapping[str, Any], facts: Facts, learned: Mapping[str, float]) -> list[str]:
+    """The ids of the rules of a mapper in normal form that fire, in the order of their suggestions."""
+    made = []
+    for rule in document["rules"]:
+        score = rule["weight"] * learned.get(rule["id"], 1)
+        if rule["enabled"] and score > 0 and holds(rule["conditions"], facts, document["conditions"]):
+            for action in rule["actions"]:
+                says = action["generate_suggestion"]
+                texts = document["templates"][says["template"]] if "template" in says else says
+                made.append((-rule["priority"], -score, URGENCY[texts["priority"]], len(made), rule["id"]))
+    ids: list[str] = []
+    for *_, rule_id in sorted(made):
+        if rule_id not in ids:
+            ids.append(rule_id)
+    return ids
+
+
+def holds(condition: Mapping[str, Any], facts: Facts, named: Mapping[str, Any] | None = None) -> bool:
+    """Whether a condition in normal form holds; `named` are those it may refer to."""
     ((kind, asked),) = condition.items()
     match kind:
         case "all":
-            found = all(holds(each, facts) for each in asked)
+            found = all(holds(each, facts, named) for each in asked)
         case "any":
-            found = any(holds(each, facts) for each in asked)
+            found = any(holds(each, facts, named) for each in asked)
         case "not":
-            found = not holds(asked, facts)
+            found = not holds(asked, facts, named)
+        case "condition":
+            found = holds((named or {})[asked], facts, named)
         case "time_check":
             found = time_holds(asked, facts)
         case "context_check":
@@ -205,6 +224,7 @@ def local(zone: str, facts: Facts) -> datetime:
         return facts.at.replace(tzinfo=UTC)
 
 
+URGENCY = {"high": 0, "medium": 1, "low": 2}
 OF_INSTANTS = {"before", "after", "within_minutes"}
 OF_ORDER = {"greater", "greater_or_equal", "less", "less_or_equal"}
 RELATIONS: dict[str, Callable[[Any, Any], bool]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import msgspec
@@ -134,6 +133,17 @@ def test_a_number_that_a_database_writes_out_in_digits_keeps_the_hash() -> None:
     assert compile_mapper(mapper(rule(actions=[{"generate_suggestion": suggestion}]))).hash == plan.hash
 
 
+@pytest.mark.parametrize("number", [1e16, -1e16, 123456789012345680.0, -(2.0**63), 2.0**63])
+def test_a_large_number_is_the_same_with_an_exponent_and_in_digits(number: float) -> None:
+    """A database writes 1e16 out in digits: no decimal point says any more that it was a double."""
+    check = {"path": "a", "operator": "equals"}
+    hashes = {
+        compile_mapper(mapper(rule(conditions={"trait_check": {**check, "value": value}}))).hash
+        for value in (number, int(number))
+    }
+    assert len(hashes) == 1
+
+
 def test_a_plan_names_every_trait_that_it_may_read() -> None:
     suggestion = {"type": "n", "title": "t", "description": "d", "parameters": {"a": {"from_trait": "c"}}}
     checks = [
@@ -181,56 +191,12 @@ def test_limits_are_settings(document: dict[str, Any], says: str) -> None:
     assert any(says in fault.message for fault in refused.value.faults), refused.value.faults
 
 
-def chain(length: int) -> dict[str, Any]:
-    """Named conditions of which each refers to the next twice."""
-    links = {f"c{n}": {"all": [{"condition": f"c{n + 1}"}] * 2} for n in range(length)}
-    return links | {f"c{length}": {"time_check": {"period": "night"}}}
-
-
-def nested(depth: int) -> Any:
-    inner: Any = {"condition": "c0"}
-    for _ in range(depth):
-        inner = {"not": inner}
-    return inner
-
-
-def shared_lists() -> Any:
-    shared: Any = "x"
-    for _ in range(25):
-        shared = [shared, shared]
-    return shared
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        pytest.param(mapper(rule(conditions=nested(3000))), id="conditions nested 3,000 deep"),
-        pytest.param(mapper(rule(), conditions=chain(3000)), id="a chain of 3,000 conditions"),
-        pytest.param(mapper(rule(), surplus=shared_lists()), id="2^25 shared texts"),
-        pytest.param({f"k{n}": n for n in range(20_000)}, id="20,000 unknown keys"),
-        pytest.param(mapper(*[{"id": "x" * 50}] * 2000), id="2,000 faulty rules"),
-        pytest.param(mapper(rule(**{"k" * 100_000: 1})), id="a very long unknown key"),
-        pytest.param(mapper(rule("a", description=float("nan"))), id="NaN"),
-        pytest.param(mapper(rule("a", description="\ud800")), id="half a surrogate pair"),
-        pytest.param(mapper(rule("a", description={1: 2})), id="a key that is a number"),
-        pytest.param(mapper(rule("a", description={1, 2})), id="a set"),
-        pytest.param(mapper(rule("a", priority=10**30)), id="a very large number"),
-    ],
-)
-def test_a_hostile_document_is_refused_quickly(document: Any) -> None:
-    started = time.perf_counter()
-    with pytest.raises(DocumentInvalid):
-        compile_mapper(document)
-    assert time.perf_counter() - started < 2
-
-
 def test_conditions_that_share_conditions_are_decided_once_each() -> None:
+    """One by one, they would be 216,000 decisions, and the explanation as long."""
     wide = {f"c{level}": {"all": [{"condition": f"c{level + 1}"}] * 60} for level in range(3)} | {
         "c3": {"time_check": {"period": "morning"}}
     }
     plan = compile_mapper(mapper(rule(conditions={"condition": "c0"}), conditions=wide))
-    started = time.perf_counter()
     decision = decide(plan, facts(), explain=True)
     assert decision.fired == ["only"]
     assert len(decision.suggestions[0].because) == 1
-    assert time.perf_counter() - started < 1

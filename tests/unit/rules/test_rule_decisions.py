@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from personakit_sdk.errors import InvalidInput
-from personakit_sdk.rules import compile_mapper, evaluate, lint, run_tests, suggestion_id
+from personakit_sdk.rules import compile_mapper, evaluate, run_tests, suggestion_id
 from personakit_sdk.rules.inline_tests import DEFAULT_AT
 from tests.unit.rules.mapper_cases import MONDAY, decide, facts, mapper, rule
 
@@ -253,32 +253,3 @@ def test_a_test_gives_instant_zone_and_multipliers(given: dict[str, Any], fires:
     tests = [{"name": "it", "given": given, "expect": expect}]
     assert [result.detail for result in run_tests(compile_mapper(mapper(night, tests=tests)))] == [""]
     assert DEFAULT_AT.hour == 12
-
-
-def test_lint_warns_and_never_refuses() -> None:
-    document = mapper(
-        rule("a"),
-        rule("b", actions=rule("a")["actions"]),
-        rule("never", conditions=trait_check("x", "between", [5, 1])),
-        rule("hours", conditions={"time_check": {"hour_range": [9, 9]}}),
-        rule("order", conditions=trait_check("x", "less", True)),
-        rule("none", conditions=trait_check("x", "in", [])),
-        rule("light", weight=0),
-        conditions={"lonely": {"time_check": {"period": "night"}}},
-        templates={"spare": {"title": "t", "description": "d"}},
-    )
-    warned = [(fault.pointer, fault.message) for fault in lint(compile_mapper(document), {"go"})]
-    assert warned == [
-        ("/templates/spare", "no rule uses the template 'spare'"),
-        ("/conditions/lonely", "nothing refers to the condition 'lonely'"),
-        ("/rules/1", "the rule 'b' does what 'a' does"),
-        ("/rules/6/weight", "the rule 'light' never fires, for its weight is 0"),
-        ("/rules/2/conditions", "a condition in it can never hold: nothing lies between 5 and 1"),
-        ("/rules/3/conditions", "a condition in it can never hold: the hours from 9 to 9 are none"),
-        (
-            "/rules/4/conditions",
-            "a condition in it can never hold: nothing is less than True; give a number or a text",
-        ),
-        ("/rules/5/conditions", "a condition in it can never hold: the list of 'in' is empty"),
-        ("", "no computed trait or mindscape has the trait 'x'"),
-    ]

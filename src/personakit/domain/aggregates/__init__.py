@@ -13,6 +13,7 @@ from personakit.domain.aggregates.extremes import Last, Max, Min
 from personakit.domain.aggregates.histograms import HourHistogram, WeekdayHistogram
 from personakit.domain.aggregates.moments import Count, Mean, Sum
 from personakit.domain.aggregates.quantiles import Quantiles
+from personakit.domain.aggregates.trends import Trend
 
 
 class Aggregate(msgspec.Struct, frozen=True):
@@ -37,4 +38,5 @@ AGGREGATES: Final[Mapping[str, Aggregate]] = {
     "set": Aggregate(Set),
     "histogram_by_hour": Aggregate(HourHistogram, reads=False),
     "histogram_by_weekday": Aggregate(WeekdayHistogram, reads=False),
+    "trend": Aggregate(Trend),
 }

@@ -1,0 +1,220 @@
+"""Backtest: two versions of a mapper on the past, and where they would have said something else.
+
+Each persona, people's own and those created, is folded once through all instants. What is known at an
+instant is what the log says as of it: the events recorded by then, and confidences of that instant.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from math import sqrt
+from typing import Any, Final, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from personakit.agents.past import Past
+from personakit.eventlog.codec import SealBroken
+from personakit.eventlog.person_keys import PersonErased
+from personakit_sdk.rules import Decision, Facts, Plan, evaluate
+
+EXAMPLES_KEPT: Final = 3
+"""Of each kind of change of each rule."""
+_GOLDEN: Final = (sqrt(5) - 1) / 2
+_NOBODY: Final = UUID(int=0)
+
+Kind = Literal["gained", "lost", "moved"]
+Report = Callable[[str, int, int | None], None]
+Place = tuple[str, int]
+"""A suggestion of a decision: its rule, and the how-many-th of that rule it is."""
+
+
+class Person(NamedTuple):
+    """Somebody as callers know them, and as the log does."""
+
+    id: str
+    surrogate: UUID
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What both versions are asked: in which context, and for how many suggestions."""
+
+    context: Mapping[str, Any] = {}
+    limit: int = 5
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One mapping that would have differed. A rank counts from 1; null: it was not there."""
+
+    kind: Kind
+    rule_id: str
+    persona_id: str
+    at: datetime
+    before: int | None
+    after: int | None
+
+
+class RuleChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How often a rule suggested something, before and after, and what changed in that."""
+
+    rule_id: str
+    before: int
+    after: int
+    gained: int
+    lost: int
+    moved: int
+
+
+class Backtest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What would have changed. `mappings` were made with each version, `differing` are those whose
+    suggestions differ. People whose events cannot be read are left out, and counted in `unreadable`."""
+
+    people: int
+    unreadable: int
+    instants: list[datetime]
+    mappings: int
+    differing: int
+    rules: list[RuleChange]
+    examples: list[Example]
+
+
+def instants_between(since: datetime, until: datetime, count: int) -> list[datetime]:
+    """`count` rising instants: one in each of so many equal spans, at another place in each (by the golden
+    ratio) so that days do not all fall to the same hour; the last one is `until`."""
+    span = (until - since) / count
+    inner = [since + span * (index + (index + 1) * _GOLDEN % 1) for index in range(count - 1)]
+    return [*inner, until]
+
+
+class Backtester:
+    """Maps people with both versions, and keeps what differs."""
+
+    def __init__(self, before: Plan, after: Plan, question: Question) -> None:
+        self._before, self._after = before, after
+        self._question = question
+        self._tallies: dict[str, Counter[str]] = {}
+        self._examples: list[Example] = []
+        self._people = self._unreadable = self._mappings = self._differing = 0
+        self._instants: list[datetime] = []
+
+    def run(
+        self,
+        past: Past,
+        tenant: str,
+        people: Iterable[Person],
+        instants: Sequence[datetime],
+        report: Report = lambda *_: None,
+        total: int | None = None,
+    ) -> Backtest:
+        """Maps every one of `people` at each of the rising `instants`, from when they are known."""
+        self._instants = list(instants)
+        for number, person in enumerate(people, start=1):
+            try:
+                self._map(past, tenant, person)
+            except PersonErased:
+                pass
+            except SealBroken:
+                self._unreadable += 1
+            report("mapping people", number, total)
+        return self._told()
+
+    def _map(self, past: Past, tenant: str, person: Person) -> None:
+        own = not person.id.startswith("~")
+        asked = self._instants
+        if own:
+            since = past.known_since(tenant, person.surrogate)
+            asked = [instant for instant in asked if since is not None and since <= instant]
+        seen, facts, mapped = None, dict[str, Any](), False
+        for instant, state in past.persona_at(tenant, person.surrogate, asked, own=own):
+            if state is None:
+                continue
+            facts = facts if state is seen else {**state.facts()}
+            seen, mapped = state, True
+            self.compare(person.id, Facts(traits=facts, context=self._question.context, at=instant))
+        self._people += mapped
+
+    def compare(self, persona_id: str, facts: Facts) -> None:
+        """Maps once with each version."""
+        before, after = (self._places(plan, persona_id, facts) for plan in (self._before, self._after))
+        self._mappings += 1
+        self._differing += before != after
+        for place in {**before, **after}:
+            tally = self._tallies.setdefault(place[0], Counter())
+            tally.update(before=place in before, after=place in after)
+            kind = _kind(before.get(place), after.get(place))
+            if kind is not None:
+                tally[kind] += 1
+                if tally[kind] <= EXAMPLES_KEPT:
+                    self._keep(kind, place, persona_id, facts.at, before, after)
+
+    def _places(self, plan: Plan, persona_id: str, facts: Facts) -> dict[Place, int]:
+        limit = self._question.limit
+        return places(evaluate(plan, facts, persona_id=persona_id, mapper_version=1, limit=limit))
+
+    def _keep(
+        self,
+        kind: Kind,
+        place: Place,
+        persona_id: str,
+        at: datetime,
+        before: Mapping[Place, int],
+        after: Mapping[Place, int],
+    ) -> None:
+        example = Example(
+            kind=kind,
+            rule_id=place[0],
+            persona_id=persona_id,
+            at=at,
+            before=before.get(place),
+            after=after.get(place),
+        )
+        self._examples.append(example)
+
+    def _told(self) -> Backtest:
+        authored = [rule.id for plan in (self._after, self._before) for rule in plan.rules]
+        return Backtest(
+            people=self._people,
+            unreadable=self._unreadable,
+            instants=self._instants,
+            mappings=self._mappings,
+            differing=self._differing,
+            rules=[_change(rule, self._tallies.get(rule, Counter())) for rule in dict.fromkeys(authored)],
+            examples=self._examples,
+        )
+
+
+def places(decision: Decision) -> dict[Place, int]:
+    """The rank of each suggestion."""
+    seen: Counter[str] = Counter()
+    found: dict[Place, int] = {}
+    for rank, suggestion in enumerate(decision.suggestions, start=1):
+        seen[suggestion.rule_id] += 1
+        found[suggestion.rule_id, seen[suggestion.rule_id]] = rank
+    return found
+
+
+def people_of(page: Callable[[UUID], Sequence[Person]], most: int | None = None) -> Iterator[Person]:
+    """Everybody of a tenant, or the first `most`; `page` gives some of those after a surrogate."""
+    after, left = _NOBODY, most
+    while found := page(after):
+        for person in found:
+            if left == 0:
+                return
+            left = None if left is None else left - 1
+            yield person
+        after = found[-1].surrogate
+
+
+def _kind(before: int | None, after: int | None) -> Kind | None:
+    if before is None:
+        return "gained"
+    if after is None:
+        return "lost"
+    return "moved" if before != after else None
+
+
+def _change(rule_id: str, tally: Counter[str]) -> RuleChange:
+    names = ("before", "after", "gained", "lost", "moved")
+    return RuleChange(rule_id=rule_id, **{name: tally[name] for name in names})

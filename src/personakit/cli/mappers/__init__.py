@@ -1,0 +1,1 @@
+"""`personakit mappers`: one module per command, put together in `group`."""

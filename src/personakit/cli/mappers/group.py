@@ -1,0 +1,31 @@
+"""The group `personakit mappers`: its table of commands."""
+
+from __future__ import annotations
+
+import click
+
+from personakit.cli.lazy_group import LazyCommand, LazyGroup
+
+_HERE = "personakit.cli.mappers"
+COMMANDS = {
+    "backtest": LazyCommand(f"{_HERE}.backtest:backtest", "Say what another version would have suggested."),
+    "diff": LazyCommand(f"{_HERE}.diff:diff", "Compare two versions of a mapper, rule by rule."),
+    "explain": LazyCommand(f"{_HERE}.explain:explain", "Say why each rule fired or not."),
+    "import": LazyCommand(
+        "personakit.cli.mapper_import.command:import_", "Turn rules of another engine into a mapper."
+    ),
+    "list": LazyCommand(f"{_HERE}.shown:list_", "The mappers that the service has."),
+    "publish": LazyCommand(f"{_HERE}.changed:publish", "Publish an older version anew, or a draft."),
+    "push": LazyCommand(f"{_HERE}.push:push", "Upload mapper documents."),
+    "schema": LazyCommand(f"{_HERE}.schema:schema", "Print the JSON Schema of mapper documents."),
+    "test": LazyCommand(f"{_HERE}.check:test", "Run the tests inside mapper documents."),
+    "validate": LazyCommand(f"{_HERE}.check:validate", "Check mapper documents as an upload would."),
+    "versions": LazyCommand(f"{_HERE}.shown:versions", "Who or what made each version of a mapper."),
+    "weight": LazyCommand(f"{_HERE}.changed:weight", "Change the weight of a rule."),
+    "withdraw": LazyCommand(f"{_HERE}.changed:withdraw", "Take a mapper out of use."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
+def mappers() -> None:
+    """Work on mapper documents, in YAML or (a name that ends in .json) JSON, and on those of the service."""

@@ -1,0 +1,85 @@
+"""The pages on rules from elsewhere, and on mappers and the past: every command is run and says so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.postgres import data_dir
+from tests.processes import Installation, installation
+
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+IMPORT = PAGES / "bring-rules-from-elsewhere.md"
+PAST = PAGES / "try-a-mapper-on-the-past.md"
+
+
+class Step(NamedTuple):
+    """A command with what stands in comments below it: its exit code where it is not 0, and what it says."""
+
+    arguments: list[str]
+    code: int
+    said: list[str]
+
+
+def files(page: Path) -> dict[str, str]:
+    """The blocks that have the name of a file."""
+    return dict(re.findall(r"^```(?:yaml|json) (\S+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+
+
+def steps(page: Path) -> list[Step]:
+    found: list[Step] = []
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("# exit "):
+                found[-1] = found[-1]._replace(code=int(line.removeprefix("# exit ")))
+            elif line.startswith("# "):
+                found[-1].said.append(line.removeprefix("# "))
+            else:
+                command, *arguments = shlex.split(line)
+                assert command == "personakit"
+                found.append(Step(arguments, 0, []))
+    return found
+
+
+def follow(page: Path, installed: Installation, folder: Path) -> None:
+    for name, text in files(page).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for step in steps(page):
+        assert step.said, step
+        done = installed.run(*step.arguments, cwd=folder)
+        assert done.returncode == step.code, (step, done.stdout, done.stderr)
+        for said in step.said:
+            assert said in done.stdout + done.stderr, (step, done.stdout, done.stderr)
+        if step.arguments[0] == "observe":
+            settle(installed, done.stdout)
+
+
+def settle(installed: Installation, told: str) -> None:
+    """Waits until what was observed shows: a reader of the page is slower than a test."""
+    found = re.search(r"position (\d+)", told)
+    assert found is not None
+    headers = {"PersonaKit-Min-Position": found[1]}
+    installed.transport(patience=5.0).request("GET", "/personas/ada", headers=headers)
+
+
+@pytest.fixture
+def nothing_running() -> Iterator[Installation]:
+    with data_dir() as folder:
+        yield Installation(folder)
+
+
+def test_rules_from_elsewhere_need_no_service(nothing_running: Installation, tmp_path: Path) -> None:
+    assert len(steps(IMPORT)) >= 9
+    follow(IMPORT, nothing_running, tmp_path)
+
+
+def test_a_mapper_is_tried_on_the_past(tmp_path: Path) -> None:
+    assert len(steps(PAST)) >= 12
+    with data_dir() as folder, installation(folder) as installed:
+        installed.start()
+        follow(PAST, installed, tmp_path)
