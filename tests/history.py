@@ -64,7 +64,7 @@ def surrogate(service: Service, person: str) -> UUID:
     return found.surrogate
 
 
-def _let_a_model_read_one(service: Service, person: UUID) -> None:
+def let_a_model_read_one(service: Service, person: UUID) -> None:
     """As if a model had been asked about the oldest of somebody's texts, and paid."""
     with service.reader.snapshot() as snapshot:
         texts = snapshot.rows(
@@ -144,7 +144,7 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         service.personas.retire(TENANT, gone, PersonaRetired(origin="key: me"))
         service.intake.record(TENANT, [observation(person, text="four words and more") for _ in range(3)])
         follow(service)
-        _let_a_model_read_one(service, person_seen)
+        let_a_model_read_one(service, person_seen)
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     follow(service)
