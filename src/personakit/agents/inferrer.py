@@ -23,8 +23,6 @@ from personakit.config import ModelSettings
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated, ModelUse
 from personakit.domain.inference import (
     DERIVATION,
-    INSTRUCTIONS,
-    SCHEMA,
     Proposed,
     Said,
     Text,
@@ -33,6 +31,7 @@ from personakit.domain.inference import (
     question,
     read_answer,
 )
+from personakit.domain.inference_prompt import INSTRUCTIONS, SCHEMA
 from personakit.domain.mindscape import Mindscape, evolve
 from personakit.eventlog.leases import Lease, Leases
 from personakit.eventlog.person_keys import PersonErased

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated, ModelUse
 from personakit.domain.inference import (
     HALF_LIVES,
-    MOST_TRAITS,
     Said,
     Text,
     infer_update,
@@ -25,6 +24,7 @@ from personakit.domain.inference import (
     reason_of,
     weight_of,
 )
+from personakit.domain.inference_prompt import MOST_TRAITS
 from personakit.domain.mindscape import EMPTY, Mindscape, Pin, evolve
 from personakit.domain.model_output import MalformedAnswer
 from personakit.domain.traits import Trait
