@@ -31,6 +31,8 @@ def test_the_read_models_of_the_design_are_there() -> None:
         "feedback",
         "changes",
         "derivation_due",
+        "inference_due",
+        "model_use",
     }
 
 
