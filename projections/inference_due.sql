@@ -22,6 +22,10 @@ CREATE TABLE inference_texts (
     PRIMARY KEY (tenant, person, position)
 );
 
+-- Nearly all observations are told apart by looking at their bytes: what separates words is a space, an escape
+-- or beyond ASCII, and so is every character of the scripts without spaces.
+-- :only ObservationRecorded (?:[ \\\x80-\xff].*?){3}
+
 -- :on ObservationRecorded
 -- A token is three bytes of JSON: English has about four to a token, other scripts have fewer. Every
 -- observation passes here: the first pattern, over the JSON as text, is quick and passes all that the second
