@@ -24,8 +24,10 @@ OTHER_READ_MODELS: Final = (
     "changes",
     "derivation_due",
     "feedback",
+    "inference_due",
     "mapper_versions",
     "mappers",
+    "model_use",
     "personas",
 )
 KEYS: Final = (
