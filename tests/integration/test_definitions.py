@@ -25,6 +25,7 @@ from personakit.projections.read import Reader
 from personakit.projections.sql import Projection, load_projection, load_projections, read_projection
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
+from tests.history import change_computed_traits
 from tests.postgres import MASTER_KEY, create_database
 
 NAMES = sorted(load_projections(projections_dir()))
@@ -56,6 +57,7 @@ def old(database: str) -> Iterator[Service]:
         service.personas.create(TENANT, PersonaDefined(people=(person.surrogate,)))
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True), about, person)
+        change_computed_traits(service)
         service.reader.wait_for_projections(service.reader.head(), 10)
     resting = Service(database, MASTER_KEY)
     follow(resting, resting.projections)

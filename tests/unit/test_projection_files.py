@@ -31,6 +31,7 @@ def test_the_read_models_of_the_design_are_there() -> None:
         "feedback",
         "changes",
         "derivation_due",
+        "computed_traits",
     }
 
 

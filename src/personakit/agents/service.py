@@ -23,10 +23,12 @@ from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
 from personakit.agents.mappers import Decide, Mappers
 from personakit.agents.mindscaper import Mindscaper
+from personakit.agents.own_traits import TraitDocuments
 from personakit.agents.past import Past
 from personakit.agents.personas import Personas
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
+from personakit.agents.tenant_rules import TenantRules
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.mapper import MapperState
@@ -85,7 +87,8 @@ class Service:
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
-        self.computed = load_shipped_computed_traits()
+        self.rules = TenantRules(_documents())
+        self.computed = self.rules.shipped
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
@@ -97,7 +100,8 @@ class Service:
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mappers = Mappers(self.reader, self.streams)
-        self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
+        self.trait_documents = TraitDocuments(self.reader, self.streams, self.rules.documents)
+        self.mindscaper = Mindscaper(self.reader, self.streams, self.rules)
         self.expiry = Expiry(self.reader, self.retractions)
         self.curator = Curator(self.reader, self.streams)
         self.regenerator = Regenerator(self.reader, self.streams)
@@ -231,7 +235,7 @@ class Service:
             self._following.release()
         if step.busy:
             self._wakeups.wake("follow", delay=BUSY_SECONDS)
-        if step.changed & {"observations", "derivation_due"}:
+        if step.changed & {"observations", "derivation_due", "computed_traits"}:
             self._wakeups.wake("derive_due", delay=DEBOUNCE_SECONDS)
         if step.changed & {"mindscapes", "personas"}:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
@@ -243,7 +247,7 @@ class Service:
             if behind > FAR_BEHIND and now < self._derived_at + PATIENCE_SECONDS:
                 return  # the followers wake this again when they are through
             self._derived_at = now
-            due = snapshot.rows("derivation_due.due_buckets", definition=self.computed.fingerprint)
+            due = snapshot.rows("derivation_due.due_buckets", **self.rules.asked(snapshot))
         for row in due:
             self._wakeups.wake("derive", str(row["bucket"]))
 
