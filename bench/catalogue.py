@@ -22,6 +22,7 @@ class Key(msgspec.Struct, frozen=True):
 
 OTHER_READ_MODELS: Final = (
     "changes",
+    "computed_traits",
     "derivation_due",
     "feedback",
     "inference_due",

@@ -88,6 +88,7 @@ WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.entity = e.payload->>'mapp
 
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore ObservationRetracted
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query since
 SELECT kind, entity, position, op FROM changes

@@ -9,13 +9,17 @@ CREATE TABLE derivation_due (
     due          bigint NOT NULL DEFAULT 0,  -- position of the newest observation or retraction
     first_due    bigint NOT NULL DEFAULT 0,  -- at or below the oldest one that is not read yet
     read_through bigint NOT NULL DEFAULT 0,
-    definition   text,                       -- the fingerprint of the rules that read so far
+    definition   text COLLATE "C",           -- the fingerprint of the rules that read so far
     derived_at   bigint NOT NULL DEFAULT 0,  -- position of the derivation's newest event
     PRIMARY KEY (tenant, person, derivation)
 );
 CREATE INDEX ON derivation_due (due) WHERE due > read_through;
 CREATE INDEX ON derivation_due (tenant, derived_at);
+-- Who was derived by other rules is found in ranges of these, beside the fingerprint that is right: of the
+-- release, those below and above it that no tenant's own rules have (they begin with `own:`, after all
+-- hexadecimal digits); of a tenant with rules of its own, all others that somebody of it has.
 CREATE INDEX ON derivation_due (definition) WHERE due > 0;
+CREATE INDEX ON derivation_due (tenant, definition) WHERE due > 0;
 
 -- :on ObservationRecorded ObservationRetracted
 INSERT INTO derivation_due AS d (tenant, person, derivation, due, first_due)
@@ -43,35 +47,54 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart
 
 -- :query due_buckets
 -- Which sixteenths of the people have somebody whose observations were not read, or were read by other
--- rules than these. A bucket is derived in one go, and only its number is sent about.
-SELECT DISTINCT (get_byte(uuid_send(person), 15) & 15) AS bucket FROM derivation_due WHERE due > read_through
+-- rules than those of their tenant. A bucket is derived in one go, and only its number is sent about.
+-- `definition` is that of the release; `tenants` and `definitions` are those who ever had rules of their own.
+SELECT (get_byte(uuid_send(person), 15) & 15) AS bucket FROM derivation_due WHERE due > read_through
 UNION
 SELECT (get_byte(uuid_send(person), 15) & 15) FROM derivation_due
-WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s)
+WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s AND definition < 'own:')
+UNION
+SELECT (get_byte(uuid_send(person), 15) & 15)
+FROM unnest(%(tenants)s::text[], %(definitions)s::text[]) AS own(tenant, definition)
+CROSS JOIN LATERAL (SELECT person FROM derivation_due AS d
+                    WHERE d.due > 0 AND d.tenant = own.tenant AND d.definition < own.definition
+                    UNION ALL
+                    SELECT person FROM derivation_due AS d
+                    WHERE d.due > 0 AND d.tenant = own.tenant AND d.definition > own.definition) AS other
 
 -- :query due
--- Those people of a bucket, who has waited longest first, and how far these rules have read.
-SELECT tenant, person, due, CASE WHEN definition = %(definition)s THEN read_through ELSE 0 END AS read_through
+-- Those people of a bucket, who has waited longest first, and how far which rules have read.
+SELECT tenant, person, due, definition, read_through
 FROM ((SELECT * FROM derivation_due
        WHERE due > read_through AND (get_byte(uuid_send(person), 15) & 15) = %(bucket)s
        ORDER BY due LIMIT %(limit)s)
       UNION
       (SELECT * FROM derivation_due
-       WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s)
+       WHERE due > 0 AND (definition < %(definition)s OR definition > %(definition)s AND definition < 'own:')
          AND (get_byte(uuid_send(person), 15) & 15) = %(bucket)s
+       LIMIT %(limit)s)
+      UNION
+      (SELECT other.*
+       FROM unnest(%(tenants)s::text[], %(definitions)s::text[]) AS own(tenant, definition)
+       CROSS JOIN LATERAL (SELECT * FROM derivation_due AS d
+                           WHERE d.due > 0 AND d.tenant = own.tenant AND d.definition < own.definition
+                           UNION ALL
+                           SELECT * FROM derivation_due AS d
+                           WHERE d.due > 0 AND d.tenant = own.tenant AND d.definition > own.definition) AS other
+       WHERE (get_byte(uuid_send(other.person), 15) & 15) = %(bucket)s
        LIMIT %(limit)s)) AS waiting
 ORDER BY due LIMIT %(limit)s
 
 -- :query cursor
-SELECT read_through FROM derivation_due
+SELECT definition, read_through FROM derivation_due
 WHERE tenant = %(tenant)s AND person = %(person)s AND derivation = %(derivation)s
-  AND definition = %(definition)s
 
 -- :query of_people
 -- `summary` reads no observations; its events say only what was paid.

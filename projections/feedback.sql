@@ -34,6 +34,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query by_rule
 SELECT * FROM feedback

@@ -86,6 +86,7 @@ WHERE d.tenant = s.tenant AND d.person = s.person
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -91,6 +91,7 @@ WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.versio
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query one
 SELECT * FROM mapper_versions

@@ -115,6 +115,7 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query by_id
 SELECT mapper_id, version, status, document, hash, origin, reason, change, source, source_of,

@@ -57,6 +57,7 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query by_person
 SELECT version, traits, derivations, pins, position, updated_at

@@ -56,6 +56,7 @@ ON CONFLICT (tenant, day, person, agent, reason) DO UPDATE SET dropped = d.dropp
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MapperPublished TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

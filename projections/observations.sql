@@ -47,6 +47,7 @@ WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 -- :ignore TraitPinned TraitUnpinned
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- What happened to one person says nothing of another.
 -- :apart

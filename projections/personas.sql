@@ -130,6 +130,7 @@ WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
 -- :ignore ObservationRetracted
 -- :ignore RuleWeightChanged MapperWithdrawn
+-- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query by_id
 -- With `person_id`, the caller's name for it: a person's whose own it is, ~ and its UUID for one created.

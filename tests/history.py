@@ -20,6 +20,7 @@ from personakit.domain.mapper import (
     withdraw,
 )
 from personakit.domain.mindscape import Pin
+from personakit.domain.trait_tests import accept_traits
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
 from personakit.eventlog.stored import StreamId
@@ -113,11 +114,38 @@ def change_mappers(service: Service) -> None:
     service.change_mapper(TENANT, "learning_coach", lambda state: withdraw(state, "learning_coach", by))
 
 
+def reading(version: str = "1.0.0") -> dict[str, Any]:
+    """A document of computed traits that no release has."""
+    return {
+        "metadata": {"id": "reading", "version": version, "description": "What a person reads"},
+        "observes": "reading_session",
+        "traits": [{"path": "reading.sessions", "aggregate": "count", "volatility": "low"}],
+    }
+
+
+def change_computed_traits(service: Service) -> None:
+    """One is published twice, and one is withdrawn again."""
+    by = Provenance("test", "to see")
+    for document in (reading(), reading("1.1.0"), hours()):
+        service.trait_documents.publish(TENANT, accept_traits(document), by, known=False, source="# a text")
+    service.trait_documents.withdraw(TENANT, "hours", by)
+
+
+def hours() -> dict[str, Any]:
+    """Another one."""
+    trait = {"path": "reading.hours", "aggregate": "histogram_by_hour", "volatility": "low"}
+    return reading() | {
+        "metadata": {"id": "hours", "version": "1.0.0", "description": "When"},
+        "traits": [trait],
+    }
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
     service.publish_shipped(TENANT)
     change_mappers(service)
+    change_computed_traits(service)
     for person in people:
         service.intake.record(TENANT, [observation(person, hour) for hour in range(10)])
         follow(service)

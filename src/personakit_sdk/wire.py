@@ -30,6 +30,7 @@ IfStale = Literal["serve", "regenerate", "fail"]
 Outcome = Literal["accepted", "dismissed", "ignored"]
 WriteStatus = Literal["stored", "duplicate", "rejected", "retry"]
 MapperStatus = Literal["draft", "active", "deprecated"]
+TraitsStatus = Literal["active", "withdrawn"]
 MapperChange = Literal["published", "restored", "weight", "withdrawn"]
 Reason = Annotated[str, Meta(max_length=500, description="Why, in the words of whoever does it")]
 
@@ -623,6 +624,70 @@ class Validation(Answer, frozen=True, kw_only=True):
     warnings: list[FaultAt]
     tests: list[TestResult]
     document: dict[str, Any] | None
+
+
+# --- computed traits
+
+
+class ComputedTraits(Answer, frozen=True, kw_only=True):
+    """One document of computed traits, as it is in use, or (`withdrawn`) as it was.
+
+    `version` counts what the tenant did to any of its documents; 0 is one that comes with the release, whose
+    `origin` is `shipped`. Else `origin` and `reason` say who made the version, and why.
+    """
+
+    id: str
+    version: int
+    status: TraitsStatus
+    document: dict[str, Any]
+    hash: str
+    created_at: datetime | None
+    origin: str
+    reason: str = ""
+
+
+class ComputedTraitsSummary(Answer, frozen=True, kw_only=True):
+    """A document of computed traits in a list: which traits it computes, from which observations."""
+
+    id: str
+    version: int
+    status: TraitsStatus
+    author_version: str
+    description: str
+    observes: str
+    paths: list[str]
+    hash: str
+    created_at: datetime | None
+    origin: str
+
+
+class ComputedTraitsList(Answer, frozen=True, kw_only=True):
+    """All documents of computed traits that are in use, by id."""
+
+    items: list[ComputedTraitsSummary]
+
+
+class ComputedTraitsVersion(Answer, frozen=True, kw_only=True):
+    """One entry of a document's history: who (`origin`) published or withdrew it, and why (`reason`).
+
+    `authorVersion` is the document's own `metadata.version`. Numbers are counted over all documents of the
+    tenant, so those of one document may leave some out.
+    """
+
+    version: int
+    change: Literal["published", "withdrawn"]
+    author_version: str
+    hash: str
+    created_at: datetime
+    origin: str
+    reason: str = ""
+
+
+class ComputedTraitsVersionList(Answer, frozen=True, kw_only=True):
+    """A page of a document's history, newest version first."""
+
+    items: list[ComputedTraitsVersion]
+    next: str | None
 
 
 # --- sync

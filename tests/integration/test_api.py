@@ -288,7 +288,7 @@ def until_at_rest(service: Service) -> None:
 
 def at_rest(service: Service) -> bool:
     with service.reader.snapshot() as snapshot:
-        due = snapshot.rows("derivation_due.due_buckets", definition=service.computed.fingerprint)
+        due = snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))
         without_core = snapshot.rows("personas.without_core", limit=1)
         position = snapshot.position
     # The head is asked for last: what an agent appends on the way lies beyond the snapshot's position.
@@ -351,4 +351,5 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "inference_due",
         "model_use",
         "model",
+        "computed_traits",
     }

@@ -29,8 +29,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from personakit.agents.mappers import mapper_stream
+from personakit.agents.own_traits import computed_traits_stream
 from personakit.agents.service import Service
+from personakit.domain.computed_trait_documents import read_document
 from personakit.domain.events import (
+    ComputedTraitsPublished,
+    ComputedTraitsWithdrawn,
     DerivationCompleted,
     Event,
     FeedbackReceived,
@@ -45,6 +49,8 @@ from personakit.domain.events import (
     TraitUnpinned,
 )
 from personakit.domain.mapper import MapperState, evolve
+from personakit.domain.own_traits import OwnTraits
+from personakit.domain.own_traits import evolve as evolve_traits
 from personakit.domain.traits import Trait
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
@@ -348,6 +354,27 @@ class Histories(RuleBasedStateMachine):
         stream = mapper_stream(tenant, mapper)
         self._write(NewEvent(stream, self._next(stream) + skip, event))
 
+    @rule(tenant=tenants, id_=mapper_ids, path=st.sampled_from(PATHS), withdraws=st.booleans(), skip=skips)
+    def change_computed_traits(self, tenant: str, id_: str, path: str, withdraws: bool, skip: int) -> None:
+        """What was never there is withdrawn too, and versions are left out: such streams stand still."""
+        stream = computed_traits_stream(tenant)
+        version = self._next(stream) + skip
+        document = {
+            "metadata": {"id": id_, "version": f"1.0.{version}", "description": "d"},
+            "observes": "code_commit",
+            "traits": [{"path": f"{id_}.{path}", "aggregate": "count", "volatility": "low"}],
+        }
+        event: Event = ComputedTraitsPublished(
+            document_id=id_,
+            document=document,
+            hash=read_document(document).hash,
+            origin="o",
+            source="# a text" if version % 2 else None,
+        )
+        if withdraws:
+            event = ComputedTraitsWithdrawn(document_id=id_, origin="o", reason="because")
+        self._write(NewEvent(stream, version, event))
+
     @rule(group=groups, spans=st.lists(st.integers(1, 20), min_size=1, max_size=3))
     def follow(self, group: Sequence[str], spans: Sequence[int]) -> None:
         followers = Followers(self.service.pool, map(self._projection, group), self.service.keys)
@@ -377,6 +404,7 @@ class Histories(RuleBasedStateMachine):
         of a rebuild that takes one event after another."""
         Followers(self.service.pool, self.service.projections.values(), self.service.keys).catch_up()
         self._compare_mappers()
+        self._compare_computed_traits()
         for name in NAMES:
             self.hold_against_a_replay(name)
             live = self._rows(name)
@@ -385,14 +413,26 @@ class Histories(RuleBasedStateMachine):
 
     def _compare_mappers(self) -> None:
         """What a command would decide on, which begins at the read model, is what the whole stream says."""
-        with self.service.pool.connection() as connection:
-            standing = connection.execute("SELECT stream FROM personakit.quarantine").fetchall()
         for tenant, mapper in itertools.product(TENANTS, "mn"):
             stream = mapper_stream(tenant, mapper)
-            if stream.stream not in {row["stream"] for row in standing}:
+            if stream.stream not in self._standing():
                 folded = self.service.streams.load(stream, Loaded(MapperState(), 0), evolve)
                 found = self.service.change_mapper(tenant, mapper, lambda _: None)
                 assert (found.state, found.version) == (folded.state, folded.version)
+
+    def _compare_computed_traits(self) -> None:
+        """As with mappers."""
+        for tenant in TENANTS:
+            stream = computed_traits_stream(tenant)
+            if stream.stream not in self._standing():
+                folded = self.service.streams.load(stream, Loaded(OwnTraits(), 0), evolve_traits)
+                found = self.service.trait_documents.change(tenant, lambda _: None)
+                assert (found.state, found.version) == (folded.state, folded.version)
+
+    def _standing(self) -> set[UUID]:
+        with self.service.pool.connection() as connection:
+            standing = connection.execute("SELECT stream FROM personakit.quarantine").fetchall()
+        return {row["stream"] for row in standing}
 
     def _rows(self, name: str) -> dict[str, list[str]]:
         """All that is read of a projection, and which streams stand still in it."""

@@ -76,6 +76,17 @@ def mapper(id_: str, text: str, version: str = "1.0.0", rule: str = "always") ->
     }
 
 
+def traits_document(id_: str, text: str) -> dict[str, Any]:
+    """Computed traits with `text` wherever a document takes free text."""
+    trait = {"path": f"told.{id_}", "aggregate": "count", "volatility": "low"}
+    return {
+        "metadata": {"id": id_, "version": "1.0.0", "description": text, "author": text},
+        "observes": "code_commit",
+        "traits": [trait],
+        "tests": [{"name": text, "given": {"observations": []}, "expect": {"traits": {}}}],
+    }
+
+
 def record(client: Client, *observations: dict[str, Any]) -> None:
     """Records observations; everything that `client` reads afterwards reflects them."""
     answer = client.post("/observations/batch", json=list(observations))
@@ -89,6 +100,7 @@ def histories(service: Service, alder: Client, birch: Client) -> None:
     for id_ in (BOTH, ALDERS):
         assert alder.post("/mappers", json=mapper(id_, "Alder says")).status_code == 201
         record(alder, *(commit(id_, day) for day in range(4)))
+    assert alder.post("/computed-traits", json=traits_document(ALDERS, "Alder says")).status_code == 201
     assert birch.post("/mappers", json=mapper(BOTH, "Birch says")).status_code == 201
     record(birch, *(commit(BOTH, day, languages=["Rust"]) for day in range(3)))
     settle(service, alder, BOTH, ALDERS)
@@ -162,6 +174,8 @@ READS = {
     "history of a mapper": (f"/mappers/{ALDERS}/versions", {}),
     "version of a mapper": (f"/mappers/{ALDERS}/versions/1", {}),
     "difference of versions": (f"/mappers/{ALDERS}/versions/1/diff", {}),
+    "computed traits": (f"/computed-traits/{ALDERS}", {}),
+    "history of computed traits": (f"/computed-traits/{ALDERS}/versions", {}),
     "own mapper, another's persona": ("/map-persona", {"mapperId": BOTH, "personaId": ALDERS}),
     "another's mapper, own persona": ("/map-persona", {"mapperId": ALDERS, "personaId": BOTH}),
     "another's mapper and persona": ("/map-persona", {"mapperId": ALDERS, "personaId": ALDERS}),
@@ -187,8 +201,10 @@ def test_another_tenants_things_cannot_be_changed(service: Service, alder: Clien
     weighed = birch.patch(f"/mappers/{ALDERS}/rules/always", json={"weight": 2})
     restored = birch.post(f"/mappers/{ALDERS}/versions/1/publish")
     withdrawn = birch.delete(f"/mappers/{ALDERS}")
-    answers = [remade, updated, weighed, restored, withdrawn]
-    assert [each.status_code for each in answers] == [404] * 5
+    traits = birch.put(f"/computed-traits/{ALDERS}", json=traits_document(ALDERS, "Birch was here"))
+    gone = birch.delete(f"/computed-traits/{ALDERS}")
+    answers = [remade, updated, weighed, restored, withdrawn, traits, gone]
+    assert [each.status_code for each in answers] == [404] * 7
     assert service.reader.head() == head
 
 
@@ -303,6 +319,8 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
     for id_ in (shared, theirs, CANARY):
         published = alder.post("/mappers", json=mapper(id_, CANARY))
         assert published.status_code == 201, published.text
+        document = traits_document(id_, CANARY)
+        assert alder.post("/computed-traits", json=document, params={"reason": CANARY}).status_code == 201
         told = {"languages": [CANARY], "message": CANARY, CANARY: {"deep": [CANARY]}}
         texts = {"metadata": {CANARY: CANARY}, "source": CANARY}
         record(alder, *(commit(id_, day, **told) | texts for day in range(4)))
@@ -310,6 +328,7 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
         given = alder.post("/feedback", json={"suggestionId": suggestion, "helpful": True, "comment": CANARY})
         assert given.status_code == 201, given.text
     assert birch.post("/mappers", json=mapper(shared, "Birch says")).status_code == 201
+    assert birch.post("/computed-traits", json=traits_document(shared, "Birch says")).status_code == 201
     record(birch, *(commit(shared, day) for day in range(4)))
     settle(service, alder, shared, theirs, CANARY)
     settle(service, birch, shared)
@@ -327,6 +346,9 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
         "/map-persona",
         "/mappers",
         "/mappers/…",
+        "/computed-traits",
+        "/computed-traits/…",
+        "/computed-traits/…/versions",
         "/sync",
     }
     then = {"asOf": str(service.reader.head())}

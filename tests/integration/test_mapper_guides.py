@@ -1,4 +1,5 @@
-"""The pages on rules from elsewhere, and on mappers and the past: every command is run and says so."""
+"""The pages on rules from elsewhere, mappers and the past, and computed traits: every command is run and says
+so."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from tests.processes import Installation, installation
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 IMPORT = PAGES / "bring-rules-from-elsewhere.md"
 PAST = PAGES / "try-a-mapper-on-the-past.md"
+TRAITS = PAGES / "define-computed-traits.md"
 
 
 class Step(NamedTuple):
@@ -83,3 +85,10 @@ def test_a_mapper_is_tried_on_the_past(tmp_path: Path) -> None:
     with data_dir() as folder, installation(folder) as installed:
         installed.start()
         follow(PAST, installed, tmp_path)
+
+
+def test_computed_traits_are_checked_published_and_derived(tmp_path: Path) -> None:
+    assert len(steps(TRAITS)) >= 9
+    with data_dir() as folder, installation(folder) as installed:
+        installed.start()
+        follow(TRAITS, installed, tmp_path)

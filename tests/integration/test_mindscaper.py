@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.service import Service
-from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
+from personakit.agents.tenant_rules import TenantRules
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.stored import StreamId
 from personakit.shipped import computed_traits_dir
@@ -51,11 +51,11 @@ def events(service: Service, kind: str, person: str) -> int:
     return len(service.recorder.select_events(str(StreamId(TENANT, kind, surrogate(service, person)))))
 
 
-def other_rules() -> ComputedTraits:
+def other_rules() -> TenantRules:
     """Rules with another fingerprint: the shipped ones for commits, and one trait more."""
     document = load_yaml((computed_traits_dir() / "code_commit.yaml").read_text())
     extra = {"path": "work.smallest_commit", "from": "lines_changed", "aggregate": "min", "volatility": "low"}
-    return load_computed_traits([document | {"traits": [*document["traits"], extra]}])
+    return TenantRules([document | {"traits": [*document["traits"], extra]}])
 
 
 def test_sixteen_workers_on_one_person_count_every_observation_once(quiet: Service) -> None:
@@ -92,19 +92,18 @@ def test_observations_that_no_trait_uses_are_read_once_and_said_to_be_read(quiet
         follow(quiet)
     assert events(quiet, "mindscape", "notes") == 0
     assert events(quiet, "derivation.computed", "notes") == 2
-    assert surrogate(quiet, "notes") not in due(quiet, quiet.computed.fingerprint)
+    assert surrogate(quiet, "notes") not in due(quiet, quiet.rules)
 
 
-def due(service: Service, definition: str) -> set[UUID]:
+def due(service: Service, rules: TenantRules) -> set[UUID]:
     """Who awaits derivation by these rules, in whichever bucket."""
     with service.reader.snapshot() as snapshot:
-        buckets = {
-            row["bucket"] for row in snapshot.rows("derivation_due.due_buckets", definition=definition)
-        }
+        asked = rules.asked(snapshot)
+        buckets = {row["bucket"] for row in snapshot.rows("derivation_due.due_buckets", **asked)}
         return {
             row["person"]
             for bucket in buckets
-            for row in snapshot.rows("derivation_due.due", definition=definition, bucket=bucket, limit=500)
+            for row in snapshot.rows("derivation_due.due", **asked, bucket=bucket, limit=500)
         }
 
 
@@ -126,8 +125,8 @@ def test_a_person_who_records_nothing_new_is_due_when_the_rules_have_changed(qui
     quiet.mindscaper.derive(TENANT, surrogate(quiet, "resting"))
     follow(quiet)
 
-    assert surrogate(quiet, "resting") not in due(quiet, quiet.computed.fingerprint)
-    assert surrogate(quiet, "resting") in due(quiet, other_rules().fingerprint)
+    assert surrogate(quiet, "resting") not in due(quiet, quiet.rules)
+    assert surrogate(quiet, "resting") in due(quiet, other_rules())
 
 
 def test_a_position_counts_as_derived_though_newer_observations_are_not(quiet: Service) -> None:

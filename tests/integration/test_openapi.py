@@ -36,6 +36,9 @@ READ = {
     "/model-use": {},
     "/mappers/{mapperId}/versions/{version}": {},
     "/mappers/{mapperId}/versions/{version}/diff": {},
+    "/computed-traits": {},
+    "/computed-traits/{documentId}": {},
+    "/computed-traits/{documentId}/versions": {},
     "/sync": {},
     "/health/live": {},
     "/health/ready": {},
@@ -44,6 +47,7 @@ IDS = {
     "{personId}": "ada",
     "{personaId}": "ada",
     "{mapperId}": "work_rhythm",
+    "{documentId}": "code_commit",
     "{path}": "work.commits",
     "{observationId}": "00000000-0000-0000-0000-000000000001",
     "{suggestionId}": suggestion_id.encode(
@@ -150,7 +154,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 34
+    assert len(described) == 41
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -271,7 +275,7 @@ def test_a_default_is_what_is_done_without_the_parameter(client: Client, documen
 
 def test_bodies_answers_and_headers_that_only_some_have(document: dict[str, Any]) -> None:
     paths = document["paths"]
-    for path in ("/observations", "/feedback", "/mappers"):
+    for path in ("/observations", "/feedback", "/mappers", "/computed-traits"):
         answers = paths[path]["post"]["responses"]
         assert answers["200"]["content"] == answers["201"]["content"]
         assert answers["200"]["description"] != answers["201"]["description"]

@@ -173,7 +173,7 @@ def test_a_pass_that_read_before_a_retraction_cannot_append_after_it(quiet: Serv
     """The retraction is read by another pass, for which it changes nothing: what the slow one is about to
     fold in was not folded in yet."""
     ids = record(quiet, observation("slow", 1), observation("slow", 2))
-    slow = Slow(quiet.reader, quiet.streams, quiet.computed)
+    slow = Slow(quiet.reader, quiet.streams, quiet.rules)
 
     def overtake() -> None:
         quiet.retractions.retract(TENANT, ids[0])
@@ -275,9 +275,9 @@ def test_the_agents_retract_what_has_expired(database: str) -> None:
 def due(service: Service) -> bool:
     """Whether there is still something to derive, as far as the read models have come."""
     with service.reader.snapshot() as snapshot:
-        return bool(
-            snapshot.rows("derivation_due.due_buckets", definition=service.computed.fingerprint)
-        ) or any(state.lag_events for state in service.reader.states())
+        return bool(snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))) or any(
+            state.lag_events for state in service.reader.states()
+        )
 
 
 def test_retracting_over_http_says_what_happened_and_again_what_did(quiet: Service, client: Client) -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from personakit.agents import mindscaper as module
 from personakit.agents.mindscaper import Mindscaper, mindscape_of
 from personakit.agents.service import Service
+from personakit.agents.tenant_rules import TenantRules
 from personakit.domain.aggregates import AGGREGATES
-from personakit.domain.computed_traits import Observed, load_computed_traits
+from personakit.domain.computed_traits import Observed
 from personakit.domain.mindscape import Mindscape
 from personakit_sdk import wire
 from tests.history import TENANT, surrogate
@@ -27,7 +28,7 @@ from tests.unit.domain.observing import document
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 OPTIONS: dict[str, dict[str, Any]] = {"quantiles": {"quantiles": [0.5]}, "ewma": {"half_life_days": 3}}
-RULES = load_computed_traits(
+RULES = TenantRules(
     [
         document(
             *(
@@ -175,7 +176,7 @@ def test_the_traits_are_those_of_what_remains(
         Observed(id_, each.type, each.content, each.occurred_at) for id_, each in life.counting.items()
     ]
     random.shuffle(remaining)
-    assert as_stored(found.traits) == as_stored(RULES.fold({}, remaining))
+    assert as_stored(found.traits) == as_stored(RULES.shipped.fold({}, remaining))
     past = quiet.past.mindscape(TENANT, surrogate(quiet, life.name), quiet.reader.head())
     assert as_stored(past.mindscape.traits) == as_stored(found.traits)
     assert past.mindscape.version == found.version

@@ -15,9 +15,9 @@ from litestar.testing import TestClient
 
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.service import Service
+from personakit.agents.tenant_rules import TenantRules
 from personakit.api import mindscapes, personas, present
 from personakit.api.app import create_app
-from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.events import DerivationCompleted, Event, MindscapeUpdated, PersonaCoreGenerated
 from personakit.domain.mindscape import Pin
 from personakit.domain.traits import Trait
@@ -71,10 +71,10 @@ class Walk:
         for index in which:
             self.service.retractions.retract(TENANT, rows[index]["id"])
 
-    def derive(self, person: str, computed: ComputedTraits | None = None) -> None:
+    def derive(self, person: str, rules: TenantRules | None = None) -> None:
         service = self.service
-        rules = computed or service.computed
-        Mindscaper(service.reader, service.streams, rules).derive(TENANT, surrogate(service, person))
+        by = rules or service.rules
+        Mindscaper(service.reader, service.streams, by).derive(TENANT, surrogate(service, person))
 
     def _keep(self) -> None:
         position = min(state.position for state in self.service.reader.states())
@@ -122,11 +122,11 @@ def live(service: Service, person: str, position: int, at: datetime) -> Answers:
     }
 
 
-def other_rules() -> ComputedTraits:
+def other_rules() -> TenantRules:
     """Rules with another fingerprint: some of the shipped ones for commits, and one trait more."""
     document = load_yaml((computed_traits_dir() / "code_commit.yaml").read_text())
     extra = {"path": "work.smallest_commit", "from": "lines_changed", "aggregate": "min", "volatility": "low"}
-    return load_computed_traits([document | {"traits": [*document["traits"][:-1], extra]}])
+    return TenantRules([document | {"traits": [*document["traits"][:-1], extra]}])
 
 
 @pytest.fixture(scope="module")

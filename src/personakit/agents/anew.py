@@ -1,4 +1,4 @@
-"""Deriving anew what was computed from observations of which some were retracted.
+"""Deriving anew what was computed from observations of which some were retracted, or by other rules.
 
 A trait's state cannot give a sample back. So the traits that are computed from observations of such a type
 are folded again from the person's first one, batch by batch, in one snapshot and into one event: no reader
@@ -7,6 +7,8 @@ ever sees them half folded, and a crash on the way leaves nothing behind.
 That event is always a version of the mindscape, even where nothing changes in it. A slower pass may be under
 way that read before the retraction: it must meet a conflict, or what it folded in would stay, below a cursor
 that says that the retraction was read.
+
+Where the rules have changed all is folded again in the same way, but a version is made only of what changes.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from personakit.domain.computed_traits import ComputedTraits, Observed, is_computed
-from personakit.domain.events import MindscapeUpdated
-from personakit.domain.mindscape import Mindscape, derive_anew
+from personakit.domain.events import DerivationCompleted, MindscapeUpdated
+from personakit.domain.mindscape import Mindscape, derive_anew, derive_through
 from personakit.projections.read import Snapshot
 
 Whose = tuple[str, UUID]
@@ -47,6 +49,12 @@ class Anew(NamedTuple):
             types=self.types,
             retracted=self._retracted(mindscape),
         )
+
+    def derive_by_new_rules(
+        self, mindscape: Mindscape, computed: ComputedTraits
+    ) -> MindscapeUpdated | DerivationCompleted:
+        """What other rules than the mindscape was derived by make of all observations; `cursor` must be 0."""
+        return derive_through(mindscape, computed, self._batches(), self.through)
 
     def _batches(self) -> Iterator[list[Observed]]:
         after = 0 if self.types else self.cursor

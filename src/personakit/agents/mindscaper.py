@@ -13,9 +13,18 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.anew import Anew, observed_of, taken_back
+from personakit.agents.tenant_rules import TenantRules
 from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated
-from personakit.domain.mindscape import EMPTY, Derived, Mindscape, Pin, derive_update, evolve
+from personakit.domain.mindscape import (
+    EMPTY,
+    Derived,
+    Mindscape,
+    Pin,
+    by_other_rules,
+    derive_update,
+    evolve,
+)
 from personakit.domain.traits import Trait
 from personakit.eventlog.answers import ThreadFuture
 from personakit.eventlog.appender import wait
@@ -40,6 +49,7 @@ class _Waiting(NamedTuple):
 
     tenant: str
     person: UUID
+    computed: ComputedTraits
     mindscape: Mindscape
     due: int
     cursor: int
@@ -48,18 +58,18 @@ class _Waiting(NamedTuple):
 
 
 class Mindscaper:
-    """Derives computed traits, with the mindscape's version as the lock."""
+    """Derives computed traits by the rules of each tenant, with the mindscape's version as the lock."""
 
-    def __init__(self, reader: Reader, streams: Streams, computed: ComputedTraits) -> None:
+    def __init__(self, reader: Reader, streams: Streams, rules: TenantRules) -> None:
         self._reader = reader
         self._streams = streams
-        self._computed = computed
+        self._rules = rules
 
     def derive_due(self, bucket: int) -> None:
         """One pass over the people of a bucket who await derivation, read together and appended together.
 
-        Those of whom something was retracted come after the others, one by one. Who is not done with it is
-        still due when `derivation_due` has followed, and is woken for again.
+        Those who are folded anew from more than a batch come after the others, one by one. Who is not done
+        with it is still due when `derivation_due` has followed, and is woken for again.
         """
         waiting, alone = self._waiting(bucket)
         offered = [
@@ -81,14 +91,16 @@ class Mindscaper:
 
     def _waiting(self, bucket: int) -> tuple[list[_Waiting], list[_Waiting]]:
         """Who is due, with their mindscape and the observations after their cursor, in one snapshot; and,
-        without these, those of whom something was retracted after it.
+        without these, those of whom something was retracted after it, or who were derived by other rules from
+        more than a batch.
 
         Not those whose newest mindscape the read model has not followed yet: a pass over them would only
         meet a conflict.
         """
-        rules = self._computed.fingerprint
         with self._reader.snapshot() as snapshot:
-            due = snapshot.rows("derivation_due.due", definition=rules, bucket=bucket, limit=PEOPLE)
+            asked = self._rules.asked(snapshot)
+            due = snapshot.rows("derivation_due.due", **asked, bucket=bucket, limit=PEOPLE)
+            rules = self._rules.of_each(snapshot, {row["tenant"] for row in due})
             whose = {"tenants": [row["tenant"] for row in due], "people": [row["person"] for row in due]}
             rows = snapshot.rows("mindscapes.newest", **whose)
             mindscapes = {(row["tenant"], row["person"]): mindscape_in(row) for row in rows}
@@ -96,9 +108,10 @@ class Mindscaper:
                 (row["tenant"], row["person"]): _Waiting(
                     row["tenant"],
                     row["person"],
+                    rules[row["tenant"]],
                     mindscape,
                     row["due"],
-                    max(row["read_through"], self._own_cursor(mindscape)),
+                    max(_read_by(row, rules[row["tenant"]]), _own_cursor(mindscape, rules[row["tenant"]])),
                     snapshot.positions["observations"],
                     [],
                 )
@@ -118,22 +131,19 @@ class Mindscaper:
             )
         for row in found:
             waiting[row["tenant"], row["person"]].rows.append(row)
+        long = {whose for whose, each in waiting.items() if _is_long(each)}
+        alone += [waiting.pop(whose) for whose in long]
         return list(waiting.values()), alone
 
     def _change(self, waiting: _Waiting) -> MindscapeUpdated | DerivationCompleted | None:
         if not waiting.rows:
             # What is due stands still in quarantine: said to be read, or all who wait for it wait for ever.
             followed = waiting.cursor < waiting.due <= waiting.through
-            return self._nothing(waiting.through) if followed else None
+            return _nothing(waiting.computed, waiting.through) if followed else None
         full = len(waiting.rows) == BATCH
         read_through = waiting.rows[-1]["position"] if full else waiting.through
         observed = [observed_of(row) for row in waiting.rows]
-        return derive_update(waiting.mindscape, self._computed, observed, read_through)
-
-    def _nothing(self, through: int) -> DerivationCompleted:
-        return DerivationCompleted(
-            derivation=DERIVATION, definition=self._computed.fingerprint, read_through=through
-        )
+        return derive_update(waiting.mindscape, waiting.computed, observed, read_through)
 
     def _offer(
         self, waiting: _Waiting, change: MindscapeUpdated | DerivationCompleted
@@ -182,34 +192,26 @@ class Mindscaper:
         self, tenant: str, person: UUID, mindscape: Mindscape
     ) -> tuple[MindscapeUpdated | DerivationCompleted | None, bool]:
         """What the observations after the cursor change, and whether there may be more of them; None where
-        there are none. Where something was retracted since, nothing is left for another pass."""
+        there are none. Where something was retracted since, or the rules have changed, nothing is left for
+        another pass."""
         with self._reader.snapshot() as snapshot:
-            cursor = self._cursor(snapshot, tenant, person, mindscape)
+            computed = self._rules.of(snapshot, tenant)
+            cursor = _cursor(snapshot, tenant, person, mindscape, computed)
             through = snapshot.positions["observations"]
             lost = taken_back(snapshot, [(tenant, person, cursor)], through).get((tenant, person))
             if lost is not None:
                 anew = Anew(snapshot, tenant, person, cursor, through, lost, BATCH)
-                return anew.derive(mindscape, self._computed), False
+                return anew.derive(mindscape, computed), False
+            if cursor == 0 and by_other_rules(mindscape, computed):
+                anew = Anew(snapshot, tenant, person, cursor, through, (), BATCH)
+                return anew.derive_by_new_rules(mindscape, computed), False
             rows = self._rows(snapshot, tenant, person, cursor, through)
         if not rows:
             return None, False
         full = len(rows) == BATCH
         read_through = rows[-1]["position"] if full else through
         observed = [observed_of(row) for row in rows]
-        return derive_update(mindscape, self._computed, observed, read_through), full
-
-    def _cursor(self, snapshot: Snapshot, tenant: str, person: UUID, mindscape: Mindscape) -> int:
-        """How far these rules have read: the mindscape's word, or a later pass that changed nothing."""
-        rules = self._computed.fingerprint
-        row = snapshot.row(
-            "derivation_due.cursor", tenant=tenant, person=person, derivation=DERIVATION, definition=rules
-        )
-        return max(self._own_cursor(mindscape), int(row["read_through"]) if row else 0)
-
-    def _own_cursor(self, mindscape: Mindscape) -> int:
-        derived = mindscape.derivations.get(DERIVATION)
-        same = derived is not None and derived.definition == self._computed.fingerprint
-        return derived.read_through if derived is not None and same else 0
+        return derive_update(mindscape, computed, observed, read_through), full
 
     @staticmethod
     def _rows(
@@ -234,6 +236,35 @@ class Mindscaper:
             return change if before.read_through < change.read_through else None
 
         self._streams.update(stream, last, lambda _, event: event, decide, person=person)
+
+
+def _nothing(computed: ComputedTraits, through: int) -> DerivationCompleted:
+    return DerivationCompleted(derivation=DERIVATION, definition=computed.fingerprint, read_through=through)
+
+
+def _cursor(
+    snapshot: Snapshot, tenant: str, person: UUID, mindscape: Mindscape, computed: ComputedTraits
+) -> int:
+    """How far these rules have read: the mindscape's word, or a later pass that changed nothing."""
+    row = snapshot.row("derivation_due.cursor", tenant=tenant, person=person, derivation=DERIVATION)
+    return max(_own_cursor(mindscape, computed), _read_by(row, computed) if row else 0)
+
+
+def _read_by(row: dict[str, Any], computed: ComputedTraits) -> int:
+    """How far these rules have read, by a row of `derivation_due`: others begin again."""
+    return int(row["read_through"]) if row["definition"] == computed.fingerprint else 0
+
+
+def _own_cursor(mindscape: Mindscape, computed: ComputedTraits) -> int:
+    derived = mindscape.derivations.get(DERIVATION)
+    same = derived is not None and derived.definition == computed.fingerprint
+    return derived.read_through if derived is not None and same else 0
+
+
+def _is_long(waiting: _Waiting) -> bool:
+    """Whether a batch is not enough to read all again by other rules: no reader sees a part of it."""
+    full = len(waiting.rows) == BATCH and waiting.cursor == 0
+    return full and by_other_rules(waiting.mindscape, waiting.computed)
 
 
 def read_mindscape(reader: Reader, tenant: str, person: UUID) -> Loaded[Mindscape]:

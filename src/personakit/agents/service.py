@@ -24,11 +24,13 @@ from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
 from personakit.agents.mappers import Decide, Mappers
 from personakit.agents.mindscaper import Mindscaper
+from personakit.agents.own_traits import TraitDocuments
 from personakit.agents.past import Past
 from personakit.agents.personas import Personas
 from personakit.agents.regenerations import Regenerations
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
+from personakit.agents.tenant_rules import TenantRules
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.config import ModelSettings
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
@@ -97,7 +99,8 @@ class Service:
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
-        self.computed = load_shipped_computed_traits()
+        self.rules = TenantRules(_documents())
+        self.computed = self.rules.shipped
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
@@ -109,7 +112,8 @@ class Service:
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mappers = Mappers(self.reader, self.streams)
-        self.mindscaper = Mindscaper(self.reader, self.streams, self.computed)
+        self.trait_documents = TraitDocuments(self.reader, self.streams, self.rules.documents)
+        self.mindscaper = Mindscaper(self.reader, self.streams, self.rules)
         self.expiry = Expiry(self.reader, self.retractions)
         self.curator = Curator(self.reader, self.streams)
         self.leases = Leases(self.recorder, PAUSE_SECONDS if model is None else model.pause_seconds)
@@ -238,9 +242,13 @@ class Service:
             self.reader,
             self.streams,
             self.leases,
-            lambda _: self.computed.paths,
+            self._computed_paths,
             lambda: self._wakeups.wake("infer_due"),
         )
+
+    def _computed_paths(self, tenant: str) -> frozenset[str]:
+        with self.reader.snapshot() as snapshot:
+            return self.rules.of(snapshot, tenant).paths
 
     def _appended(self, events: Sequence[Appended]) -> None:
         self.saw(max(event.position for event in events))
@@ -271,7 +279,7 @@ class Service:
             self._following.release()
         if step.busy:
             self._wakeups.wake("follow", delay=BUSY_SECONDS)
-        if step.changed & {"observations", "derivation_due"}:
+        if step.changed & {"observations", "derivation_due", "computed_traits"}:
             self._wakeups.wake("derive_due", delay=DEBOUNCE_SECONDS)
         if step.changed & {"mindscapes", "personas"}:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
@@ -285,7 +293,7 @@ class Service:
             if behind > FAR_BEHIND and now < self._derived_at + PATIENCE_SECONDS:
                 return  # the followers wake this again when they are through
             self._derived_at = now
-            due = snapshot.rows("derivation_due.due_buckets", definition=self.computed.fingerprint)
+            due = snapshot.rows("derivation_due.due_buckets", **self.rules.asked(snapshot))
         for row in due:
             self._wakeups.wake("derive", str(row["bucket"]))
 

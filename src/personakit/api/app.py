@@ -18,6 +18,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from personakit.agents.service import Service
 from personakit.api import (
+    computed_traits,
     curation,
     feedback,
     health,
@@ -76,6 +77,7 @@ def create_app(service: Service) -> Litestar:
             persona_definitions.router,
             map_persona.router,
             mappers.router,
+            computed_traits.router,
             feedback.give_feedback,
             model_use.get_model_use,
             suggestions.get_suggestion,

@@ -10,7 +10,6 @@ from litestar import Response, get
 
 from personakit.agents.anew import observed_of
 from personakit.agents.mindscaper import mindscape_of
-from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
@@ -18,8 +17,8 @@ from personakit.api.observations import stored
 from personakit.api.openapi import PageAfter, PageLimit, PersonIdInPath, TraitPathInPath
 from personakit.api.prepared import trait as shown_trait
 from personakit.api.problems import NotFound
+from personakit.domain.computed_trait_documents import Definition
 from personakit.domain.computed_traits import counts, is_computed
-from personakit.domain.mindscape import Mindscape
 from personakit.domain.traits import Trait
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
@@ -54,7 +53,8 @@ def get_evidence(
             raise NotFound(
                 f"{person_id!r} has no trait {path!r}; GET /mindscapes/{person_id} lists those there are."
             )
-        rows = _resting_on(snapshot, tenant, person, service, mindscape, path, before, size)
+        definition = service.rules.of(snapshot, tenant).definition(path)
+        rows = _resting_on(snapshot, tenant, person, definition, mindscape.traits.get(path), before, size)
     now = datetime.now(UTC)
     shown = wire.TraitEvidence(
         person_id=person_id,
@@ -65,7 +65,7 @@ def get_evidence(
             present.trait_version(version)
             for version in service.past.trait(tenant, person, path, limit=VERSIONS_SHOWN)
         ],
-        items=[stored(row, person_id) for row in rows if _counts(service, path, row)],
+        items=[stored(row, person_id) for row in rows if _counts(definition, row)],
         next=next_page(rows, size, lambda row: row["position"]),
     )
     return answer(shown, snapshot.position)
@@ -75,22 +75,18 @@ def _resting_on(
     snapshot: Snapshot,
     tenant: str,
     person: UUID,
-    service: Service,
-    mindscape: Mindscape,
-    path: str,
+    definition: Definition | None,
+    derived: Trait | None,
     before: int,
     limit: int,
 ) -> list[dict[str, Any]]:
-    derived: Trait | None = mindscape.traits.get(path)
     if derived is None:
         return []
     whose = {"tenant": tenant, "person": person, "before": before, "limit": limit}
-    definition = service.computed.definition(path) if is_computed(derived) else None
-    if definition is None:
+    if definition is None or not is_computed(derived):
         return snapshot.rows("observations.by_ids", ids=list(derived.evidence), **whose)
     return snapshot.rows("observations.of_type", type=definition.observes, **whose)
 
 
-def _counts(service: Service, path: str, row: dict[str, Any]) -> bool:
-    definition = service.computed.definition(path)
+def _counts(definition: Definition | None, row: dict[str, Any]) -> bool:
     return definition is None or row["type"] != definition.observes or counts(definition, observed_of(row))

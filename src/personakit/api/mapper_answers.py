@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from litestar import Request, Response
-from litestar.datastructures import ResponseHeader
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.params import PathParameter
 
 from personakit.agents.service import Service
-from personakit.api.answers import POSITION, answer
-from personakit.api.etags import quoted, tags_in
-from personakit.api.mapper_documents import YAML
+from personakit.api.answers import answer
+from personakit.api.document_answers import WAIT_SECONDS, as_asked, tagged
 from personakit.api.mapper_texts import as_yaml
 from personakit.api.problems import NotFound
 from personakit.domain.mapper import MapperState
@@ -19,24 +17,6 @@ from personakit.eventlog.streams import Updated
 from personakit.projections.read import NotThereYet
 from personakit_sdk import wire
 
-WAIT_SECONDS: Final = 5.0
-LONGEST_REASON: Final = 500
-ETAG = ResponseHeader(
-    name="ETag", description="The document's hash, quoted; send it as `If-Match`", documentation_only=True
-)
-ReasonGiven = Annotated[
-    str,
-    QueryParameter(
-        max_length=LONGEST_REASON,
-        description="Why, in your words; it is kept with the version that this makes",
-    ),
-]
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(
-        name="If-Match", description="The `ETag` last seen; 412 when the mapper is another by now"
-    ),
-]
 VersionInPath = Annotated[int, PathParameter(name="version", description="The number of a version, from 1")]
 Row = dict[str, Any]
 
@@ -54,18 +34,18 @@ def shown(row: Row, position: int, status: int = 200) -> Response[wire.Mapper]:
         reason=row["reason"],
         change=row["change"],
     )
-    return answer(found, position, status, {"ETag": quoted(row["hash"]), "Vary": "Accept"})
+    return answer(found, position, status, tagged(row["hash"]))
 
 
 def shown_as_asked(request: Request[Any, Any, Any], row: Row, position: int) -> Response[Any]:
     """A version as the caller wants it: not at all where they have it (304), as YAML, or as JSON."""
-    headers = {POSITION: str(position), "ETag": quoted(row["hash"]), "Vary": "Accept"}
-    seen = tags_in(request.headers.get("if-none-match"))
-    if seen is not None and {"*", row["hash"]} & seen:
-        return Response(b"", status_code=304, headers=headers)
-    if request.accept.best_match(["application/json", *YAML]) in YAML:
-        return Response(as_yaml(row).encode(), media_type=YAML[0], headers=headers)
-    return shown(row, position)
+    return as_asked(
+        request,
+        row["hash"],
+        position,
+        text=lambda: as_yaml(row),
+        shown=lambda: shown(row, position),
+    )
 
 
 def changed(

@@ -11,8 +11,9 @@ from litestar.params import RawBody
 from personakit.agents.service import Service
 from personakit.api.answers import answer
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.mapper_documents import refuse_taken_id, uploaded
+from personakit.api.mapper_documents import MAPPER, require_address
 from personakit.api.openapi import documented
+from personakit.api.uploads import uploaded
 from personakit.domain.mapper_document import faults_of_tests
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
@@ -37,44 +38,46 @@ def validate(
     """What publishing a document would meet: faults, warnings, and what its own tests give. Nothing is
     stored, and a document that is refused is answered with 200 as well."""
     try:
-        plan = compile_mapper(uploaded(body, request).document)
-        refuse_taken_id(plan)
+        plan = compile_mapper(uploaded(body, request, MAPPER).document)
+        require_address(plan)
     except InvalidInput as error:
         faults = error.faults or (Fault("", str(error)),)
-        return answer(_refused(faults), service.reader.head())
+        return answer(refused(faults), service.reader.head())
     known, position = _known_traits(service, tenant)
     return answer(_validated(plan, known), position)
 
 
 def _validated(plan: Plan, known: frozenset[str]) -> wire.Validation:
     tests = run_tests(plan)
-    faults = _faults(faults_of_tests(tests))
+    faults = faults_at(faults_of_tests(tests))
     return wire.Validation(
         valid=not faults,
         id=plan.mapper_id,
         version=plan.author_version,
         hash=plan.hash,
         faults=faults,
-        warnings=_faults(lint(plan, known)),
+        warnings=faults_at(lint(plan, known)),
         tests=tests,
         document=plan.document,
     )
 
 
-def _refused(faults: Iterable[Fault]) -> wire.Validation:
+def refused(faults: Iterable[Fault]) -> wire.Validation:
+    """What is said of a document that could not be read."""
     return wire.Validation(
         valid=False,
         id=None,
         version=None,
         hash=None,
-        faults=_faults(faults),
+        faults=faults_at(faults),
         warnings=[],
         tests=[],
         document=None,
     )
 
 
-def _faults(faults: Iterable[Fault]) -> list[wire.FaultAt]:
+def faults_at(faults: Iterable[Fault]) -> list[wire.FaultAt]:
+    """The faults as they are answered."""
     return [wire.FaultAt(pointer=fault.pointer, message=fault.message) for fault in faults]
 
 
@@ -82,4 +85,5 @@ def _known_traits(service: Service, tenant: str) -> tuple[frozenset[str], int]:
     """The paths of computed traits and of people's mindscapes; and the position that they reflect."""
     with service.reader.snapshot() as snapshot:
         rows = snapshot.rows("mindscapes.trait_paths", tenant=tenant, people=PEOPLE_LOOKED_AT)
-    return service.computed.paths | {row["path"] for row in rows}, snapshot.position
+        computed = service.rules.of(snapshot, tenant)
+    return computed.paths | {row["path"] for row in rows}, snapshot.position

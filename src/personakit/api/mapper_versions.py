@@ -9,11 +9,9 @@ from litestar.params import QueryParameter
 
 from personakit.api.answers import answer, next_page, page_after, page_size
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
+from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
 from personakit.api.etags import tags_in
 from personakit.api.mapper_answers import (
-    ETAG,
-    IfMatch,
-    ReasonGiven,
     Row,
     VersionInPath,
     changed,

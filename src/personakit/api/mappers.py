@@ -11,24 +11,18 @@ from litestar.params import QueryParameter, RawBody
 from personakit.agents.service import Service
 from personakit.api.answers import answer, next_page, page_size
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
+from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
 from personakit.api.etags import tags_in
-from personakit.api.mapper_answers import (
-    ETAG,
-    IfMatch,
-    ReasonGiven,
-    changed,
-    shown_as_asked,
-    unknown,
-)
-from personakit.api.mapper_documents import accepted, uploaded
+from personakit.api.mapper_answers import changed, shown_as_asked, unknown
+from personakit.api.mapper_documents import MAPPER, accepted
 from personakit.api.mapper_validation import validate
 from personakit.api.mapper_versions import diff_versions, get_version, list_versions, publish_version
 from personakit.api.mapper_weights import change_weight
 from personakit.api.openapi import MapperIdInPath, PageLimit, documented
+from personakit.api.uploads import refuse_other_id, uploaded
 from personakit.domain.events import MapperPublished, MapperWithdrawn
 from personakit.domain.mapper import MapperState, Provenance, Status, publish, require_known, withdraw
 from personakit_sdk import wire
-from personakit_sdk.errors import DocumentInvalid, Fault
 
 Operator = Annotated[
     str | None,
@@ -188,11 +182,9 @@ def _publish(
     if_match: str | None,
 ) -> Response[wire.Mapper]:
     """Publishes the body; with `mapper_id`, as the next version of that mapper."""
-    sent = uploaded(body, request)
+    sent = uploaded(body, request, MAPPER)
     plan = accepted(sent.document)
-    if mapper_id not in (None, plan.mapper_id):
-        fault = Fault("/metadata/id", f"it says {plan.mapper_id!r}, but the address says {mapper_id!r}")
-        raise DocumentInvalid("mapper", (fault,))
+    refuse_other_id(plan.mapper_id, MAPPER, mapper_id)
 
     def decide(state: MapperState) -> MapperPublished | None:
         if mapper_id is not None:

@@ -75,6 +75,10 @@ PersonaIdInPath = Annotated[
 MapperIdInPath = Annotated[
     str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
 ]
+TraitsIdInPath = Annotated[
+    str,
+    PathParameter(name="documentId", description="The document's `metadata.id`, for example `work_session`"),
+]
 TraitPathInPath = Annotated[
     str, PathParameter(name="path", description="The trait's path, for example `work.focus_duration`")
 ]

@@ -24,6 +24,7 @@ from personakit.domain.mapper import (
     RuleUnknown,
     VersionWentDown,
 )
+from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnknown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken
@@ -70,6 +71,9 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (SupersedesNothing, 422, "supersedes-nothing"),
     (MapperUnknown, 404, "not-found"),
     (RuleUnknown, 404, "not-found"),
+    (TraitsUnknown, 404, "not-found"),
+    (TraitsShipped, 409, "comes-with-release"),
+    (TraitsTaken, 409, "trait-taken"),
     (IdTaken, 409, "id-taken"),
     (NotInUse, 409, "mapper-withdrawn"),
     (VersionWentDown, 409, "version-went-down"),

@@ -24,6 +24,7 @@ COMMANDS = {
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
+    "traits": LazyCommand("personakit.cli.traits.group:traits", "Work on documents of computed traits."),
     "up": LazyCommand("personakit.cli.up:up", "Run the whole service on this machine."),
     "why": LazyCommand("personakit.cli.why:why", "Say why a suggestion was made."),
     "worker": LazyCommand("personakit.cli.worker:worker", "Do the work behind `api` processes."),

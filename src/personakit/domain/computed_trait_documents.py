@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
@@ -10,11 +11,12 @@ import msgspec
 
 from personakit.domain.aggregates import AGGREGATES
 from personakit.domain.aggregates.accumulator import Options
+from personakit.domain.trait_cases import Case, read_case
 from personakit.domain.traits import Precision
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules.checks import compile_condition
 from personakit_sdk.rules.facts import Facts, Volatility
-from personakit_sdk.rules.node import Node
+from personakit_sdk.rules.node import Node, take_list
 from personakit_sdk.rules.paths import parse_path, read_path
 
 WHAT: Final = "computed-trait document"
@@ -47,20 +49,49 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
 
 
-def read_document(document: Mapping[str, Any]) -> list[Definition]:
-    """The definitions of one document. Raises DocumentInvalid with every fault found."""
+class TraitDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that can run: its definitions, and its own tests. `document` is what its author wrote.
+
+    `hash` is over all of that, whatever the order of keys, and `version` the author's own.
+    """
+
+    id: str
+    version: str
+    hash: str
+    definitions: tuple[Definition, ...]
+    tests: tuple[Case, ...]
+    document: dict[str, Any]
+
+
+def read_document(document: Mapping[str, Any]) -> TraitDocument:
+    """The document, checked whole. Raises DocumentInvalid with every fault found."""
     place = Node.root(document, WHAT)
-    fields = place.fields(("metadata", "observes", "traits"), ("metadata", "observes", "traits"))
-    source = _read_source(fields["metadata"]) if "metadata" in fields else ""
+    fields = place.fields(("metadata", "observes", "traits", "tests"), ("metadata", "observes", "traits"))
+    id_, version = _read_metadata(fields["metadata"]) if "metadata" in fields else ("", "")
     observes = _read_word(fields["observes"], _TYPE, "work_session") if "observes" in fields else ""
     traits = fields["traits"].items(at_least=1) if "traits" in fields else []
+    source = f"computed:{id_}@{version}"
     definitions = [_read_definition(node, source, observes) for node in traits]
+    paths = [None if each is None else each.path for each in definitions]
+    for index, path in enumerate(paths):
+        if path is not None and path in paths[:index]:
+            traits[index].child("path", path).fault(
+                f"the trait {path!r} is defined already, in this document"
+            )
+    tests = take_list(fields, "tests", lambda node: [read_case(each, observes) for each in node.items()])
     place.refuse_faults(WHAT)
-    return [definition for definition in definitions if definition is not None]
+    return TraitDocument(
+        id=id_,
+        version=version,
+        hash=hashlib.sha256(msgspec.json.encode(place.value, order="sorted")).hexdigest(),
+        definitions=tuple(definition for definition in definitions if definition is not None),
+        tests=tuple(tests),
+        document=place.value,
+    )
 
 
-def _read_source(node: Node) -> str:
-    """`computed:<id>@<version>`; metadata may bear other keys."""
+def _read_metadata(node: Node) -> tuple[str, str]:
+    """The id and the version; metadata may bear other keys."""
     fields = node.entries()
     for key in ("id", "version", "description"):
         if key not in fields:
@@ -68,8 +99,7 @@ def _read_source(node: Node) -> str:
         else:
             fields[key].text()
     id_ = _read_word(fields["id"], _ID, "work_session") if "id" in fields else ""
-    version = _read_word(fields["version"], _VERSION, "1.0.0") if "version" in fields else ""
-    return f"computed:{id_}@{version}"
+    return id_, _read_word(fields["version"], _VERSION, "1.0.0") if "version" in fields else ""
 
 
 def _read_word(node: Node, pattern: re.Pattern[str], example: str) -> str:

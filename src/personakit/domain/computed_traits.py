@@ -23,6 +23,9 @@ from personakit_sdk.rules.paths import MISSING, enter
 STATE_FORMAT: Final = 2
 """Part of the fingerprint: counting it up makes every trait be folded anew, from the observations."""
 
+OWN: Final = "own:"
+"""What fingerprints of tenants' own rules begin with. It comes after all hexadecimal digits."""
+
 
 class Observed(msgspec.Struct, frozen=True):
     """An observation as far as traits are computed from it; `occurred_at` bears its original offset."""
@@ -38,14 +41,18 @@ Dated = tuple[Observed, int]
 
 
 class ComputedTraits:
-    """An immutable set of definitions. `fingerprint` changes when any of them does."""
+    """An immutable set of definitions. `fingerprint` changes when any of them does.
 
-    def __init__(self, definitions: Iterable[Definition]) -> None:
+    That of a tenant that has rules of its `own` begins with OWN: it is never that of a release, not even
+    where the same traits are defined.
+    """
+
+    def __init__(self, definitions: Iterable[Definition], *, own: bool = False) -> None:
         by_type: defaultdict[str, list[Definition]] = defaultdict(list)
         for definition in definitions:
             by_type[definition.observes].append(definition)
         self._by_type: Mapping[str, Sequence[Definition]] = dict(by_type)
-        self.fingerprint = _fingerprint(by_type)
+        self.fingerprint = (OWN if own else "") + _fingerprint(by_type)
 
     @property
     def paths(self) -> frozenset[str]:
@@ -92,7 +99,7 @@ def load_computed_traits(documents: Iterable[Mapping[str, Any]]) -> ComputedTrai
     """
     definitions: dict[str, Definition] = {}
     for document in documents:
-        for index, definition in enumerate(read_document(document)):
+        for index, definition in enumerate(read_document(document).definitions):
             first = definitions.setdefault(definition.path, definition)
             if first is not definition:
                 message = f"the trait {definition.path!r} is defined already, by {first.source}"

@@ -219,6 +219,30 @@ class MapperWithdrawn(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ComputedTraitsPublished(Event, frozen=True, kw_only=True):
+    """A tenant gave itself a document of computed traits, in the place of any that has the same id; `hash` is
+    of the document as it was sent, `source` the text of it, where that was YAML.
+
+    All of a tenant's documents are in one stream, whose version each event counts up: so no two of them can
+    define the same trait, however many come at once.
+    """
+
+    document_id: str
+    document: dict[str, Any]
+    hash: str
+    origin: str
+    reason: str = ""
+    source: str | None = None
+
+
+class ComputedTraitsWithdrawn(Event, frozen=True, kw_only=True):
+    """A tenant's own document is in use no more; one of the release that has its id is again."""
+
+    document_id: str
+    origin: str
+    reason: str = ""
+
+
 MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
 """What changes a mindscape."""
 AnyEvent = (
@@ -236,6 +260,8 @@ AnyEvent = (
     | MapperPublished
     | RuleWeightChanged
     | MapperWithdrawn
+    | ComputedTraitsPublished
+    | ComputedTraitsWithdrawn
 )
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
@@ -254,6 +280,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         MapperPublished,
         RuleWeightChanged,
         MapperWithdrawn,
+        ComputedTraitsPublished,
+        ComputedTraitsWithdrawn,
     )
 }
 

@@ -99,13 +99,13 @@ def require_known(state: MapperState, mapper_id: str) -> None:
         raise MapperUnknown(f"There is no mapper {mapper_id!r}; POST /mappers makes one.")
 
 
-def require_match(hash_: str, if_match: Collection[str] | None, mapper_id: str) -> None:
+def require_match(hash_: str, if_match: Collection[str] | None, what: str) -> None:
     """Raises PreconditionFailed unless the caller saw what is there now; `*` sees all, None needs nothing."""
     if if_match is not None and not hash_:
-        raise PreconditionFailed(f"There is no mapper {mapper_id!r} yet, so that it cannot match.")
+        raise PreconditionFailed(f"There is no {what} yet, so that it cannot match.")
     if if_match is not None and not {"*", hash_} & set(if_match):
         raise PreconditionFailed(
-            f"The mapper {mapper_id!r} has changed since you read it: its ETag is now {hash_!r}. "
+            f"The {what} has changed since you read it: its ETag is now {hash_!r}. "
             "Read it again, apply your change to that, and send it with the new If-Match."
         )
 
@@ -125,10 +125,12 @@ def publish(
     `if_match` are the hashes that the caller saw: a draft follows the newest version, all else what is shown.
     Raises PreconditionFailed, and VersionWentDown when `metadata.version` is below the newest.
     """
-    require_match(state.hash if status == "draft" else state.shown.hash, if_match, plan.mapper_id)
+    require_match(
+        state.hash if status == "draft" else state.shown.hash, if_match, f"mapper {plan.mapper_id!r}"
+    )
     if _is_there(state, plan.hash, status):
         return None
-    if _semver(plan.author_version) < _semver(state.author_version):
+    if semver(plan.author_version) < semver(state.author_version):
         raise VersionWentDown(
             f"metadata.version {plan.author_version} is below {state.author_version}, which is published "
             f"already; give the mapper {plan.mapper_id!r} a higher version."
@@ -168,7 +170,7 @@ def restore(
 ) -> MapperPublished | None:
     """The event that publishes the document of an earlier `version` anew; None when it is in use already.
     The author's own version may go down by this. Raises PreconditionFailed."""
-    require_match(state.shown.hash, if_match, plan.mapper_id)
+    require_match(state.shown.hash, if_match, f"mapper {plan.mapper_id!r}")
     if _is_there(state, plan.hash, "active"):
         return None
     return _published(plan, "active", by, source, version)
@@ -193,7 +195,7 @@ def change_weight(
         raise NotInUse(
             f"The mapper {mapper_id!r} was withdrawn; publish a version of it before you change a weight."
         )
-    require_match(state.shown.hash, if_match, mapper_id)
+    require_match(state.shown.hash, if_match, f"mapper {mapper_id!r}")
     before = _weight_of(state.shown.document, rule_id)
     weight = weigh(before)
     if weight == before:
@@ -228,7 +230,7 @@ def withdraw(
     state: MapperState, mapper_id: str, by: Provenance, *, if_match: Collection[str] | None = None
 ) -> MapperWithdrawn | None:
     """The event that takes a mapper out of use; None where it is already. Raises PreconditionFailed."""
-    require_match(state.shown.hash, if_match, mapper_id)
+    require_match(state.shown.hash, if_match, f"mapper {mapper_id!r}")
     if state.shown.status == "deprecated":
         return None
     return MapperWithdrawn(mapper_id=mapper_id, origin=by.origin, reason=by.reason)
@@ -239,11 +241,11 @@ def publish_shipped(plan: Plan, state: MapperState, source: str | None = None) -
     this version or a newer one."""
     if state.version and state.origin != SHIPPED:
         return None
-    if _semver(plan.author_version) < _semver(state.author_version):
+    if semver(plan.author_version) < semver(state.author_version):
         return None
     return publish(state, plan, "active", Provenance(SHIPPED, "It comes with the release."), source=source)
 
 
-def _semver(version: str) -> tuple[int, ...]:
+def semver(version: str) -> tuple[int, ...]:
     """Major, minor, patch as numbers; pre-release and build are not ordered."""
     return tuple(int(number) for number in _NUMBERS.findall(version)[:3])

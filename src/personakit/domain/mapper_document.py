@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from personakit_sdk.errors import DocumentInvalid, Fault
@@ -19,7 +19,7 @@ def accept(document: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def faults_of_tests(results: list[TestResult]) -> tuple[Fault, ...]:
+def faults_of_tests(results: Iterable[TestResult]) -> tuple[Fault, ...]:
     """A fault for each test that failed, at its place in the document."""
     return tuple(
         Fault(f"/tests/{index}", f"its test {test.name!r} fails: {test.detail}")

@@ -6,14 +6,13 @@ the byte. What comes out is read again: it must be the very document, or the doc
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from personakit.domain.document_text import sorted_by, text_of
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.plan import Plan
@@ -58,16 +57,7 @@ def weighed(document: Mapping[str, Any], hash_: str, source: str) -> str:
 def written_out(document: Mapping[str, Any], hash_: str) -> str:
     """The normal form as YAML, in the order in which people write it. Where YAML would read any of it as
     something else, as JSON, which is YAML as well."""
-    library = YAML()
-    library.width = 2**31
-    library.default_flow_style = False
-    library.indent(mapping=2, sequence=4, offset=2)
-    library.representer.ignore_aliases = lambda *_: True
-    text = io.StringIO()
-    library.dump(_in_order(document), text)
-    if _says(text.getvalue(), hash_):
-        return text.getvalue()
-    return json.dumps(document, indent=2) + "\n"
+    return text_of(_in_order(document), lambda text: _says(text, hash_))
 
 
 def _read(text: str) -> Plan | None:
@@ -122,12 +112,7 @@ def _member(node: Node | None, key: str) -> Node | None:
 
 def _in_order(document: Mapping[str, Any]) -> dict[str, Any]:
     """Sections and keys as the language's own description has them; the database keeps no order of keys."""
-    sections = _sorted_by(document, _SECTIONS)
-    sections["metadata"] = _sorted_by(document["metadata"], _METADATA)
-    sections["rules"] = [_sorted_by(rule, _RULE) for rule in document["rules"]]
+    sections = sorted_by(document, _SECTIONS)
+    sections["metadata"] = sorted_by(document["metadata"], _METADATA)
+    sections["rules"] = [sorted_by(rule, _RULE) for rule in document["rules"]]
     return sections
-
-
-def _sorted_by(members: Mapping[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
-    known = {key: members[key] for key in order if key in members}
-    return known | {key: members[key] for key in sorted(members) if key not in known}

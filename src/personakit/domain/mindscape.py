@@ -114,7 +114,17 @@ def derive_update(
     Where the mindscape was derived by other rules, `observed` must begin with the person's first
     observation: the traits are folded anew, and computed ones that are no longer derived are removed.
     """
-    change = derive_anew(mindscape, computed, [observed], read_through)
+    return derive_through(mindscape, computed, [observed], read_through)
+
+
+def derive_through(
+    mindscape: Mindscape,
+    computed: ComputedTraits,
+    batches: Iterable[Sequence[Observed]],
+    read_through: int,
+) -> MindscapeUpdated | DerivationCompleted:
+    """As `derive_update`, of as many batches as there are, in one version."""
+    change = derive_anew(mindscape, computed, batches, read_through)
     # A new fold that ends where the old one did is recorded too: else the next one, which sees only the
     # newer observations, would begin from nothing again.
     if change.traits or change.removed or _base(mindscape, computed, ()) != mindscape.traits:
@@ -162,6 +172,11 @@ def _base(mindscape: Mindscape, computed: ComputedTraits, types: Collection[str]
     return {
         path: trait for path, trait in mindscape.traits.items() if not (is_computed(trait) and path in again)
     }
+
+
+def by_other_rules(mindscape: Mindscape, computed: ComputedTraits) -> bool:
+    """Whether the mindscape was derived by rules that have changed since."""
+    return DERIVATION in mindscape.derivations and not _same_rules(mindscape, computed)
 
 
 def _same_rules(mindscape: Mindscape, computed: ComputedTraits) -> bool:

@@ -73,13 +73,14 @@ def _suggestion_differences(wanted: dict[str, Any], made: Suggestion) -> Iterato
     """Only the keys that are given count, in `parameters` and `metadata` too."""
     got: dict[str, Any] = {name: getattr(made, name) for name in wanted}
     for key, value in wanted.items():
-        if not _matches(value, got[key]):
+        if not matches(value, got[key]):
             yield f"expected {key} {value!r}, got {got[key]!r}"
 
 
-def _matches(wanted: Any, got: Any) -> bool:
+def matches(wanted: Any, got: Any) -> bool:
+    """Whether a value is the one that is wanted; of an object only the keys that are given count."""
     if is_object(wanted) and is_object(got):
-        return all(key in got and _matches(value, got[key]) for key, value in wanted.items())
+        return all(key in got and matches(value, got[key]) for key, value in wanted.items())
     return same(wanted, got)
 
 

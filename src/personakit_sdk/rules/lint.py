@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -73,11 +73,16 @@ def _never(document: dict[str, Any]) -> Iterator[Fault]:
         if rule["weight"] <= 0:
             yield Fault(f"/rules/{index}/weight", f"the rule {rule['id']!r} never fires, for its weight is 0")
     for pointer, condition in _conditions(document):
-        alone = [why for why in map(_impossible, leaves(condition)) if why]
-        # What is impossible alone is impossible together, and said once.
-        for why in alone or [contradiction(condition, document["conditions"])]:
-            if why:
-                yield Fault(pointer, f"a condition in it can never hold: {why}")
+        for why in never_holding(condition, document["conditions"]):
+            yield Fault(pointer, f"a condition in it can never hold: {why}")
+
+
+def never_holding(condition: Condition, named: Mapping[str, Condition]) -> list[str]:
+    """Why something in the condition, references to `named` ones followed, can never hold; empty where
+    nothing of that kind is known. What is impossible alone is impossible together, and said once."""
+    alone = [why for why in map(_impossible, leaves(condition)) if why]
+    together = "" if alone else contradiction(condition, named)
+    return alone or ([together] if together else [])
 
 
 def _shadowed(document: dict[str, Any]) -> Iterator[Fault]:

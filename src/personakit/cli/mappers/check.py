@@ -9,15 +9,18 @@ import msgspec
 
 from personakit.cli.mappers.files import FILES, MarkedDocument, PlacedFault, placed, read
 from personakit.cli.options import json_option
-from personakit_sdk.errors import DocumentInvalid, Fault
+from personakit.domain.mapper_document import faults_of_tests
+from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import TestResult, compile_mapper, lint, run_tests
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be said about one file. Faults would have a service refuse it; warnings would not."""
+    """What is to be said about one file, a mapper's or another document's. Faults would have a service refuse
+    it; warnings would not."""
 
     file: str
     mapper: str = ""
+    document: str = ""
     version: str = ""
     faults: tuple[PlacedFault, ...] = ()
     warnings: tuple[PlacedFault, ...] = ()
@@ -32,8 +35,7 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> None:
 
     Each fault has a line `file:line:column: /pointer: what is wrong`.
     """
-    checked = [check(path) for path in files]
-    _tell(checked, [_verdict(one) for one in checked], as_json=as_json)
+    tell_validity([check(path) for path in files], as_json=as_json)
 
 
 @click.command()
@@ -41,8 +43,7 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> None:
 @json_option
 def test(files: tuple[Path, ...], *, as_json: bool) -> None:
     """Run the tests inside FILES, and show each. Exit 1 when one fails."""
-    checked = [check(path) for path in files]
-    _tell(checked, [line for one in checked for line in (*_test_lines(one), _verdict(one))], as_json=as_json)
+    tell_tests([check(path) for path in files], as_json=as_json)
 
 
 def check(path: Path) -> Checked:
@@ -58,19 +59,24 @@ def check(path: Path) -> Checked:
 def _checked(path: Path, marked: MarkedDocument) -> Checked:
     plan = compile_mapper(marked.document)
     tests = tuple(run_tests(plan))
-    failed = [
-        Fault(f"/tests/{index}", f"its test {done.name!r} fails: {done.detail}")
-        for index, done in enumerate(tests)
-        if not done.passed
-    ]
     return Checked(
         file=str(path),
         mapper=plan.mapper_id,
         version=plan.author_version,
-        faults=placed(failed, marked.marks),
+        faults=placed(faults_of_tests(tests), marked.marks),
         warnings=placed(lint(plan), marked.marks),
         tests=tests,
     )
+
+
+def tell_validity(checked: list[Checked], *, as_json: bool) -> None:
+    """A verdict of each file, with a line for each fault. Exit 1 when there is one."""
+    _tell(checked, [_verdict(one) for one in checked], as_json=as_json)
+
+
+def tell_tests(checked: list[Checked], *, as_json: bool) -> None:
+    """Each test, then the verdict of its file. Exit 1 when there is a fault."""
+    _tell(checked, [line for one in checked for line in (*_test_lines(one), _verdict(one))], as_json=as_json)
 
 
 def _tell(checked: list[Checked], lines: list[str], *, as_json: bool) -> None:
@@ -82,7 +88,7 @@ def _tell(checked: list[Checked], lines: list[str], *, as_json: bool) -> None:
 def _verdict(one: Checked) -> str:
     faults = [fault.told(one.file) for fault in one.faults]
     warnings = [fault.told(one.file, "warning: ") for fault in one.warnings]
-    valid = f"{one.mapper} {one.version} is valid, {_count(len(one.tests), 'test')} pass"
+    valid = f"{one.mapper or one.document} {one.version} is valid, {_count(len(one.tests), 'test')} pass"
     told = f"not valid, {_count(len(faults), 'fault')}" if faults else valid
     return "\n".join([f"{one.file}: {told}", *faults, *warnings])
 

@@ -45,21 +45,23 @@ class MarkedDocument(NamedTuple):
 
 
 class FileInvalid(DocumentInvalid):
-    """A file that holds no mapper which would run; `str()` of it has a line for each fault."""
+    """A file that holds no document which would run; `str()` of it has a line for each fault."""
 
-    def __init__(self, file: Path, faults: tuple[PlacedFault, ...], said: str = "") -> None:
-        super().__init__("mapper", tuple(Fault(fault.pointer, fault.message) for fault in faults))
+    def __init__(
+        self, file: Path, faults: tuple[PlacedFault, ...], said: str = "", what: str = "mapper"
+    ) -> None:
+        super().__init__(what, tuple(Fault(fault.pointer, fault.message) for fault in faults))
         lines = [said or f"{file} is not valid:", *(fault.told(str(file)) for fault in faults)]
         self.args = ("\n".join(lines),)
 
 
-def read(path: Path) -> MarkedDocument:
+def read(path: Path, what: str = "mapper") -> MarkedDocument:
     """The document at `path`. Raises DocumentInvalid for what is no object in YAML or JSON, InvalidInput for
     a file that cannot be read."""
     text = content(path)
     document, marks = (load_json(text), marks_of(text)) if is_json(path) else load_yaml_marked(text)
     if not isinstance(document, dict):
-        raise DocumentInvalid("mapper", (Fault("", "it must be an object"),))
+        raise DocumentInvalid(what, (Fault("", "it must be an object"),))
     return MarkedDocument(document, marks)
 
 

@@ -59,7 +59,7 @@ def if_match_option(command: Command) -> Command:
     return click.option(
         "--if-match",
         metavar="HASH",
-        help="Only if the mapper's hash (its ETag) is still this one; else exit 1.",
+        help="Only if the document's hash (its ETag) is still this one; else exit 1.",
     )(command)
 
 

@@ -44,7 +44,7 @@ def push(
         try:
             reply = _send(transport, path, draft=draft, reason=reason, if_match=if_match)
         except ServiceError as error:
-            _say_refused(path, error)
+            say_refused(path, error)
             click.get_current_context().exit(exit_code(error))
         mapper = reply.decode(Mapper)
         made = "" if if_match else " published" if reply.status == 201 else " unchanged"
@@ -54,11 +54,20 @@ def push(
 
 def _send(transport: Transport, path: Path, *, draft: bool, reason: str, if_match: str | None) -> Reply:
     """A condition needs the mapper's address: PUT answers 200 whether a version was made or not."""
+    address = "/mappers" if if_match is None else f"/mappers/{compiled(path).mapper_id}"
+    query = {"status": "draft" if draft else None, "reason": reason or None}
+    return upload(transport, address, path, query=query, if_match=if_match)
+
+
+def upload(
+    transport: Transport, address: str, path: Path, *, query: dict[str, str | None], if_match: str | None
+) -> Reply:
+    """Sends a file to where documents of its kind are made, or, with a condition, to its own address."""
     return transport.request(
         "POST" if if_match is None else "PUT",
-        "/mappers" if if_match is None else f"/mappers/{compiled(path).mapper_id}",
+        address,
         body=content(path),
-        query={"status": "draft" if draft else None, "reason": reason or None},
+        query=query,
         headers={
             "Content-Type": "application/json" if is_json(path) else "application/yaml",
             **if_match_header(if_match),
@@ -68,7 +77,7 @@ def _send(transport: Transport, path: Path, *, draft: bool, reason: str, if_matc
     )
 
 
-def _say_refused(path: Path, error: ServiceError) -> None:
+def say_refused(path: Path, error: ServiceError) -> None:
     """The sentence on stderr, and a line for each fault with where in the file it is."""
     click.echo(f"personakit: {error}", err=True)
     try:

@@ -1,0 +1,1 @@
+"""`personakit traits`: work on documents of computed traits."""
