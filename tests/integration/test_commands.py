@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -100,3 +102,33 @@ def test_sigterm_ends_the_service_cleanly_and_the_next_start_finds_everything(
     installed.run("observe", "--person", "kept", "--type", "check_in", "mood=5")
     assert installed.stop() == 0
     assert installed.start().request("GET", "/personas/kept").status == 200
+
+
+def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
+    installed: Installation, tmp_path: Path
+) -> None:
+    for mood in (2, 4):
+        installed.run("observe", "--person", "tess", "--type", "check_in", f"mood={mood}")
+    document = {
+        "metadata": {"id": "moods", "version": "1.0.0", "description": "How high and how low"},
+        "observes": "check_in",
+        "traits": [{"path": "mood.best", "from": "mood", "aggregate": "max", "volatility": "low"}],
+    }
+    file = tmp_path / "moods.json"
+    file.write_bytes(msgspec.json.encode(document))
+    tried = installed.run("mindscapes", "rederive", "--with", str(file))
+    assert "mood.best: comes for" in tried.stdout, tried.stderr
+    assert "mood.best of tess: nothing -> 4" in tried.stdout
+    done = installed.run("mindscapes", "rederive", "--with", str(file), "--apply", "--yes")
+    assert "moods version 1 published" in done.stdout, done.stderr
+
+    def best() -> object:
+        shown = msgspec.json.decode(installed.transport().request("GET", "/mindscapes/tess").body)
+        return shown["traits"].get("mood.best", {}).get("value")
+
+    deadline = time.monotonic() + 20
+    while best() != 4:
+        assert time.monotonic() < deadline, "nobody was derived anew"
+        time.sleep(0.05)
+    again = installed.run("mindscapes", "rederive", "--with", str(file))
+    assert "0 mindscapes would differ" in again.stdout

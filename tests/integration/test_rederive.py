@@ -132,6 +132,21 @@ def test_the_command_takes_documents_and_a_person(known: Service, database: str,
     assert "no computed-trait document" in run(database, "--with", str(file)).output
 
 
+def test_applying_needs_documents_for_everybody_and_a_yes(
+    known: Service, database: str, tmp_path: Path
+) -> None:
+    head = known.reader.head()
+    file = tmp_path / "commits.json"
+    file.write_bytes(msgspec.json.encode(other_document()))
+    for arguments in (["--apply"], ["--apply", "--with", str(file), "--person", "bob"]):
+        refused = run(database, *arguments)
+        assert (refused.exit_code, "leave --person out" in refused.output) == (2, True)
+    no = run(database, "--apply", "--with", str(file))  # nothing is said: that is no
+    assert no.exit_code == 1
+    assert "Publish these rules" in no.stderr
+    assert known.reader.head() == head
+
+
 def test_what_was_told_is_what_happens_when_the_rules_are_changed(known: Service) -> None:
     before = traits(known)
     found = Rederiver(other_rules()).run(known.reader, TENANT, everybody(known))

@@ -16,6 +16,7 @@ from personakit.agents.rederive import Example, PathChange, Rederived, Rederiver
 from personakit.cli.opened_log import OpenedLog, everybody, opened_log
 from personakit.cli.options import PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
+from personakit.cli.traits.push import push_files
 from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
@@ -38,37 +39,56 @@ def mindscapes() -> None:
     "files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A computed-trait document, in the place of the one with its id; may be repeated.  "
-    "[default: the rules that come with the release]",
+    help="A document of computed traits, in the place of the one with its id; may be repeated.  "
+    "[default: the rules as they are]",
 )
 @click.option("--person", type=PersonIdType(), help="Of this one alone.  [default: everybody]")
 @click.option("--tenant", default=FIRST_TENANT, show_default=True, help="Whose people.")
+@click.option("--apply", "apply_", is_flag=True, help="Then publish the documents, once you have said yes.")
+@click.option("--yes", is_flag=True, help="With --apply: do not ask.")
 @json_option
 @with_settings
 def rederive(
-    settings: Settings, *, files: tuple[Path, ...], person: str | None, tenant: str, as_json: bool
+    settings: Settings,
+    *,
+    files: tuple[Path, ...],
+    person: str | None,
+    tenant: str,
+    apply_: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Fold all observations by other rules, aside, and say what they would change in whose mindscape.
 
-    Nothing is written, and computed traits cost nothing. The command reads the database, like `projections`,
-    beside a running service or without one. Exit 0, whatever would change.
+    Nothing is written without --apply, which publishes the documents in the running service, as `traits push`
+    does, for the tenant of the API key: then everybody is derived anew by them. Computed traits cost nothing.
+    The command reads the database, like `projections`, beside a running service or without one. Exit 0,
+    whatever would change.
     """
-    computed = _rules(files)
+    if apply_ and (not files or person is not None):
+        raise InvalidInput("--apply publishes the documents of --with, for everybody: leave --person out.")
     with opened_log(settings) as log, progress(sys.stderr) as report:
+        computed = _rules(log, tenant, files)
         whose = _people(log, tenant, person)
         found = Rederiver(computed).run(log.reader, tenant, whose, report)
-    if as_json:
-        click.echo(msgspec.json.encode(found))
-        return
-    for line in told(found):
-        click.echo(line)
+    click.echo(msgspec.json.encode(found) if as_json else "\n".join(told(found)))
+    if apply_:
+        if not yes:
+            click.confirm("Publish these rules, and derive everybody anew?", abort=True, err=True)
+        reason = f"mindscapes rederive: {found.differing} of {found.people} mindscapes would differ"
+        push_files(settings, files, reason, None, as_json=as_json)
 
 
-def _rules(files: tuple[Path, ...]) -> ComputedTraits:
-    """The shipped documents, those of the files in the place of the ones with their ids."""
-    paths = (*sorted(shipped.computed_traits_dir().glob("*.yaml")), *files)
+def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTraits:
+    """The documents that the tenant has in use, those of the files in the place of the ones with their ids."""
     documents: dict[str, Any] = {}
-    for path in paths:
+    with log.reader.snapshot() as snapshot:
+        own = snapshot.rows("computed_traits.in_use", tenants=[tenant])
+    for path in sorted(shipped.computed_traits_dir().glob("*.yaml")):
+        document = load_yaml(path.read_bytes())
+        documents[document["metadata"]["id"]] = document
+    documents |= {row["document_id"]: row["document"] for row in own}
+    for path in files:
         document = load_yaml(path.read_bytes())
         if not isinstance(document, dict):
             raise InvalidInput(f"{path} is no computed-trait document: it is an object.")

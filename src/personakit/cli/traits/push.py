@@ -34,6 +34,13 @@ def push(
     """
     if if_match is not None and len(files) > 1:
         raise InvalidInput("--if-match is of one document; push one FILE with it.")
+    push_files(settings, files, reason, if_match, as_json=as_json)
+
+
+def push_files(
+    settings: Settings, files: tuple[Path, ...], reason: str, if_match: str | None, *, as_json: bool
+) -> None:
+    """Uploads files, and says what became of each; one that is refused ends the command."""
     transport = connect(settings)
     for path in files:
         address = "/computed-traits" if if_match is None else f"/computed-traits/{_id_in(path)}"
