@@ -97,8 +97,9 @@ SELECT definition, read_through FROM derivation_due
 WHERE tenant = %(tenant)s AND person = %(person)s AND derivation = %(derivation)s
 
 -- :query of_people
+-- `summary` reads no observations; its events say only what was paid.
 SELECT person, derivation, read_through FROM derivation_due
-WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s) AND derivation <> 'summary'
 
 -- :query derived_through
 -- Of a tenant: does an observation recorded up to `position` await derivation still; and where the

@@ -117,7 +117,7 @@ WHERE p.tenant = s.tenant AND p.persona = s.persona
 UPDATE personas AS p
 SET version = e.version, core_version = p.core_version + 1, generated_at = e.recorded_at,
     core = jsonb_build_object('summary', e.payload->'summary', 'traits', e.payload->'traits',
-                              'source', coalesce(e.payload->>'source', 'composed')),
+                              'source', coalesce(e.payload->>'source', 'composed'), 'use', e.payload->'use'),
     made_from = e.payload->'mindscape_versions',
     is_stale = raced.since IS NOT NULL, stale_since = raced.since
 FROM personakit.events_of(%(events)s) AS e

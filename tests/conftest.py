@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from personakit.embedded import EmbeddedPostgres
 from tests.postgres import cluster, create_database
+
+# No test asks a real model, whatever key the machine has: not in this process, nor in those it starts.
+for key in ("PERSONAKIT_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"):
+    os.environ.pop(key, None)
 
 
 @pytest.fixture(scope="session")

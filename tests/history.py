@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from personakit.agents.service import Service
-from personakit.domain.events import PersonaDefined, PersonaRetired
+from personakit.domain.events import DerivationCompleted, ModelUse, PersonaDefined, PersonaRetired
 from personakit.domain.mapper import (
     MapperEvent,
     MapperState,
@@ -23,11 +23,22 @@ from personakit.domain.mindscape import Pin
 from personakit.domain.trait_tests import accept_traits
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
+from personakit.eventlog.stored import StreamId
+from personakit.eventlog.streams import Loaded
 from personakit.projections.follow import Followers
 from personakit_sdk import wire
 from personakit_sdk.rules import compile_mapper
 
 TENANT = "default"
+MODEL_USE = ModelUse(
+    model="claude-test",
+    prompt="f" * 64,
+    input_tokens=900,
+    output_tokens=120,
+    cache_read_tokens=800,
+    cache_write_tokens=0,
+    usd=0.00123,
+)
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
@@ -52,6 +63,23 @@ def surrogate(service: Service, person: str) -> UUID:
     found = service.people.find(TENANT, person)
     assert found is not None
     return found.surrogate
+
+
+def let_a_model_read_one(service: Service, person: UUID) -> None:
+    """As if a model had been asked about the oldest of somebody's texts, and paid."""
+    with service.reader.snapshot() as snapshot:
+        texts = snapshot.rows(
+            "inference_due.unread", tenant=TENANT, person=person, after=0, through=2**62, limit=1
+        )
+    event = DerivationCompleted(
+        derivation="anthropic",
+        definition="claude-test:ff",
+        read_through=texts[0]["position"],
+        use=MODEL_USE,
+        dropped={"pinned": 1},
+    )
+    stream = StreamId(TENANT, "derivation.anthropic", person)
+    service.streams.update(stream, Loaded(None, 0), lambda _, each: each, lambda _: event, person=person)
 
 
 def take_back(service: Service, person: str) -> None:
@@ -142,6 +170,9 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         gone, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,)))
         follow(service)
         service.personas.retire(TENANT, gone, PersonaRetired(origin="key: me"))
+        service.intake.record(TENANT, [observation(person, text="four words and more") for _ in range(3)])
+        follow(service)
+        let_a_model_read_one(service, person_seen)
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     follow(service)

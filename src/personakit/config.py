@@ -13,10 +13,53 @@ import msgspec
 from personakit_sdk.errors import PersonaKitError
 
 DEFAULT_PORT = 8042
+DEFAULT_MODEL = "claude-haiku-5-5"
 
 
 class SettingInvalid(PersonaKitError):
     """A `PERSONAKIT_*` variable has a value that cannot be used."""
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """USD for a million tokens: read as input, written as output, read from the provider's prompt cache,
+    written to it."""
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+
+
+KNOWN_PRICES: Mapping[str, Prices] = {
+    "claude-haiku-5-5": Prices(0.10, 0.50, 0.01, 0.125),
+    "claude-sonnet-5-5": Prices(2.00, 10.00, 0.20, 2.50),
+    "claude-haiku-4-5": Prices(1.00, 5.00, 0.10, 1.25),
+}
+"""List prices of November 2026, from the provider's pages about its models; haiku-5-5 costs five times as
+much for a prompt over 100,000 tokens, which none of ours is (`call_tokens`)."""
+MOST_CALL_TOKENS = 90_000
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model is asked, and what it may cost. Times are in seconds.
+
+    A person's free text is read once there are `batch_tokens` of it that were not read, or some of it has
+    waited for `batch_seconds`; at most `call_tokens` in one call, and `calls` calls of one process at once.
+    """
+
+    api_key: str
+    prices: Prices
+    name: str = DEFAULT_MODEL
+    base_url: str | None = None
+    budget_usd: float = 1.0
+    timeout: float = 60.0
+    attempts: int = 3
+    retry_seconds: float = 1.0
+    pause_seconds: float = 60.0
+    batch_tokens: int = 1_000
+    batch_seconds: float = 900.0
+    call_tokens: int = 20_000
+    calls: int = 2
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None = None
     pg_bin: Path | None = None
     master_key: str | None = None
+    model: ModelSettings | None = None
 
     @property
     def url(self) -> str:
@@ -55,6 +99,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         redis_url=_url(environ, "PERSONAKIT_REDIS_URL", ("redis://", "rediss://", "unix://")),
         pg_bin=Path(environ["PERSONAKIT_PG_BIN"]) if environ.get("PERSONAKIT_PG_BIN") else None,
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
+        model=_model(environ),
     )
 
 
@@ -90,6 +135,62 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
         return int(text)
     raise SettingInvalid(f"PERSONAKIT_PORT is {text!r}; it must be a port number from 1 to 65535.")
+
+
+def _model(environ: Mapping[str, str]) -> ModelSettings | None:
+    """None without a key: then nothing is asked of a model, and the package is not even imported."""
+    key = environ.get("PERSONAKIT_ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_API_KEY")
+    if not key:
+        return None
+    name = environ.get("PERSONAKIT_MODEL") or DEFAULT_MODEL
+    return ModelSettings(
+        api_key=key,
+        name=name,
+        prices=_prices(environ, name),
+        base_url=_url(environ, "PERSONAKIT_ANTHROPIC_BASE_URL", ("https://", "http://")),
+        budget_usd=_number(environ, "PERSONAKIT_MODEL_BUDGET_USD", 1.0, 0, 1e6),
+        timeout=_number(environ, "PERSONAKIT_MODEL_TIMEOUT", 60.0, 1, 600),
+        batch_tokens=int(_number(environ, "PERSONAKIT_MODEL_BATCH_TOKENS", 1_000, 1, 1e6)),
+        batch_seconds=60 * _number(environ, "PERSONAKIT_MODEL_BATCH_MINUTES", 15, 0, 100_000),
+        call_tokens=int(_number(environ, "PERSONAKIT_MODEL_CALL_TOKENS", 20_000, 100, MOST_CALL_TOKENS)),
+        calls=int(_number(environ, "PERSONAKIT_MODEL_CALLS", 2, 1, 64)),
+    )
+
+
+def _prices(environ: Mapping[str, str], model: str) -> Prices:
+    asked = environ.get("PERSONAKIT_MODEL_PRICES")
+    if not asked:
+        if model in KNOWN_PRICES:
+            return KNOWN_PRICES[model]
+        raise SettingInvalid(
+            f"What {model!r} costs is not known here: set PERSONAKIT_MODEL_PRICES to its USD per million "
+            "tokens, input/output/cache read/cache write, for example 2/10/0.2/2.5. The budget needs it."
+        )
+    try:
+        return Prices(*(_between(part, 0, 1e6) for part in asked.split("/")))
+    except (TypeError, ValueError):
+        raise SettingInvalid(
+            f"PERSONAKIT_MODEL_PRICES is {asked!r}; it must be four numbers, for example 2/10/0.2/2.5: "
+            "USD per million tokens of input, output, cache read and cache write."
+        ) from None
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return default
+    try:
+        return _between(text, least, most)
+    except ValueError:
+        raise SettingInvalid(f"{name} is {text!r}; it must be a number from {least:g} to {most:g}.") from None
+
+
+def _between(text: str, least: float, most: float) -> float:
+    """The number in the text. Raises ValueError for one that is out of the range, or is none."""
+    value = float(text)
+    if not least <= value <= most:  # NaN is not, either
+        raise ValueError(text)
+    return value
 
 
 def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:

@@ -6,7 +6,7 @@ their own snake_case and travel as plain objects.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -244,7 +244,8 @@ class MindscapeVersion(Answer, frozen=True, kw_only=True):
 
 
 class ModelUse(Answer, frozen=True, kw_only=True):
-    """What a model was asked with (`prompt` is the SHA-256 of its instructions) and what that cost."""
+    """What a model was asked with (`prompt` is the SHA-256 of its instructions) and what that cost; `calls`
+    is above 1 where an answer was of no use and it was asked again."""
 
     model: str
     prompt: str
@@ -253,6 +254,50 @@ class ModelUse(Answer, frozen=True, kw_only=True):
     cache_read_tokens: int
     cache_write_tokens: int
     usd: float
+    calls: int
+
+
+class DayOfModelUse(Answer, frozen=True, kw_only=True):
+    """What one agent asked of one model on a day (UTC), and what that cost: `anthropic` reads free text,
+    `summary` words the cores of personas."""
+
+    day: date
+    agent: str
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    usd: float
+
+
+class DroppedProposals(Answer, frozen=True, kw_only=True):
+    """How much of what a model said on a day was not taken, and why."""
+
+    day: date
+    agent: str
+    reason: str
+    dropped: int
+
+
+class ModelBudget(Answer, frozen=True, kw_only=True):
+    """What may be spent in a day (UTC), and what of today's is."""
+
+    usd_per_day: float
+    spent_today: float
+
+
+class ModelUseReport(Answer, frozen=True, kw_only=True):
+    """What models were used for, by day, from `first` to `last`, both included. `budget` is null where no
+    model is asked."""
+
+    first: date
+    last: date
+    usd: float
+    budget: ModelBudget | None
+    items: list[DayOfModelUse]
+    dropped: list[DroppedProposals]
 
 
 class TraitVersion(Answer, frozen=True, kw_only=True):
@@ -289,12 +334,13 @@ class MindscapeVersionList(Answer, frozen=True, kw_only=True):
 
 
 class Core(Answer, frozen=True, kw_only=True):
-    """The slow, cached part of a persona."""
+    """The slow, cached part of a persona. `cost` is what its summary took, where a model wrote it."""
 
     summary: str
     traits: dict[str, Trait]
     source: Literal["composed", "model"]
     generated_at: datetime
+    cost: ModelUse | None
 
 
 class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
@@ -315,6 +361,7 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     position: int = 0
     name: str = ""
     uses: list[str] | None = None
+    regenerate: Regenerate | None = None
 
 
 class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):

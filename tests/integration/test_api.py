@@ -348,5 +348,8 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "feedback",
         "changes",
         "derivation_due",
+        "inference_due",
+        "model_use",
+        "model",
         "computed_traits",
     }

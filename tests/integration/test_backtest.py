@@ -26,7 +26,7 @@ from personakit.eventlog.access import create_key
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
 from personakit_sdk import wire
-from personakit_sdk.rules import Facts, compile_mapper, evaluate
+from personakit_sdk.rules import Facts, TraitFact, compile_mapper, evaluate
 from tests.integration.conftest import Client, follow
 from tests.postgres import MASTER_KEY, MASTER_KEY_TEXT, url_of
 from tests.unit.rules.mapper_cases import mapper, rule
@@ -129,7 +129,7 @@ def run(past: Believed, instants: Sequence[datetime], question: Question = PLAIN
 
 def test_what_comes_out_is_what_was_meant(past: Believed) -> None:
     found = run(past, past.instants)
-    assert (found["people"], found["unreadable"]) == (2, 0)
+    assert (found["personas"], found["unreadable"]) == (2, 0)
     assert found["mappings"] == 5 + 4  # bob is known from the second instant on
     rules = {change.pop("ruleId"): change for change in found["rules"]}
     # ada: energy 2 (twice), 5, 5, 1; maker until her core was made anew, which it was before `leader`.
@@ -204,6 +204,16 @@ def test_the_log_is_read_once_however_many_instants(past: Believed, monkeypatch:
     assert sorted(asked) == once
 
 
+def test_what_was_suggested_once_is_counted_as_one() -> None:
+    tester = Backtester(compile_mapper(BEFORE), compile_mapper(AFTER), PLAIN)
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    tester.compare("ada", Facts(traits={"energy": TraitFact(value=2)}, context={}, at=at))
+    found = msgspec.to_builtins(tester.told())
+    counts = {rule["ruleId"]: [*rule.values()][1:] for rule in found["rules"]}
+    assert [[type(count) for count in each] for each in counts.values()] == [[int] * 5] * 4
+    assert (counts["tired"], counts["sure"]) == ([1, 0, 0, 1, 0], [0, 1, 1, 0, 0])
+
+
 def test_examples_are_a_few_of_each_kind_of_each_rule(past: Believed) -> None:
     found = run(past, past.instants)
     gained = [each for each in found["examples"] if (each["kind"], each["ruleId"]) == ("gained", "sure")]
@@ -248,7 +258,7 @@ def test_the_command_reads_the_database_and_tells_it(
     assert result.exit_code == 0, result.stderr
     told = result.stdout
     assert told.splitlines()[0] == f"small, version 1, and {file} (1.0.0)"
-    assert "2 people at 4 instants" in told
+    assert "2 personas at 4 instants" in told
     assert "gained sure: " in told
     asked = msgspec.json.decode(command(database, *arguments, "--json").stdout)
     assert asked["found"]["instants"][-1] == until.replace("+00:00", "Z")
@@ -265,7 +275,7 @@ def test_a_version_and_some_people_can_be_asked_for(
     one = msgspec.json.decode(
         command(database, file, "--against", "small@1", "--people", "1", "--json").stdout
     )
-    assert one["found"]["people"] == 1
+    assert one["found"]["personas"] == 1
     same = command(database, same_file(file), "--against", "small")
     assert "Every suggestion would have been the same." in same.stdout
 
@@ -315,4 +325,4 @@ def test_people_who_were_erased_are_left_out(past: Believed, database: str) -> N
         found = tester.run(fresh.past, TENANT, everybody, past.instants)
     finally:
         fresh.close()
-    assert found.people == 2
+    assert found.personas == 2

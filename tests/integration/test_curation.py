@@ -76,7 +76,7 @@ def test_a_pin_is_shown_with_what_contradicts_it_until_it_is_taken_back(client: 
 
 
 def test_a_trait_that_nothing_derives_may_be_pinned_and_mapped(client: Client, service: Service) -> None:
-    observe(client, "Go")
+    client.get(f"/mindscapes/{PERSON}", headers=at(observe(client, "Go")))
     shown = pin(client, ["chess", 1.0], "hobbies", volatility="high").json()
     assert shown["traits"]["hobbies"]["value"] == ["chess", 1]
     assert shown["pins"]["hobbies"]["derived"] is None

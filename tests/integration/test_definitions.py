@@ -25,7 +25,7 @@ from personakit.projections.read import Reader
 from personakit.projections.sql import Projection, load_projection, load_projections, read_projection
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
-from tests.history import change_computed_traits
+from tests.history import change_computed_traits, let_a_model_read_one
 from tests.postgres import MASTER_KEY, create_database
 
 NAMES = sorted(load_projections(projections_dir()))
@@ -57,6 +57,10 @@ def old(database: str) -> Iterator[Service]:
         service.personas.create(TENANT, PersonaDefined(people=(person.surrogate,)))
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True), about, person)
+        service.intake.record(TENANT, [observation("p0", text="four words and more") for _ in range(2)])
+        service.reader.wait_for_projections(service.reader.head(), 10)
+        let_a_model_read_one(service, person.surrogate)
+        service.reader.wait_for(TENANT, service.reader.head(), 10)
         change_computed_traits(service)
         service.reader.wait_for_projections(service.reader.head(), 10)
     resting = Service(database, MASTER_KEY)

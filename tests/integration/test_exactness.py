@@ -65,6 +65,7 @@ from personakit.projections.sql import Projection, load_projections
 from personakit.projections.verify import verify
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
+from tests.history import MODEL_USE
 from tests.people import somebody
 from tests.postgres import MASTER_KEY, create_database
 
@@ -72,6 +73,7 @@ TENANTS = ("default", "other")
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NAMES = sorted(load_projections(projections_dir()))
 PATHS = ("a", "b", "c")
+WORDS = {"text": "four words and more"}
 
 names = st.sampled_from(NAMES)
 groups = st.lists(names, min_size=1, unique=True)
@@ -136,7 +138,7 @@ class Histories(RuleBasedStateMachine):
             id=uuid4(),
             person_id=person,
             type=kind,
-            content={"lines_changed": n, "languages": ["Python"], "merge": False},
+            content={"lines_changed": n, "languages": ["Python"], "merge": False, **(WORDS if n % 2 else {})},
             occurred_at=START + timedelta(hours=n),
         )
 
@@ -183,7 +185,7 @@ class Histories(RuleBasedStateMachine):
         index=indexes,
         found=traits,
         removed=st.sets(st.sampled_from(PATHS)),
-        derivation=st.sampled_from(["computed", "other"]),
+        derivation=st.sampled_from(["computed", "other", "anthropic"]),
         definition=st.sampled_from("xy"),
         behind=st.integers(0, 5),
         skip=skips,
@@ -206,6 +208,7 @@ class Histories(RuleBasedStateMachine):
             derivation=derivation,
             definition=definition,
             read_through=max(0, self.service.reader.head() - behind),
+            use=None if derivation == "computed" else MODEL_USE,
         )
         self._append(index, "mindscape", event, skip)
 
@@ -218,14 +221,23 @@ class Histories(RuleBasedStateMachine):
         self._append(index, "mindscape", event, skip)
 
     @precondition(lambda self: self.people)
-    @rule(index=indexes, definition=st.sampled_from("xy"), behind=st.integers(0, 5))
-    def complete_derivation(self, index: int, definition: str, behind: int) -> None:
+    @rule(
+        index=indexes,
+        definition=st.sampled_from("xy"),
+        behind=st.integers(0, 5),
+        derivation=st.sampled_from(["computed", "anthropic"]),
+    )
+    def complete_derivation(
+        self, index: int, definition: str, behind: int, derivation: str = "computed"
+    ) -> None:
         event = DerivationCompleted(
-            derivation="computed",
+            derivation=derivation,
             definition=definition,
             read_through=max(0, self.service.reader.head() - behind),
+            use=None if derivation == "computed" else MODEL_USE,
+            dropped={} if derivation == "computed" else {"pinned": behind + 1},
         )
-        self._append(index, "derivation.computed", event)
+        self._append(index, f"derivation.{derivation}", event)
 
     @precondition(lambda self: self.people)
     @rule(index=indexes, found=traits, version=st.integers(0, 4), skip=skips)

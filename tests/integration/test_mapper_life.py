@@ -129,15 +129,23 @@ def test_what_was_seen_must_be_what_is_there(client: Client) -> None:
         headers = {"If-Match": seen}
         answers = [
             client.put("/mappers/matched", json=mapper("matched", "1.1.0"), headers=headers),
+            client.post("/mappers", json=mapper("matched", "1.1.0"), headers=headers),
             client.patch("/mappers/matched/rules/always", json={"change": 0}, headers=headers),
             client.post("/mappers/matched/versions/2/publish", headers=headers),
         ]
-        assert [each.status_code for each in answers] == [status] * 3, seen
+        assert [each.status_code for each in answers] == [status] * 4, seen
     refused = client.delete("/mappers/matched", headers={"If-Match": first})
     assert refused.status_code == 412
     assert "Read it again" in refused.json()["detail"]
     assert second.strip('"') in refused.json()["detail"]
     assert client.delete("/mappers/matched", headers={"If-Match": second}).status_code == 200
+
+
+def test_nothing_matches_a_mapper_that_is_not_there(client: Client) -> None:
+    for seen in ("*", '"other"'):
+        answer = client.post("/mappers", json=mapper("unmatched"), headers={"If-Match": seen})
+        assert (answer.status_code, "no mapper 'unmatched' yet" in answer.json()["detail"]) == (412, True)
+    assert client.get("/mappers/unmatched").status_code == 404
 
 
 def test_who_has_it_is_not_sent_it_again(client: Client) -> None:

@@ -31,6 +31,8 @@ def test_the_read_models_of_the_design_are_there() -> None:
         "feedback",
         "changes",
         "derivation_due",
+        "inference_due",
+        "model_use",
         "computed_traits",
     }
 
@@ -129,6 +131,16 @@ def test_a_projection_says_which_members_of_the_content_it_looks_at() -> None:
     assert due.members["ObservationRecorded"] == frozenset()
     assert due.members["DerivationCompleted"] == {"derivation", "read_through", "definition"}
     assert due.contents == {*topics_of("MindscapeUpdated"), *topics_of("DerivationCompleted")}
+
+
+def test_a_projection_is_handed_only_the_content_that_it_does_anything_with() -> None:
+    pattern = PROJECTIONS["inference_due"].only["ObservationRecorded"]
+    assert pattern.search(b'{"text":"four words in here"}')
+    assert pattern.search(rb'{"text":"one\ntwo\nthree\nfour"}')
+    assert pattern.search('{"text":"从现在开始我想每天"}'.encode())
+    assert not pattern.search(
+        b'{"lines_changed":7,"languages":["Python","Go","C","D"],"merge":false,"at":"a b c"}'
+    )
 
 
 def test_content_that_is_looked_at_as_a_whole_is_given_as_a_whole() -> None:

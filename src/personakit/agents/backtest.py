@@ -69,9 +69,9 @@ class RuleChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class Backtest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What would have changed. `mappings` were made with each version, `differing` are those whose
-    suggestions differ. People whose events cannot be read are left out, and counted in `unreadable`."""
+    suggestions differ. Personas whose events cannot be read are left out, and counted in `unreadable`."""
 
-    people: int
+    personas: int
     unreadable: int
     instants: list[datetime]
     mappings: int
@@ -96,7 +96,7 @@ class Backtester:
         self._question = question
         self._tallies: dict[str, Counter[str]] = {}
         self._examples: list[Example] = []
-        self._people = self._unreadable = self._mappings = self._differing = 0
+        self._personas = self._unreadable = self._mappings = self._differing = 0
         self._instants: list[datetime] = []
 
     def run(
@@ -117,8 +117,8 @@ class Backtester:
                 pass
             except SealBroken:
                 self._unreadable += 1
-            report("mapping people", number, total)
-        return self._told()
+            report("mapping personas", number, total)
+        return self.told()
 
     def _map(self, past: Past, tenant: str, person: Person) -> None:
         own = not person.id.startswith("~")
@@ -133,7 +133,7 @@ class Backtester:
             facts = facts if state is seen else {**state.facts()}
             seen, mapped = state, True
             self.compare(person.id, Facts(traits=facts, context=self._question.context, at=instant))
-        self._people += mapped
+        self._personas += mapped
 
     def compare(self, persona_id: str, facts: Facts) -> None:
         """Maps once with each version."""
@@ -142,7 +142,7 @@ class Backtester:
         self._differing += before != after
         for place in {**before, **after}:
             tally = self._tallies.setdefault(place[0], Counter())
-            tally.update(before=place in before, after=place in after)
+            tally.update(before=int(place in before), after=int(place in after))
             kind = _kind(before.get(place), after.get(place))
             if kind is not None:
                 tally[kind] += 1
@@ -172,10 +172,11 @@ class Backtester:
         )
         self._examples.append(example)
 
-    def _told(self) -> Backtest:
+    def told(self) -> Backtest:
+        """What was found so far."""
         authored = [rule.id for plan in (self._after, self._before) for rule in plan.rules]
         return Backtest(
-            people=self._people,
+            personas=self._personas,
             unreadable=self._unreadable,
             instants=self._instants,
             mappings=self._mappings,

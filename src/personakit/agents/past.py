@@ -21,6 +21,7 @@ from personakit.domain.events import (
     TraitPinned,
     TraitUnpinned,
 )
+from personakit.domain.inference import DERIVATION as INFERENCE
 from personakit.domain.mindscape import DERIVATION, EMPTY, Derived, Mindscape, evolve, read_on
 from personakit.domain.mindscape_history import TraitChange, reason, trait_changes
 from personakit.domain.persona import Definition, compose_core, definition_of, overlay_traits
@@ -102,7 +103,7 @@ class Past:
     def mindscape(self, tenant: str, person: UUID, position: int) -> PastMindscape:
         """A person's mindscape as it was at a position."""
         mindscape, derived = EMPTY, {DERIVATION: Derived(0, "")}
-        kinds = ("mindscape", f"derivation.{DERIVATION}")
+        kinds = ("mindscape", f"derivation.{DERIVATION}", f"derivation.{INFERENCE}")
         for _, event in self._merged([StreamId(tenant, kind, person) for kind in kinds], position):
             if isinstance(event, MindscapeUpdated | DerivationCompleted):
                 derived[event.derivation] = read_on(derived.get(event.derivation), event)
@@ -192,7 +193,8 @@ class Past:
                     version = _version(row, mindscape, event)
                     mine = tuple(change for change in version.changes if change.path == path)
                     if mine:
-                        kept.append(msgspec.structs.replace(version, changes=mine))
+                        why = reason(mindscape, event, mine)
+                        kept.append(msgspec.structs.replace(version, changes=mine, reason=why))
                 mindscape = evolve(mindscape, event)
         return list(reversed(kept))
 

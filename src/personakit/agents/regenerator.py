@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from personakit.agents.mindscaper import mindscape_in, mindscape_of
-from personakit.domain.events import PersonaCoreGenerated
+from personakit.agents.model import ModelFailed
+from personakit.agents.summariser import Summariser
+from personakit.domain.events import DerivationCompleted, ModelUse, PersonaCoreGenerated
 from personakit.domain.mindscape import EMPTY, Mindscape
 from personakit.domain.persona import CoreState, Definition, compose_core, evolve, own
 from personakit.eventlog.appender import wait
@@ -19,15 +21,18 @@ from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
 from personakit.projections.read import NotThereYet, Reader, Snapshot
 
+SUMMARY = "summary"
+"""The derivation under which is recorded what a summary cost that was of no use."""
 PATIENCE_SECONDS, PAUSE_SECONDS = 5.0, 0.01
 
 
 class Regenerator:
-    """Composes cores from mindscapes."""
+    """Makes cores from mindscapes: composed for free or, on request where there is a model, worded by it."""
 
-    def __init__(self, reader: Reader, streams: Streams) -> None:
+    def __init__(self, reader: Reader, streams: Streams, summariser: Summariser | None = None) -> None:
         self._reader = reader
         self._streams = streams
+        self._summariser = summariser
 
     def first_cores(self, limit: int) -> int:
         """Composes the first core of personas that have none although there are traits, `limit` at most,
@@ -51,8 +56,9 @@ class Regenerator:
         return made
 
     def regenerate(self, tenant: str, persona: UUID) -> int | None:
-        """Composes a core from today's mindscapes; the event's position, or None when the newest core is
-        of these or newer ones, or the persona is not there. Raises NotThereYet, PersonErased."""
+        """Makes a core from today's mindscapes; the event's position, or None when the newest core is of
+        these or newer ones, or the persona is not there. Where a model words it, two at once would both pay:
+        `Regenerations` lets one at a time. Raises NotThereYet, PersonErased, ModelFailed, BudgetSpent."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -73,15 +79,76 @@ class Regenerator:
             definition = definition_in(row)
             core = compose_core(mindscapes_of(snapshot, tenant, row["people"]), definition)
         known = state_in(row)
+        stream = StreamId(tenant, "persona", persona)
+        start = Loaded(known, row["version"])
+        if self._summariser is None:
+            return self._append(stream, start, known, core)
+        # The log's own word, not the read model's: a core just made and not followed yet is not paid again.
+        start = self._streams.load(stream, start, evolve)
+        if start.state.definition != known.definition:
+            raise _Redefined
+        if not self._wanted(core, start.state):
+            return None
+        return self._append_worded(self._summariser, stream, start, known, core)
 
+    def _append(
+        self, stream: StreamId, start: Loaded[CoreState], known: CoreState, core: PersonaCoreGenerated
+    ) -> int | None:
         def decide(state: CoreState) -> PersonaCoreGenerated | None:
             if state.definition != known.definition:
                 raise _Redefined
-            return core if not state.retired and _newer(core, state) else None
+            return core if self._wanted(core, state) else None
 
-        stream = StreamId(tenant, "persona", persona)
-        start = Loaded(known, row["version"])
-        return self._streams.update(stream, start, evolve, decide, person=persona).position
+        return self._streams.update(stream, start, evolve, decide, person=stream.stream).position
+
+    def _append_worded(
+        self,
+        summariser: Summariser,
+        stream: StreamId,
+        start: Loaded[CoreState],
+        known: CoreState,
+        core: PersonaCoreGenerated,
+    ) -> int | None:
+        """What was paid is recorded, whatever becomes of it."""
+        try:
+            core = summariser.word(stream.tenant, core)
+        except ModelFailed as failed:
+            self._paid_for_nothing(summariser, stream, failed.use, failed.reason)
+            raise
+        try:
+            position = self._append(stream, start, known, core)
+        except _Redefined:
+            self._paid_for_nothing(summariser, stream, core.use, "redefined")
+            raise
+        if position is None:
+            self._paid_for_nothing(summariser, stream, core.use, "overtaken")
+        elif core.use is not None:
+            summariser.budget.paid(stream.tenant, position, core.use.usd)
+        return position
+
+    def _paid_for_nothing(
+        self, summariser: Summariser, stream: StreamId, use: ModelUse | None, reason: str
+    ) -> None:
+        if use is None:
+            return
+        event = DerivationCompleted(
+            derivation=SUMMARY,
+            definition=f"{use.model}:{use.prompt[:16]}",
+            read_through=0,
+            use=use,
+            dropped={reason: 1},
+        )
+        mine = StreamId(stream.tenant, f"derivation.{SUMMARY}", stream.stream)
+        updated = self._streams.update(
+            mine, self._streams.last(mine), lambda _, each: each, lambda _: event, person=stream.stream
+        )
+        if updated.position is not None:
+            summariser.budget.paid(stream.tenant, updated.position, use.usd)
+
+    def _wanted(self, core: PersonaCoreGenerated, state: CoreState) -> bool:
+        """Whether the core is newer than the newest, or better: a model can word what was only composed."""
+        better = self._summariser is not None and state.source == "composed" and bool(core.traits)
+        return not state.retired and (better or _newer(core, state))
 
 
 class _Redefined(Exception):
@@ -95,7 +162,8 @@ class _Behind(Exception):
 def state_in(row: Mapping[str, Any]) -> CoreState:
     """What a row of the read model says of a persona's stream."""
     definition = None if row["own"] else definition_in(row)
-    return CoreState(row["core_version"], row["made_from"] or {}, definition, row["name"])
+    source = row["core"]["source"] if row["core"] else "composed"
+    return CoreState(row["core_version"], row["made_from"] or {}, definition, row["name"], source=source)
 
 
 def definition_in(row: Mapping[str, Any]) -> Definition:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 from uuid import UUID
 
 from personakit import shipped
@@ -21,20 +21,24 @@ from personakit.agents.actors import (
 from personakit.agents.buckets import alone_with
 from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
+from personakit.agents.inference_room import InferenceRoom
 from personakit.agents.mappers import Decide, Mappers
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.own_traits import TraitDocuments
 from personakit.agents.past import Past
 from personakit.agents.personas import Personas
+from personakit.agents.regenerations import Regenerations
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
-from personakit.agents.tenant_rules import TenantRules
+from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
+from personakit.config import ModelSettings
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.mapper import MapperState
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.corrections import Corrections
 from personakit.eventlog.intake import Intake
+from personakit.eventlog.leases import Leases
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
@@ -47,7 +51,6 @@ from personakit.projections.follow import Followers, install
 from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
-from personakit_sdk.rules.yaml import load_yaml
 
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
@@ -59,6 +62,7 @@ SEND_AGAIN_SECONDS = 0.1
 FAR_BEHIND, PATIENCE_SECONDS = 5000, 10.0
 """So many positions behind the log, followers go before derivations, which would see a part only and have
 to come again; but not for longer than this."""
+PAUSE_SECONDS = 60.0
 CORES = 100
 """How many first cores are composed from one reading."""
 
@@ -77,8 +81,15 @@ class Service:
     processes (`wake_workers`). Until then the service records, and nobody folds what it recorded.
     """
 
-    def __init__(self, conninfo: str, master_key: bytes, redis_url: str | None = None) -> None:
-        """Raises MasterKeyWrong when `master_key` is not the one of this database."""
+    def __init__(
+        self,
+        conninfo: str,
+        master_key: bytes,
+        redis_url: str | None = None,
+        model: ModelSettings | None = None,
+    ) -> None:
+        """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
+        works on computed traits."""
         self._conninfo = conninfo
         self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
@@ -87,7 +98,7 @@ class Service:
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
-        self.rules = TenantRules(_documents())
+        self.rules = TenantRules(shipped_documents())
         self.computed = self.rules.shipped
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
@@ -104,7 +115,11 @@ class Service:
         self.mindscaper = Mindscaper(self.reader, self.streams, self.rules)
         self.expiry = Expiry(self.reader, self.retractions)
         self.curator = Curator(self.reader, self.streams)
-        self.regenerator = Regenerator(self.reader, self.streams)
+        self.leases = Leases(self.recorder, PAUSE_SECONDS if model is None else model.pause_seconds)
+        self.inference = None if model is None else self._open_inference(model)
+        summariser = None if self.inference is None else self.inference.summariser
+        self.regenerator = Regenerator(self.reader, self.streams, summariser)
+        self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._followers = Followers(self.pool, self.projections.values(), self.keys)
@@ -161,6 +176,9 @@ class Service:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
         for part in reversed(self._parts):
             part.close()
+        for asking in (self._regenerations, self.inference):
+            if asking is not None:
+                asking.close()
         self.appender.close()
         self.pool.close()
         self.recorder.datastore.close()
@@ -195,6 +213,14 @@ class Service:
         """Appends to a mapper's stream what `decide` makes of its state, whoever else changes it."""
         return self.mappers.change(tenant, mapper_id, decide)
 
+    def regenerate(self, tenant: str, persona: UUID, seconds: float) -> int | None:
+        """Makes a persona's core anew; the event's position, or None when another made it, or none is newer.
+        Where a model words it this costs. Raises NotThereYet, PersonErased, ModelFailed, BudgetSpent, and
+        StillRegenerating after `seconds`."""
+        if self._regenerations is None:
+            return self.regenerator.regenerate(tenant, persona)
+        return self._regenerations.regenerate(tenant, persona, seconds)
+
     def publish_shipped(self, tenant: str) -> None:
         """Gives a tenant the mappers that come with the release, except where it has its own."""
         self.mappers.publish_shipped(tenant)
@@ -205,8 +231,23 @@ class Service:
             "derive_due": self._derive_due,
             "derive": self._derive,
             "core_due": self._core_due,
+            "infer_due": self._infer_due,
             "expire": self._expire,
         }
+
+    def _open_inference(self, model: ModelSettings) -> InferenceRoom:
+        return InferenceRoom(
+            model,
+            self.reader,
+            self.streams,
+            self.leases,
+            self._computed_paths,
+            lambda: self._wakeups.wake("infer_due"),
+        )
+
+    def _computed_paths(self, tenant: str) -> frozenset[str]:
+        with self.reader.snapshot() as snapshot:
+            return self.rules.of(snapshot, tenant).paths
 
     def _appended(self, events: Sequence[Appended]) -> None:
         self.saw(max(event.position for event in events))
@@ -223,6 +264,8 @@ class Service:
         self._wake_followers()
         self._wakeups.wake("derive_due")
         self._wakeups.wake("core_due")
+        if self.inference is not None:
+            self._wakeups.wake("infer_due")
         self._wakeups.wake("expire")
 
     def _follow(self) -> None:
@@ -239,6 +282,8 @@ class Service:
             self._wakeups.wake("derive_due", delay=DEBOUNCE_SECONDS)
         if step.changed & {"mindscapes", "personas"}:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
+        if self.inference is not None and "inference_due" in step.changed:
+            self._wakeups.wake("infer_due", delay=DEBOUNCE_SECONDS)
 
     def _derive_due(self) -> None:
         with self.reader.snapshot() as snapshot:
@@ -260,6 +305,10 @@ class Service:
         while self.regenerator.first_cores(CORES) == CORES:
             pass
 
+    def _infer_due(self) -> None:
+        if self.inference is not None:
+            self.inference.calls.start_due()
+
     def _expire(self) -> None:
         if self.expiry.sweep(datetime.now(UTC)):
             self._wakeups.wake("expire", delay=DEBOUNCE_SECONDS)
@@ -274,9 +323,4 @@ class Service:
 
 def load_shipped_computed_traits() -> ComputedTraits:
     """The computed traits that come with the release."""
-    return load_computed_traits(_documents())
-
-
-def _documents() -> Iterable[dict[str, Any]]:
-    for path in sorted(shipped.computed_traits_dir().glob("*.yaml")):
-        yield load_yaml(path.read_text(encoding="utf-8"))
+    return load_computed_traits(shipped_documents())

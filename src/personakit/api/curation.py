@@ -80,7 +80,8 @@ def unpin_trait(
 ) -> Response[wire.Mindscape]:
     """Let what is derived be shown again; 404 for a trait that is not pinned."""
     person = person_of(service, tenant, person_id).surrogate
-    return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, reason, origin))
+    said = bodies.storable(reason, "reason") or ""
+    return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, said, origin))
 
 
 def _shown(service: Service, tenant: str, person_id: str, position: int | None) -> Response[wire.Mindscape]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 
+from personakit.agents.budget import BudgetSpent
+from personakit.agents.model import ModelFailed
+from personakit.agents.regenerations import StillRegenerating
 from personakit.agents.service import Service
 from personakit.api import bodies, present
 from personakit.api.answers import answer, asks_position
@@ -17,15 +20,12 @@ from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
 from personakit.api.map_query import LIMITS, MapQuery, asked_by
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
+from personakit.api.regenerating import estimate, offer, regenerate
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules.clock import find_zone
 from personakit_sdk.rules.evaluate import Decision, evaluate_until
 from personakit_sdk.rules.facts import Facts
-
-FREE: Final = wire.Estimate(input_tokens=0, output_tokens=0, usd=0.0)
-"""A composed core uses no model."""
-WAIT_SECONDS = 30.0
 
 
 class _Decided(NamedTuple):
@@ -70,24 +70,32 @@ async def _map(
     read = cached_mapping(service, tenant, ask.persona_id, ask.mapper_id) if cached else None
     if read is None:
         read = await asyncio.to_thread(read_mapping, service, tenant, ask.persona_id, ask.mapper_id)
+    status = 200
     if read.persona.state.is_stale and ask.if_stale != "serve":
-        read = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
+        fresh, status = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
+        read = fresh
     decided = _decide(read, ask, context, at, now)
-    return answer(_answer(read, decided, ask, now), read.position)
+    return answer(_answer(service, read, decided, ask, now), read.position, status)
 
 
-def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mapping) -> Mapping:
-    """What is read once the core is made anew; or CoreStale, for a caller who wants no stale one."""
+def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mapping) -> tuple[Mapping, int]:
+    """What is read once the core is made anew, and the status to answer with: 202 where that takes longer
+    than a caller would wait. Where it cannot be made the old one serves, and says that it is stale. Raises
+    CoreStale, for a caller who wants no stale one."""
     state = read.persona.state
     if ask.if_stale == "fail":
         raise CoreStale(
             f"The core of {ask.persona_id!r} is stale since {state.stale_since}; changed since: "
             f"{', '.join(state.changed)}. POST /personas/{ask.persona_id}/regenerate makes it anew "
-            f"for {FREE.usd} USD; ifStale=serve takes it as it is."
+            f"for about {estimate(service, state).usd} USD; ifStale=serve takes it as it is."
         )
-    made = service.regenerator.regenerate(tenant, state.persona)
-    service.until_shown(made or service.reader.head(), WAIT_SECONDS)
-    return read_mapping(service, tenant, ask.persona_id, ask.mapper_id)
+    try:
+        regenerate(service, tenant, state.persona)
+    except StillRegenerating:
+        return read, 202
+    except (ModelFailed, BudgetSpent):  # said in the log by whoever tried it
+        return read, 200
+    return read_mapping(service, tenant, ask.persona_id, ask.mapper_id), 200
 
 
 def _context(ask: wire.MapPersona) -> dict[str, Any]:
@@ -148,7 +156,9 @@ def _limit(ask: wire.MapPersona) -> int:
     return ask.limit or LIMITS[ask.detail_level]
 
 
-def _answer(read: Mapping, decided: _Decided, ask: wire.MapPersona, now: datetime) -> wire.MapAnswer:
+def _answer(
+    service: Service, read: Mapping, decided: _Decided, ask: wire.MapPersona, now: datetime
+) -> wire.MapAnswer:
     state = read.persona.state
     view = wire.PersonaView(
         id=state.id,
@@ -168,7 +178,7 @@ def _answer(read: Mapping, decided: _Decided, ask: wire.MapPersona, now: datetim
             mindscape_versions=read.persona.mindscape_versions,
             derived_through=read.persona.derived_through,
         ),
-        regenerate=wire.Regenerate(href=f"/personas/{state.id}/regenerate", estimate=FREE),
+        regenerate=offer(service, state),
         explanation=decided.explanation,
     )
 

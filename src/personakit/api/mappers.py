@@ -115,9 +115,10 @@ def upload(
     request: Request[Any, Any, Any],
     status: _StatusToGive = "active",
     reason: ReasonGiven = "",
+    if_match: IfMatch = None,
 ) -> Response[wire.Mapper]:
     """Publish a mapper: 201 a new version, 200 when it is there already."""
-    return _publish(service, tenant, None, Provenance(origin, reason), body, request, status, None)
+    return _publish(service, tenant, None, Provenance(origin, reason), body, request, status, if_match)
 
 
 @put(

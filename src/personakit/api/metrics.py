@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
 from personakit.agents.service import Service
+from personakit.api.model_metrics import ModelCollector
 from personakit.api.shared_counts import SHARED_FOLDER, forget_the_dead
 from personakit.eventlog.recorder import Appended
 
@@ -57,6 +58,7 @@ class Metrics:
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._log = CollectorRegistry()
         self._log.register(LogCollector(service))
+        self._log.register(ModelCollector(service))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts an answer. Methods of callers' own making count together: there is no end to them."""

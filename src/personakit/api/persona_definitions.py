@@ -107,7 +107,8 @@ def retire_persona(
 ) -> Response[wire.PersonaRetired]:
     """Take a created persona away. Those of people go with the person (DELETE /people/{personId})."""
     persona = _created(service, tenant, persona_id)
-    position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=reason))
+    said = bodies.storable(reason, "reason") or ""
+    position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=said))
     if position is None:
         raise NotFound(f"There is no persona {persona_id!r}.")
     service.until_shown(position, WAIT_SECONDS)

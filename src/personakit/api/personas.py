@@ -8,8 +8,10 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.openapi import ResponseSpec
 
 from personakit.agents.past import AsOf, PastPersona
+from personakit.agents.regenerations import StillRegenerating
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, asks_position, persona_of
@@ -18,9 +20,9 @@ from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
 from personakit.api.openapi import AsOfGiven, PersonaIdInPath
 from personakit.api.problems import NotFound
+from personakit.api.regenerating import offer
+from personakit.api.regenerating import regenerate as make_anew
 from personakit_sdk import wire
-
-WAIT_SECONDS = 30.0
 
 
 @get("/{personaId:str}", sync_to_thread=True, operation_id="getPersona", summary="Read a persona")
@@ -45,15 +47,20 @@ def get_persona(
     sync_to_thread=True,
     operation_id="regeneratePersona",
     summary="Make a persona's core anew",
+    responses={202: ResponseSpec(wire.Persona, description="It is under way", generate_examples=False)},
 )
 def regenerate(
     service: ServiceGiven, tenant: TenantGiven, persona_id: PersonaIdInPath
 ) -> Response[wire.Persona]:
-    """Make the core anew from today's mindscapes. Costs nothing as long as no model is used."""
-    made = service.regenerator.regenerate(tenant, persona_of(service, tenant, persona_id))
-    # Without one made now, another caller's may have been committed and not be shown yet.
-    service.until_shown(made or service.reader.head(), WAIT_SECONDS)
-    return show(service, tenant, persona_id, datetime.now(UTC), cached=False)
+    """Make the core anew from today's mindscapes. Where a model writes the summary this costs: about what
+    `regenerate.estimate` of the persona says. When it takes longer than 30 seconds the answer is 202 with the
+    old core; when it fails, 502 or, with the budget spent, 503, and the old core goes on serving."""
+    status = 200
+    try:
+        make_anew(service, tenant, persona_of(service, tenant, persona_id))
+    except StillRegenerating:
+        status = 202
+    return show(service, tenant, persona_id, datetime.now(UTC), cached=False, status=status)
 
 
 def show(
@@ -61,7 +68,12 @@ def show(
 ) -> Response[wire.Persona]:
     """The persona as it is."""
     hot, position = read_persona(service, tenant, persona_id, cached=cached)
-    return answer(present.persona(hot.state, now, position), position, status)
+    return answer(_shown(service, hot.state, now, position), position, status)
+
+
+def _shown(service: Service, state: present.PersonaState, at: datetime, position: int) -> wire.Persona:
+    offered = offer(service, state)
+    return msgspec.structs.replace(present.persona(state, at, position), regenerate=offered)
 
 
 def show_past(
@@ -73,7 +85,7 @@ def show_past(
     state = present.past_persona(past_of(service, tenant, persona_id, persona, then), persona_id, persona)
     names = service.people.names(tenant, state.people)
     state = msgspec.structs.replace(state, people_ids=tuple(names[person] for person in state.people))
-    return answer(present.persona(state, then.instant, then.position), then.position)
+    return answer(_shown(service, state, then.instant, then.position), then.position)
 
 
 def past_of(service: Service, tenant: str, persona_id: str, persona: UUID, then: AsOf) -> PastPersona:

@@ -15,9 +15,9 @@ from personakit.agents.regenerator import definition_in, mindscapes_of
 from personakit.api.prepared import PreparedTraits, trait
 from personakit.api.problems import NotFound
 from personakit.domain.curation import contradicts
-from personakit.domain.events import MindscapeUpdated
+from personakit.domain.events import MindscapeUpdated, ModelUse
 from personakit.domain.mindscape import Mindscape
-from personakit.domain.persona import Definition, compose_core, overlay_traits
+from personakit.domain.persona import Definition, compose_core, core_traits, overlay_traits
 from personakit.domain.traits import Trait
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
@@ -36,6 +36,7 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     summary: str
     core_traits: Mapping[str, Trait]
     source: str
+    use: ModelUse | None
     core_version: int
     generated_at: datetime | None
     is_stale: bool
@@ -51,6 +52,11 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def overlay(self) -> dict[str, Trait]:
         """The fast traits, as of the snapshot."""
         return overlay_traits(self.mindscapes, self.definition)
+
+    @cached_property
+    def fresh_traits(self) -> dict[str, Trait]:
+        """The slow traits of now, of which a core would be made."""
+        return core_traits(self.mindscapes, self.definition)
 
     @cached_property
     def prepared_core(self) -> PreparedTraits:
@@ -141,6 +147,7 @@ def persona_from(
         summary=core["summary"],
         core_traits=msgspec.convert(core["traits"], dict[str, Trait]),
         source=core["source"],
+        use=msgspec.convert(core.get("use"), ModelUse | None),
         core_version=row.get("core_version", 0),
         generated_at=row.get("generated_at"),
         is_stale=row.get("is_stale", False),
@@ -221,8 +228,12 @@ def trait_version(version: PastVersion) -> wire.TraitVersion:
         agent=agent(version),
         trait=_trait_then(change.after, version.recorded_at),
         reason=version.reason,
-        use=None if use is None else wire.ModelUse(**msgspec.structs.asdict(use)),
+        use=_use(use),
     )
+
+
+def _use(use: ModelUse | None) -> wire.ModelUse | None:
+    return None if use is None else wire.ModelUse(**msgspec.structs.asdict(use))
 
 
 def agent(version: PastVersion) -> str:
@@ -257,6 +268,7 @@ def core(state: PersonaState, at: datetime) -> wire.Core:
         traits=state.prepared_core.at(at),
         source="model" if state.source == "model" else "composed",
         generated_at=state.generated_at or at,
+        cost=_use(state.use),
     )
 
 

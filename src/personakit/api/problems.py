@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from personakit.agents.budget import BudgetSpent
+from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
 from personakit.domain.mapper import (
@@ -80,6 +83,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (PreconditionFailed, 412, "precondition-failed"),
     (UnknownMediaType, 415, "unknown-media-type"),
     (BeyondHead, 400, "beyond-head"),
+    (ModelFailed, 502, "model-failed"),
+    (BudgetSpent, 503, "model-budget-spent"),
     (NotThereYet, 503, "not-there-yet"),
     (TooContended, 503, "too-contended"),
     (LogBusy, 503, "busy"),
@@ -146,8 +151,9 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     headers = {"Cache-Control": "no-store"}
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if problem.status == 503:
-        headers["Retry-After"] = "1"
+    retry_after = getattr(error, "retry_after", None)
+    if problem.status == 503 or retry_after is not None:
+        headers["Retry-After"] = str(ceil(retry_after or 1))
     return Response(
         msgspec.json.encode(problem),
         status_code=problem.status,

@@ -18,6 +18,9 @@ COMMANDS = {
     "keys": LazyCommand("personakit.cli.keys:keys", "Create API keys."),
     "map": LazyCommand("personakit.cli.map:map_", "Ask a mapper for suggestions for a persona."),
     "mappers": LazyCommand("personakit.cli.mappers.group:mappers", "Work on mappers: test, push, explain …"),
+    "mindscapes": LazyCommand(
+        "personakit.cli.mindscapes:mindscapes", "See what other rules would make of observations."
+    ),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),

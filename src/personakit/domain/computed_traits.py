@@ -59,6 +59,11 @@ class ComputedTraits:
         """The paths of all traits that are defined."""
         return frozenset(definition.path for kind in self._by_type.values() for definition in kind)
 
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of observations that traits are computed from."""
+        return frozenset(self._by_type)
+
     def paths_of(self, types: Iterable[str]) -> frozenset[str]:
         """The paths of the traits that are computed from observations of these types."""
         return frozenset(each.path for kind in types for each in self._by_type.get(kind, ()))

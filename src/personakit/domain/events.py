@@ -73,10 +73,11 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     comment: str | None = None
 
 
-class ModelUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a model was asked with and what that cost. `prompt` is the SHA-256 (hex) of the instructions,
     without what was observed; tokens as the provider counts them, of which those read from its prompt
-    cache, and those written to it, are told apart."""
+    cache, and those written to it, are told apart. `calls` is above 1 where an answer was no use and it was
+    asked again: all of them are paid."""
 
     model: str
     prompt: str
@@ -85,6 +86,7 @@ class ModelUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_read_tokens: int
     cache_write_tokens: int
     usd: float
+    calls: int = 1
 
 
 class MindscapeUpdated(Event, frozen=True, kw_only=True):

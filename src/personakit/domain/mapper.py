@@ -100,7 +100,9 @@ def require_known(state: MapperState, mapper_id: str) -> None:
 
 
 def require_match(hash_: str, if_match: Collection[str] | None, what: str) -> None:
-    """Raises PreconditionFailed unless the caller saw what is there now; None and `*` see everything."""
+    """Raises PreconditionFailed unless the caller saw what is there now; `*` sees all, None needs nothing."""
+    if if_match is not None and not hash_:
+        raise PreconditionFailed(f"There is no {what} yet, so that it cannot match.")
     if if_match is not None and not {"*", hash_} & set(if_match):
         raise PreconditionFailed(
             f"The {what} has changed since you read it: its ETag is now {hash_!r}. "
@@ -167,9 +169,7 @@ def restore(
     source: str | None = None,
 ) -> MapperPublished | None:
     """The event that publishes the document of an earlier `version` anew; None when it is in use already.
-
-    The author's own version may go down by this. Raises PreconditionFailed.
-    """
+    The author's own version may go down by this. Raises PreconditionFailed."""
     require_match(state.shown.hash, if_match, f"mapper {plan.mapper_id!r}")
     if _is_there(state, plan.hash, "active"):
         return None
@@ -237,10 +237,8 @@ def withdraw(
 
 
 def publish_shipped(plan: Plan, state: MapperState, source: str | None = None) -> MapperPublished | None:
-    """The event that brings a shipped mapper up to date.
-
-    None where the tenant has made it their own, or has this version or a newer one.
-    """
+    """The event that brings a shipped mapper up to date; None where the tenant has made it their own, or has
+    this version or a newer one."""
     if state.version and state.origin != SHIPPED:
         return None
     if semver(plan.author_version) < semver(state.author_version):

@@ -84,19 +84,20 @@ def _edits(source: str, weights: Mapping[str, float]) -> Iterator[_Edit]:
     """What gives each rule in the text its weight."""
     root = YAML(typ="safe", pure=True).compose(source)
     rules = _member(root, "rules")
+    line_end = "\r\n" if "\r\n" in source else "\n"
     for rule in rules.value if isinstance(rules, SequenceNode) else ():
         id_ = _member(rule, "id")
         if isinstance(rule, MappingNode) and isinstance(id_, ScalarNode) and id_.value in weights:
-            yield _edit(rule, repr(weights[id_.value]))
+            yield _edit(rule, repr(weights[id_.value]), line_end)
 
 
-def _edit(rule: MappingNode, weight: str) -> _Edit:
+def _edit(rule: MappingNode, weight: str, line_end: str) -> _Edit:
     """The weight in the place of the old one; where none is written, before the rule's first key."""
     written = _member(rule, "weight")
     if written is not None:
         return _Edit(written.start_mark.index, written.end_mark.index, weight)
     first = rule.value[0][0].start_mark
-    between = ", " if rule.flow_style else "\n" + " " * first.column
+    between = ", " if rule.flow_style else line_end + " " * first.column
     return _Edit(first.index, first.index, f"weight: {weight}{between}")
 
 

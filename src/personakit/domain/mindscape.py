@@ -161,7 +161,7 @@ def derive_anew(
         definition=computed.fingerprint,
         read_through=read_through,
         removed=removed,
-        material=_material(mindscape, changed, removed),
+        material=material_paths(mindscape, changed, removed),
         anew=tuple(sorted(types)),
     )
 
@@ -184,6 +184,9 @@ def _same_rules(mindscape: Mindscape, computed: ComputedTraits) -> bool:
     return derived is not None and derived.definition == computed.fingerprint
 
 
-def _material(mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]) -> tuple[str, ...]:
+def material_paths(
+    mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The paths of those of the changes that could make a core stale: what is pinned stays as it is shown."""
     paths = sorted({*changed, *removed} - mindscape.pins.keys())
     return tuple(path for path in paths if is_material(mindscape.traits.get(path), changed.get(path)))

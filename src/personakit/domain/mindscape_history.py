@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from personakit.domain.events import MindscapeEvent, MindscapeUpdated, TraitPinned, TraitUnpinned
+from personakit.domain.inference import reason_of
 from personakit.domain.mindscape import Derived, Mindscape, evolve
 from personakit.domain.traits import Trait
 
@@ -46,13 +47,19 @@ def trait_changes(before: Mindscape, event: MindscapeEvent) -> tuple[TraitChange
 
 def reason(before: Mindscape, event: MindscapeEvent, changes: Sequence[TraitChange]) -> str:
     """Why: what the derivation read, what that did, and which sources the traits have; or what was pinned,
-    by whom and why."""
+    by whom and why. Where a model made a trait, its own word for why comes last."""
     if isinstance(event, TraitPinned):
         return f"{event.origin} pinned {event.path}: {event.reason}"
     if isinstance(event, TraitUnpinned):
         return f"{event.origin} unpinned {event.path}: {event.reason}"
     said = _reading(before.derivations.get(event.derivation), event)
-    return f"The derivation {event.derivation!r} {said}: {_counted(changes)}."
+    counted = f"The derivation {event.derivation!r} {said}: {_counted(changes)}."
+    return " ".join((counted, *_in_the_models_words(event, changes)))
+
+
+def _in_the_models_words(event: MindscapeUpdated, changes: Sequence[TraitChange]) -> list[str]:
+    made = [change.path for change in changes if change.path in event.traits]
+    return [f"{path}: {why}" for path in made if (why := reason_of(event.traits[path])) is not None]
 
 
 def _shown(trait: Trait | None) -> Trait | None:

@@ -26,14 +26,16 @@ class Definition(msgspec.Struct, frozen=True):
 
 
 class CoreState(msgspec.Struct, frozen=True):
-    """What a persona's stream says of its core: how many were made, from which mindscape versions, and of
-    which definition it is now (None: a person's own, which never changes)."""
+    """What a persona's stream says of its core: how many were made, from which mindscape versions and who
+    wrote the newest one's summary, and of which definition it is now (None: a person's own, which never
+    changes)."""
 
     made: int = 0
     made_from: Mapping[str, int] = {}
     definition: Definition | None = None
     name: str = ""
     retired: bool = False
+    source: str = "composed"
 
 
 PersonaEvent = PersonaDefined | PersonaRetired | PersonaCoreGenerated
@@ -49,7 +51,8 @@ def evolve(state: CoreState, event: PersonaEvent) -> CoreState:
             return msgspec.structs.replace(state, retired=True)
         case PersonaCoreGenerated():
             made_from = event.mindscape_versions
-            return msgspec.structs.replace(state, made=state.made + 1, made_from=made_from)
+            made = state.made + 1
+            return msgspec.structs.replace(state, made=made, made_from=made_from, source=event.source)
 
 
 def definition_of(event: PersonaDefined) -> Definition:

@@ -102,6 +102,22 @@ CREATE TABLE IF NOT EXISTS personakit.quarantine (
     PRIMARY KEY (schema, tenant, kind, stream)
 );
 
+-- Who is at something that costs money and must not be done twice at once, such as asking a model about a
+-- person. A row ends with the work; after a failure it stays, with how often in a row it failed and until when
+-- it is to be left alone. A lease whose holder is gone ends at `until`: no connection holds it.
+CREATE TABLE IF NOT EXISTS personakit.leases (
+    tenant     text        NOT NULL,
+    kind       text        NOT NULL,
+    entity     uuid        NOT NULL,
+    holder     uuid,
+    until      timestamptz NOT NULL,
+    failures   integer     NOT NULL DEFAULT 0,
+    not_before timestamptz NOT NULL DEFAULT '-infinity',
+    failed_at  timestamptz,
+    error      text,
+    PRIMARY KEY (tenant, kind, entity)
+);
+
 -- Appends all of the given events in one transaction, or none; called in a transaction of its own, so that
 -- begin, lock, insert and commit are one round trip. `head` is the position before the first: the event at
 -- ordinal n stands at head + n, unless `repeated` says that some were there already.
@@ -316,3 +332,33 @@ INSERT INTO personakit.api_keys (prefix, tenant, hash, name) VALUES (%(prefix)s,
 
 -- :query key
 SELECT tenant, hash, name FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
+
+-- :query take_lease
+-- No row where another has it, or where it is to be left alone (`patient` heeds that).
+INSERT INTO personakit.leases AS l (tenant, kind, entity, holder, until)
+VALUES (%(tenant)s, %(kind)s, %(entity)s, %(holder)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+ON CONFLICT (tenant, kind, entity) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE (l.holder IS NULL OR l.until <= clock_timestamp())
+  AND (NOT %(patient)s OR l.not_before <= clock_timestamp())
+RETURNING failures
+
+-- :query end_lease
+DELETE FROM personakit.leases
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s AND holder = %(holder)s
+
+-- :query fail_lease
+UPDATE personakit.leases
+SET holder = NULL, failures = failures + 1, failed_at = clock_timestamp(), error = %(error)s,
+    not_before = clock_timestamp() + make_interval(secs => %(pause)s)
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s AND holder = %(holder)s
+
+-- :query lease
+-- Whether somebody is at it, and the error of whoever failed at it no longer ago than `seconds`.
+SELECT holder IS NOT NULL AND until > clock_timestamp() AS held,
+       CASE WHEN failed_at > clock_timestamp() - make_interval(secs => %(seconds)s) THEN error END AS error
+FROM personakit.leases
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
+
+-- :query failing_leases
+-- How many entities are left alone for a while because work on them failed, by kind.
+SELECT kind, count(*) AS entities FROM personakit.leases WHERE failures > 0 GROUP BY kind ORDER BY kind

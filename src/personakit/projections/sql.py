@@ -1,7 +1,8 @@
 """Loads `projections/*.sql`: one read model a file, its DDL, how each event changes it, its queries.
 
 Markers: `:ddl`; `:on EVENT… [exactly]` (with `exactly`, each event must change one row); `:ignore
-EVENT…`; `:apart` (events about different people commute); `:query name`. A file that neither handles nor
+EVENT…`; `:only EVENT PATTERN` (of this event those whose content, as JSON, has a match of the regular
+expression); `:apart` (events about different people commute); `:query name`. A file that neither handles nor
 ignores an event is refused.
 """
 
@@ -41,7 +42,8 @@ class Projection(msgspec.Struct, frozen=True):
     """A read model's definition. `definition` is a hash of it: another text, other tables.
 
     `topics` are those that it handles; `columns` and `members` say which columns of an event and which
-    members of its content (None: all) its handlers look at, so that no more is handed to them.
+    members of its content (None: all) its handlers look at, and `only` with which content they do anything,
+    so that no more is handed to them.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Projection(msgspec.Struct, frozen=True):
     handlers: Mapping[str, tuple[Handler, ...]]
     queries: Mapping[str, LiteralString]
     apart: bool
+    only: Mapping[str, re.Pattern[bytes]]
     topics: frozenset[str]
     columns: Mapping[str, tuple[str, ...]]
     members: Mapping[str, frozenset[str] | None]
@@ -84,6 +87,7 @@ def read_projection(name: str, source: str) -> Projection:
         handlers=known,
         queries={block.rest: block.sql for block in found if block.word == "query"},
         apart=any(block.word == "apart" for block in found),
+        only=dict(_only(block) for block in found if block.word == "only"),
         topics=frozenset(each for event in known for each in topics_of(event)),
         columns={
             event: tuple(sorted({name for handler in those for name in _COLUMN.findall(handler.sql)}))
@@ -121,6 +125,11 @@ def _members(handlers: Sequence[Handler]) -> frozenset[str] | None:
     each = [handler.members for handler in handlers]
     known = [members for members in each if members is not None]
     return frozenset[str]().union(*known) if len(known) == len(each) else None
+
+
+def _only(block: Block) -> tuple[str, re.Pattern[bytes]]:
+    event, _, pattern = block.rest.partition(" ")
+    return event, re.compile(pattern.encode("ascii"), re.DOTALL)
 
 
 def _events(block: Block) -> Sequence[str]:

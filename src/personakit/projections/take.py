@@ -105,7 +105,7 @@ def _opened(rows: Sequence[tuple[Any, ...]], keys: PersonKeys, after: int, *, fu
 def take(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> int:
     """Applies the events that the projection handles, together; where one of them cannot be taken, each
     by itself, and the stream of that one is quarantined. How many were handled."""
-    handled = [event for event in events if event.name in target.projection.handlers]
+    handled = [event for event in events if _concerns(target.projection, event)]
     if not handled:
         return 0
     still = quarantined(connection, target.schema)
@@ -118,6 +118,14 @@ def take(connection: Connection[DictRow], target: Target, events: Sequence[Opene
     except UNTAKEABLE:
         _take_singly(connection, target, moving)
     return len(handled)
+
+
+def _concerns(projection: Projection, event: Opened) -> bool:
+    """Whether the projection does anything with the event. One that could not be opened is to be told."""
+    if event.name not in projection.handlers:
+        return False
+    pattern = projection.only.get(event.name)
+    return pattern is None or event.error is not None or pattern.search(event.row.payload) is not None
 
 
 def _take_singly(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> None:

@@ -12,7 +12,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `conditions` counts the checks and references of one rule or one named condition; `depth` counts the
     groups (`all`, `any`, `not`, `condition`) around a check, references followed; `nesting` the levels of
-    plain JSON.
+    plain JSON; `entries` those of one list or mapping of a YAML text, which takes long to read.
     """
 
     document_bytes: int = 256 * 1024
@@ -25,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     nesting: int = 32
     template_bytes: int = 4 * 1024
     aliases: int = 64
+    entries: int = 4096
 
 
 DEFAULT_LIMITS: Final = Limits()

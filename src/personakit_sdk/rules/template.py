@@ -59,7 +59,8 @@ def parse_template(text: str) -> Template:
 
 def text_of(value: Any) -> str | None:
     """A value as it stands in a text, cut at VALUE_LENGTH; None for what has no text: objects, null,
-    numbers that are not finite or beyond int64, and lists that hold such or another list."""
+    numbers that are not finite, whole ones beyond int64 that are no double, and lists that hold such or
+    another list."""
     if is_list(value):
         texts = [None if is_list(item) else _text_of_one(item) for item in value[:VALUE_LENGTH]]
         known = [text for text in texts if text is not None]
@@ -74,11 +75,19 @@ def _text_of_one(value: Any) -> str | None:
         case str():
             return _printable(value)[:VALUE_LENGTH]
         case int():
-            return str(value) if value in INT64 else None
+            return str(value) if value in INT64 else _double(value)
         case float():
             return f"{value:g}" if math.isfinite(value) else None
         case _:
             return None
+
+
+def _double(value: int) -> str | None:
+    """A whole number beyond int64 that is a double, as JSON readers make of 1e20: written as one."""
+    try:
+        return f"{float(value):g}" if float(value) == value else None
+    except OverflowError:
+        return None
 
 
 def _printable(text: str, keep: str = "") -> str:

@@ -195,7 +195,11 @@ class _Builder:
         return self._mapping(depth)
 
     def _until(self, end: str) -> Iterator[Any]:
+        entries = 0
         while _kind(event := next(self.events)) != end:
+            entries += 1
+            if entries > self.limits.entries:
+                raise self._refused(event, f"one list or mapping has more than {self.limits.entries} entries")
             yield event
 
     def _mapping(self, depth: int) -> dict[str, Any]:

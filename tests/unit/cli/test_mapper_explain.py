@@ -161,6 +161,7 @@ def test_facts_of_a_persona_are_believed_as_it_says(believed: float) -> None:
         source="s",
         pinned=False,
         truncated=False,
+        evidence_changed=False,
         evidence=[],
     )
     core = wire.Core(summary="", traits={"slow": trait}, source="composed", generated_at=AT)

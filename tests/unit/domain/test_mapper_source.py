@@ -58,7 +58,9 @@ def test_a_weight_that_was_not_written_is_put_before_the_first_key() -> None:
 def test_lines_may_end_as_on_other_systems() -> None:
     text = TEXT.replace("\n", "\r\n")
     document, hash_ = document_of(text, green=3.0, black=2.0)
-    assert compile_mapper(load_yaml(weighed(document, hash_, text))).hash == hash_
+    written = weighed(document, hash_, text)
+    assert compile_mapper(load_yaml(written)).hash == hash_
+    assert written.count("\n") == written.count("\r\n") == text.count("\n") + 1
 
 
 def test_a_weight_that_others_refer_to_costs_the_comments_and_is_said() -> None:

@@ -88,6 +88,10 @@ def cost(run: Callable[[], object], problem: str) -> float:
         pytest.param(alias_bomb(30), "it is larger than", id="aliases of aliases"),
         pytest.param("a: &a 1\nb: [" + "*a," * 70 + "]", "more than 64 aliases", id="many aliases"),
         pytest.param("a: &a [*a]", "names nothing that stands before it", id="an alias of itself"),
+        pytest.param("rules:\n" + "- {}\n" * 10_000, "has more than 4096 entries", id="10,000 rules"),
+        pytest.param(
+            "{" + "".join(f"k{n}: 1," for n in range(20_000)), "more than 4096 entries", id="20,000 keys"
+        ),
         pytest.param("x" * 300_000, "larger than 262144 bytes", id="too large"),
         pytest.param('"' + "\\" * 200_001, "line 1, column", id="backslashes"),
         pytest.param("a: 1\n" * 2, "the key 'a' stands twice", id="a key twice"),

@@ -11,6 +11,7 @@ import pytest
 from personakit_sdk.errors import InvalidInput
 from personakit_sdk.rules import compile_mapper, evaluate, run_tests, suggestion_id
 from personakit_sdk.rules.inline_tests import DEFAULT_AT
+from personakit_sdk.rules.template import text_of
 from tests.unit.rules.mapper_cases import MONDAY, decide, facts, mapper, rule
 
 
@@ -253,3 +254,11 @@ def test_a_test_gives_instant_zone_and_multipliers(given: dict[str, Any], fires:
     tests = [{"name": "it", "given": given, "expect": expect}]
     assert [result.detail for result in run_tests(compile_mapper(mapper(night, tests=tests)))] == [""]
     assert DEFAULT_AT.hour == 12
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(10**20, "1e+20"), (2**63, "9.22337e+18"), (2**63 + 1, None), (10**400, None)]
+)
+def test_a_whole_number_beyond_int64_is_told_as_the_double_that_it_is(value: int, text: str | None) -> None:
+    """A database gives 1e20 back as a whole number."""
+    assert text_of(value) == text

@@ -51,10 +51,10 @@ def _head(compared: Compared) -> list[str]:
     made = f"{found.mappings} mappings, {found.differing} would have differed"
     lines = [
         f"{compared.mapper}, version {compared.version}, and {compared.file} ({compared.author_version})",
-        f"{found.people} people at {len(found.instants)} instants {when}: {made}",
+        f"{found.personas} personas at {len(found.instants)} instants {when}: {made}",
     ]
     if found.unreadable:
-        lines.append(f"{found.unreadable} people were left out: their events cannot be read")
+        lines.append(f"{found.unreadable} personas were left out: their events cannot be read")
     return lines
 
 

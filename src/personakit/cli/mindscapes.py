@@ -1,0 +1,125 @@
+"""`personakit mindscapes`: what other rules would make of everybody's observations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from personakit.agents.backtest import Person, people_of
+from personakit.agents.rederive import Example, PathChange, Rederived, Rederiver
+from personakit.agents.tenant_rules import TenantRules, shipped_documents
+from personakit.cli.opened_log import OpenedLog, everybody, opened_log
+from personakit.cli.options import PersonIdType, json_option, with_settings
+from personakit.cli.progress import progress
+from personakit.cli.up import FIRST_TENANT
+from personakit.config import Settings
+from personakit.domain.computed_trait_documents import WHAT, read_document
+from personakit.domain.computed_traits import ComputedTraits
+from personakit.domain.own_traits import misfits, over_shipped
+from personakit.eventlog.log_sql import SQL
+from personakit_sdk.errors import DocumentInvalid, InvalidInput
+from personakit_sdk.rules.yaml import load_yaml
+
+EXAMPLES_SHOWN: Final = 10
+LONGEST_SHOWN: Final = 60
+
+
+@click.group()
+def mindscapes() -> None:
+    """Rederive mindscapes by other rules, aside."""
+
+
+@mindscapes.command()
+@click.option(
+    "--with",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A computed-trait document, in the place of the one with its id; may be repeated.  "
+    "[default: the rules that the tenant has, of this release and its own]",
+)
+@click.option("--person", type=PersonIdType(), help="Of this one alone.  [default: everybody]")
+@click.option("--tenant", default=FIRST_TENANT, show_default=True, help="Whose people.")
+@json_option
+@with_settings
+def rederive(
+    settings: Settings, *, files: tuple[Path, ...], person: str | None, tenant: str, as_json: bool
+) -> None:
+    """Fold all observations by other rules, aside, and say what they would change in whose mindscape.
+
+    Nothing is written, and computed traits cost nothing. The command reads the database, like `projections`,
+    beside a running service or without one. Exit 0, whatever would change.
+    """
+    with opened_log(settings) as log, progress(sys.stderr) as report:
+        computed = _rules(log, tenant, files)
+        whose = _people(log, tenant, person)
+        found = Rederiver(computed).run(log.reader, tenant, whose, report)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    for line in told(found):
+        click.echo(line)
+
+
+def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTraits:
+    """The tenant's, with the documents of the files in the place of the ones with their ids."""
+    shipped = TenantRules(shipped_documents()).documents
+    with log.reader.snapshot() as snapshot:
+        rows = snapshot.rows("computed_traits.in_use", tenants=[tenant])
+    own = {row["document_id"]: read_document(row["document"]) for row in rows}
+    for path in files:
+        document = load_yaml(path.read_bytes())
+        if not isinstance(document, dict):
+            raise InvalidInput(f"{path} is no computed-trait document: it is an object.")
+        read = read_document(document)
+        faults = misfits(shipped, list(own.values()), read)
+        if faults:
+            raise DocumentInvalid(WHAT, faults)
+        own[read.id] = read
+    return over_shipped(shipped.values(), list(own.values()), ever=bool(own))
+
+
+def _people(log: OpenedLog, tenant: str, person: str | None) -> Iterable[Person]:
+    if person is None:
+        return people_of(everybody(log.recorder, tenant))
+    with log.recorder.datastore.get_connection() as connection:
+        row = connection.execute(SQL["person"], {"tenant": tenant, "person_id": person}).fetchone()
+    if row is None:
+        raise InvalidInput(f"Nothing is known of {person!r} in the tenant {tenant!r}.")
+    return [Person(person, row["person"])]
+
+
+def told(found: Rederived) -> list[str]:
+    """What was found, a line for each path and for some examples."""
+    read = f"{found.people} people, {found.observations} observations"
+    head = f"{read}: {found.differing} mindscapes would differ. It cost nothing."
+    if not found.paths:
+        return [head]
+    examples = [_example(example) for example in found.examples[:EXAMPLES_SHOWN]]
+    more = len(found.examples) - EXAMPLES_SHOWN
+    rest = [f"… {more} more examples with --json"] if more > 0 else []
+    return [head, *map(_path, found.paths), *examples, *rest]
+
+
+def _path(change: PathChange) -> str:
+    counts = [
+        f"{word} for {count}"
+        for word, count in (("comes", change.came), ("changes", change.changed), ("goes", change.went))
+        if count
+    ]
+    material = f", materially for {change.material}" if change.material else ""
+    return f"  {change.path}: {', '.join(counts)}{material}"
+
+
+def _example(example: Example) -> str:
+    return f"    {example.path} of {example.person_id}: {_value(example.before)} -> {_value(example.after)}"
+
+
+def _value(value: Any) -> str:
+    text = "nothing" if value is None else msgspec.json.encode(value).decode()
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
