@@ -22,10 +22,13 @@ class Key(msgspec.Struct, frozen=True):
 
 OTHER_READ_MODELS: Final = (
     "changes",
+    "computed_traits",
     "derivation_due",
     "feedback",
+    "inference_due",
     "mapper_versions",
     "mappers",
+    "model_use",
     "personas",
 )
 KEYS: Final = (

@@ -158,7 +158,7 @@ class Trait(Answer, frozen=True, kw_only=True):
     source: str
     pinned: bool
     truncated: bool
-    evidence_changed: bool
+    evidence_changed: bool = False
     evidence: list[UUID]
 
 
@@ -340,7 +340,7 @@ class Core(Answer, frozen=True, kw_only=True):
     traits: dict[str, Trait]
     source: Literal["composed", "model"]
     generated_at: datetime
-    cost: ModelUse | None
+    cost: ModelUse | None = None
 
 
 class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
