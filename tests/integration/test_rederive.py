@@ -15,9 +15,11 @@ from personakit.agents.backtest import Person
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.rederive import Rederived, Rederiver
 from personakit.agents.service import Service
+from personakit.agents.tenant_rules import TenantRules
 from personakit.cli.main import personakit
 from personakit.cli.mindscapes import told
-from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
+from personakit.domain.mapper import Provenance
+from personakit.domain.trait_tests import accept_traits
 from personakit.shipped import computed_traits_dir
 from personakit_sdk import wire
 from personakit_sdk.rules.yaml import load_yaml
@@ -44,8 +46,8 @@ def other_document() -> dict[str, Any]:
     return {**document, "traits": [*kept, smallest]}
 
 
-def other_rules() -> ComputedTraits:
-    return load_computed_traits([*(documents() | {"code_commit": other_document()}).values()])
+def other_rules() -> TenantRules:
+    return TenantRules([*(documents() | {"code_commit": other_document()}).values()])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_the_same_rules_change_nothing(known: Service) -> None:
 
 def test_what_would_change_is_told_by_path_and_nothing_is_written(known: Service) -> None:
     head = known.reader.head()
-    found = Rederiver(other_rules()).run(known.reader, TENANT, everybody(known))
+    found = Rederiver(other_rules().shipped).run(known.reader, TENANT, everybody(known))
     counts = {each.path: (each.came, each.changed, each.went) for each in found.paths}
     assert counts == {
         "work.commit_size": (0, 1, 0),  # of the one who merges
@@ -149,7 +151,7 @@ def test_applying_needs_documents_for_everybody_and_a_yes(
 
 def test_what_was_told_is_what_happens_when_the_rules_are_changed(known: Service) -> None:
     before = traits(known)
-    found = Rederiver(other_rules()).run(known.reader, TENANT, everybody(known))
+    found = Rederiver(other_rules().shipped).run(known.reader, TENANT, everybody(known))
     for person in everybody(known):
         Mindscaper(known.reader, known.streams, other_rules()).derive(TENANT, person.surrogate)
     follow(known)
@@ -161,3 +163,17 @@ def test_what_was_told_is_what_happens_when_the_rules_are_changed(known: Service
         if before[person].get(path) != after[person].get(path)
     }
     assert {(each.path, each.person_id) for each in found.examples} == different
+
+
+def test_a_tenants_own_rules_are_what_the_command_begins_with(known: Service, database: str) -> None:
+    """Last here: from now on the tenant has rules of its own."""
+    document = accept_traits(other_document())
+    known.trait_documents.publish(TENANT, document, Provenance("test"), known=False)
+    follow(known)
+    for person in everybody(known):
+        known.mindscaper.derive(TENANT, person.surrogate)
+    follow(known)
+    assert traits(known)["bob"]["work.smallest"] == 10
+    done = run(database, "--json")
+    assert done.exit_code == 0, done.output
+    assert msgspec.json.decode(done.stdout, type=Rederived).differing == 0

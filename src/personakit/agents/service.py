@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 from uuid import UUID
 
 from personakit import shipped
@@ -30,7 +30,7 @@ from personakit.agents.personas import Personas
 from personakit.agents.regenerations import Regenerations
 from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
-from personakit.agents.tenant_rules import TenantRules
+from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.config import ModelSettings
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
@@ -51,7 +51,6 @@ from personakit.projections.follow import Followers, install
 from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
-from personakit_sdk.rules.yaml import load_yaml
 
 POOL_SIZE = 4
 DEBOUNCE_SECONDS = 0.05
@@ -99,7 +98,7 @@ class Service:
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
-        self.rules = TenantRules(_documents())
+        self.rules = TenantRules(shipped_documents())
         self.computed = self.rules.shipped
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
@@ -324,9 +323,4 @@ class Service:
 
 def load_shipped_computed_traits() -> ComputedTraits:
     """The computed traits that come with the release."""
-    return load_computed_traits(_documents())
-
-
-def _documents() -> Iterable[dict[str, Any]]:
-    for path in sorted(shipped.computed_traits_dir().glob("*.yaml")):
-        yield load_yaml(path.read_text(encoding="utf-8"))
+    return load_computed_traits(shipped_documents())

@@ -9,10 +9,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
+from personakit import shipped
 from personakit.domain.computed_trait_documents import TraitDocument, read_document
 from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
 from personakit.domain.own_traits import over_shipped
 from personakit.projections.read import Snapshot
+from personakit_sdk.rules.yaml import load_yaml
 
 SETS_KEPT: Final = 256
 FINGERPRINTS_KEPT: Final = 100_000
@@ -22,6 +24,12 @@ LOADED_TOGETHER: Final = 100
 T = TypeVar("T")
 _Hashes = tuple[str, ...]
 """Id and hash of each document that a tenant has in use: equal ones make equal rules."""
+
+
+def shipped_documents() -> Iterator[dict[str, Any]]:
+    """The documents of computed traits that come with the release."""
+    for path in sorted(shipped.computed_traits_dir().glob("*.yaml")):
+        yield load_yaml(path.read_text(encoding="utf-8"))
 
 
 class TenantRules:

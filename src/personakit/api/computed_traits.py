@@ -74,10 +74,11 @@ def upload(
     body: RawBody,
     request: Request[Any, Any, Any],
     reason: ReasonGiven = "",
+    if_match: IfMatch = None,
 ) -> Response[wire.ComputedTraits]:
     """Publish a document of computed traits: 201 a new version, 200 when it is in use already. One with the
     id of a document of the release replaces that. Everybody's traits are then derived anew."""
-    return _publish(service, tenant, None, Provenance(origin, reason), body, request, None)
+    return _publish(service, tenant, None, Provenance(origin, reason), body, request, if_match)
 
 
 @put(

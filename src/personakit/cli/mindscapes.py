@@ -10,18 +10,20 @@ from typing import Any, Final
 import click
 import msgspec
 
-from personakit import shipped
 from personakit.agents.backtest import Person, people_of
 from personakit.agents.rederive import Example, PathChange, Rederived, Rederiver
+from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.cli.opened_log import OpenedLog, everybody, opened_log
 from personakit.cli.options import PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.traits.push import push_files
 from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
-from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
+from personakit.domain.computed_trait_documents import WHAT, read_document
+from personakit.domain.computed_traits import ComputedTraits
+from personakit.domain.own_traits import misfits, over_shipped
 from personakit.eventlog.log_sql import SQL
-from personakit_sdk.errors import InvalidInput
+from personakit_sdk.errors import DocumentInvalid, InvalidInput
 from personakit_sdk.rules.yaml import load_yaml
 
 EXAMPLES_SHOWN: Final = 10
@@ -39,8 +41,8 @@ def mindscapes() -> None:
     "files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A document of computed traits, in the place of the one with its id; may be repeated.  "
-    "[default: the rules as they are]",
+    help="A computed-trait document, in the place of the one with its id; may be repeated.  "
+    "[default: the rules that the tenant has, of this release and its own]",
 )
 @click.option("--person", type=PersonIdType(), help="Of this one alone.  [default: everybody]")
 @click.option("--tenant", default=FIRST_TENANT, show_default=True, help="Whose people.")
@@ -80,22 +82,21 @@ def rederive(
 
 
 def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTraits:
-    """The documents that the tenant has in use, those of the files in the place of the ones with their ids."""
-    documents: dict[str, Any] = {}
+    """The tenant's, with the documents of the files in the place of the ones with their ids."""
+    shipped = TenantRules(shipped_documents()).documents
     with log.reader.snapshot() as snapshot:
-        own = snapshot.rows("computed_traits.in_use", tenants=[tenant])
-    for path in sorted(shipped.computed_traits_dir().glob("*.yaml")):
-        document = load_yaml(path.read_bytes())
-        documents[document["metadata"]["id"]] = document
-    documents |= {row["document_id"]: row["document"] for row in own}
+        rows = snapshot.rows("computed_traits.in_use", tenants=[tenant])
+    own = {row["document_id"]: read_document(row["document"]) for row in rows}
     for path in files:
         document = load_yaml(path.read_bytes())
         if not isinstance(document, dict):
             raise InvalidInput(f"{path} is no computed-trait document: it is an object.")
-        metadata = document.get("metadata")
-        name = metadata.get("id") if isinstance(metadata, dict) else None
-        documents[str(name)] = document
-    return load_computed_traits(documents.values())
+        read = read_document(document)
+        faults = misfits(shipped, list(own.values()), read)
+        if faults:
+            raise DocumentInvalid(WHAT, faults)
+        own[read.id] = read
+    return over_shipped(shipped.values(), list(own.values()), ever=bool(own))
 
 
 def _people(log: OpenedLog, tenant: str, person: str | None) -> Iterable[Person]:
