@@ -40,6 +40,10 @@ def test_a_document_lives_from_its_first_version_to_its_withdrawal(client: Clien
     late = client.put("/computed-traits/life", json=counting("life", "l"), headers={"If-Match": seen})
     assert (late.status_code, late.json()["type"]) == (412, "urn:personakit:problem:precondition-failed")
 
+    nothing_yet = client.post("/computed-traits", json=counting("never", "n.n"), headers={"If-Match": "*"})
+    assert nothing_yet.status_code == 412
+    assert "There is no document 'never' yet" in nothing_yet.json()["detail"]
+
     gone = client.delete("/computed-traits/life", params={"reason": "enough"})
     assert (gone.status_code, gone.json()["status"], gone.json()["version"]) == (200, "withdrawn", first + 2)
     assert client.delete("/computed-traits/life").json() == gone.json()

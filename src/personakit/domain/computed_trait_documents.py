@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -24,6 +24,8 @@ VOLATILITIES: Final = ("low", "medium", "high")
 SHORTEST_HALF_LIFE: Final = 0.01
 LONGEST_HALF_LIFE: Final = 36_500
 MOST_SAMPLES: Final = 1_000_000
+MOST_TRAITS: Final = 256
+"""Of one document."""
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?")
@@ -69,15 +71,10 @@ def read_document(document: Mapping[str, Any]) -> TraitDocument:
     fields = place.fields(("metadata", "observes", "traits", "tests"), ("metadata", "observes", "traits"))
     id_, version = _read_metadata(fields["metadata"]) if "metadata" in fields else ("", "")
     observes = _read_word(fields["observes"], _TYPE, "work_session") if "observes" in fields else ""
-    traits = fields["traits"].items(at_least=1) if "traits" in fields else []
+    traits = fields["traits"].items(at_least=1, at_most=MOST_TRAITS) if "traits" in fields else []
     source = f"computed:{id_}@{version}"
     definitions = [_read_definition(node, source, observes) for node in traits]
-    paths = [None if each is None else each.path for each in definitions]
-    for index, path in enumerate(paths):
-        if path is not None and path in paths[:index]:
-            traits[index].child("path", path).fault(
-                f"the trait {path!r} is defined already, in this document"
-            )
+    _refuse_twice(traits, definitions)
     tests = take_list(fields, "tests", lambda node: [read_case(each, observes) for each in node.items()])
     place.refuse_faults(WHAT)
     return TraitDocument(
@@ -88,6 +85,17 @@ def read_document(document: Mapping[str, Any]) -> TraitDocument:
         tests=tuple(tests),
         document=place.value,
     )
+
+
+def _refuse_twice(traits: Sequence[Node], definitions: Sequence[Definition | None]) -> None:
+    seen: set[str] = set()
+    for node, definition in zip(traits, definitions, strict=True):
+        if definition is None:
+            continue
+        if definition.path in seen:
+            message = f"the trait {definition.path!r} is defined already, in this document"
+            node.child("path", definition.path).fault(message)
+        seen.add(definition.path)
 
 
 def _read_metadata(node: Node) -> tuple[str, str]:

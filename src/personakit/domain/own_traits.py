@@ -18,6 +18,8 @@ from personakit.domain.mapper import Provenance, VersionWentDown, require_match,
 from personakit_sdk.errors import DocumentInvalid, Fault, PersonaKitError
 
 MOST_DOCUMENTS: Final = 200
+MOST_TRAITS: Final = 2000
+"""Of all documents together: an observation is folded into each trait that it is about."""
 OwnTraitsEvent = ComputedTraitsPublished | ComputedTraitsWithdrawn
 Status = Literal["active", "withdrawn"]
 
@@ -86,7 +88,7 @@ def publish(
 
     `if_match` are the hashes that the caller saw. Raises PreconditionFailed, VersionWentDown when
     `metadata.version` is below the one before, and DocumentInvalid where another document defines a trait
-    of it, or there are MOST_DOCUMENTS already.
+    of it, or there would be more than MOST_DOCUMENTS, or MOST_TRAITS.
     """
     require_match(_hash_shown(state, shipped, sent.id), if_match, f"document {sent.id!r}")
     before = state.documents.get(sent.id)
@@ -110,12 +112,16 @@ def publish(
 def misfits(
     shipped: Mapping[str, TraitDocument], own: Sequence[TraitDocument], sent: TraitDocument
 ) -> tuple[Fault, ...]:
-    """Why a document does not fit into the set: traits that another one defines, or one document too many."""
+    """Why a document does not fit into the set: traits that another one defines, or too many of them."""
     others = [each for each in own if each.id != sent.id]
     if len(others) >= MOST_DOCUMENTS:
         return (Fault("", f"there are {MOST_DOCUMENTS} documents already; withdraw one first"),)
     rest = [each for each in shipped.values() if each.id != sent.id]
     taken = {each.path: each.source for each in _definitions(rest, others)}
+    together = len(taken) + len(sent.definitions)
+    if together > MOST_TRAITS:
+        message = f"with these there would be {together} traits; at most {MOST_TRAITS} are taken"
+        return (Fault("/traits", message),)
     return tuple(
         Fault(f"/traits/{index}/path", f"the trait {each.path!r} is defined already, by {taken[each.path]}")
         for index, each in enumerate(sent.definitions)

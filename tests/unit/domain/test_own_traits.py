@@ -131,6 +131,18 @@ def test_there_are_only_so_many() -> None:
         put(state, counting("one_more", "one.n"))
 
 
+def test_there_are_only_so_many_traits_in_a_document_and_in_all() -> None:
+    with pytest.raises(DocumentInvalid, match="257 entries; at most 256"):
+        read_document(counting("large", *(f"a.n{n}" for n in range(257))))
+    state = OwnTraits()
+    for number in range(7):
+        state = put(state, counting(f"large{number}", *(f"a{number}.n{n}" for n in range(256))))
+    with pytest.raises(DocumentInvalid) as refused:
+        put(state, counting("too_much", *(f"b.n{n}" for n in range(256))))
+    said = "with these there would be 2050 traits; at most 2000 are taken"
+    assert faults(refused) == [("/traits", said)]
+
+
 def test_a_trait_that_a_later_release_brings_gives_way_to_the_tenants_own() -> None:
     own = [read_document(counting("mine", "work.new"))]
     later = [*SHIPPED.values(), read_document(counting("other", "work.new", "work.newer"))]
