@@ -104,3 +104,66 @@ def test_ids_that_were_altered_or_are_of_elsewhere_are_refused(client: Client, s
         PERSON, "work_rhythm", 1, "evening_builder", 1, datetime(2020, 1, 1, tzinfo=UTC)
     )
     assert "nothing was known" in client.get(f"/suggestions/{before}").json()["detail"]
+
+
+def pin(client: Client, value: int, volatility: str, person: str = "bo", path: str = "mood.level") -> None:
+    body = {"value": value, "volatility": volatility, "reason": f"it is {value}"}
+    assert client.put(f"/mindscapes/{person}/traits/{path}", json=body).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def moods(client: Client) -> str:
+    """A mapper that tells the mood; and two people."""
+    for person in ("bo", "cy"):
+        sent = {"personId": person, "type": "note", "content": {}, "occurredAt": "2026-03-02T09:00:00Z"}
+        client.post("/observations", json=sent)
+    suggested = {
+        "type": "x",
+        "title": "t",
+        "description": "d",
+        "parameters": {"level": {"from_trait": "mood.level"}},
+    }
+    document = {
+        "metadata": {"id": "moods", "version": "1.0.0", "name": "Moods", "description": "Tells the mood"},
+        "rules": [
+            {
+                "id": "tell",
+                "conditions": {"trait_check": {"path": "mood.level", "operator": "exists"}},
+                "actions": [{"generate_suggestion": suggested}],
+            }
+        ],
+    }
+    assert client.post("/mappers", json=document).status_code == 201
+    return "moods"
+
+
+def seen_and_told(client: Client, mapper: str, persona: str) -> tuple[Any, dict[str, Any]]:
+    """The mood that the rule saw, and the trait that its suggestion is said to rest on."""
+    (made,) = client.post("/map-persona", json={"mapperId": mapper, "personaId": persona}).json()[
+        "suggestions"
+    ]
+    (trait,) = client.get(f"/suggestions/{made['id']}").json()["traits"]
+    return made["parameters"]["level"], trait
+
+
+def test_a_trait_of_a_stale_core_was_made_by_the_version_that_the_core_is_of(
+    client: Client, moods: str
+) -> None:
+    pin(client, 1, "low")
+    client.post("/personas/bo/regenerate")
+    pin(client, 2, "low")
+    seen, told_ = seen_and_told(client, moods, "bo")
+    assert (seen, told_["trait"]["value"], told_["madeBy"]["trait"]["value"]) == (1, 1, 1)
+    # and one that became a fast one meanwhile is that of the overlay, as the rule saw it
+    pin(client, 3, "high")
+    seen, told_ = seen_and_told(client, moods, "bo")
+    assert (seen, told_["trait"]["value"], told_["madeBy"]["trait"]["value"]) == (3, 3, 3)
+
+
+def test_a_trait_is_said_to_be_of_whom_it_is(client: Client, moods: str) -> None:
+    pin(client, 7, "low", person="bo")
+    pin(client, 8, "high", person="cy")
+    for people, whose, level in ((["cy"], "cy", 8), (["bo", "cy"], "cy", 8), (["bo"], "bo", 7)):
+        persona = client.post("/personas", json={"people": people}).json()
+        seen, told_ = seen_and_told(client, moods, persona["id"])
+        assert (seen, told_["personId"], told_["trait"]["value"]) == (level, whose, level)

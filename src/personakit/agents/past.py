@@ -51,11 +51,12 @@ class PastMindscape(msgspec.Struct, frozen=True):
 
 
 class PastPersona(msgspec.Struct, frozen=True):
-    """A persona's core and definition as they were, and its people's mindscapes as they were."""
+    """A persona's core, definition and name as they were, and its people's mindscapes as they were."""
 
     core: CoreHistory
     definition: Definition
     mindscapes: Mapping[UUID, Mindscape]
+    name: str = ""
 
     def facts(self) -> dict[str, TraitFact]:
         """What rules could see: the core as it was (stale or not; one made in memory where there was none),
@@ -143,7 +144,7 @@ class Past:
         """The persona after each of its events and those of its people's mindscapes, with when."""
         stream = StreamId(tenant, "persona", persona)
         people = [persona] if own else list(dict.fromkeys(self._ever_viewed(stream, position)))
-        core, mindscapes, there = UNMADE, dict.fromkeys(people, EMPTY), own
+        core, mindscapes, there, name = UNMADE, dict.fromkeys(people, EMPTY), own, ""
         streams = [StreamId(tenant, "mindscape", person) for person in people]
         for row, event in self._merged([stream, *streams], position):
             at = row.recorded_at
@@ -153,14 +154,14 @@ class Past:
                     mindscapes = {**mindscapes, person: evolve(mindscapes[person], event)}
                     core = mindscape_updated(core, event, person=person, version=version, at=at)
                 case PersonaDefined():
-                    core, there = redefined(core, definition_of(event), at=at), True
+                    core, there, name = redefined(core, definition_of(event), at=at), True, event.name
                 case PersonaRetired():
                     there = False
                 case PersonaCoreGenerated():
                     core = core_generated(core, event, at=at)
             definition = core.definition or own_definition(persona)
             viewed = {each: mindscapes[each] for each in definition.people} if there else {}
-            yield at, PastPersona(core, definition, viewed) if there else None
+            yield at, PastPersona(core, definition, viewed, name) if there else None
 
     def _ever_viewed(self, stream: StreamId, position: int | None) -> Iterator[UUID]:
         for _, event in self._streams.events(stream, through=position):
@@ -182,12 +183,14 @@ class Past:
         return page[::-1]
 
     def trait(
-        self, tenant: str, person: UUID, path: str, *, limit: int, through: int | None = None
+        self, tenant: str, person: UUID, path: str, *, limit: int, newest: int | None = None
     ) -> list[PastVersion]:
-        """The newest `limit` versions of a person's mindscape (with `through`, of those up to that position)
+        """The newest `limit` versions of a person's mindscape (with `newest`, of those up to that version)
         that changed what is seen at a path, newest first; of each, that change alone."""
         mindscape, kept = EMPTY, deque[PastVersion](maxlen=limit)
-        for row, event in self._streams.events(StreamId(tenant, "mindscape", person), through=through):
+        for row, event in self._streams.events(StreamId(tenant, "mindscape", person)):
+            if newest is not None and row.originator_version > newest:
+                break
             if isinstance(event, MindscapeEvent):
                 if _touches(event, path):
                     version = _version(row, mindscape, event)

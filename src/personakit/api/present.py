@@ -95,6 +95,7 @@ def past_persona(past: PastPersona, id_: str, persona: UUID) -> PersonaState:
     """The persona as it was; without a core then, with one made in memory."""
     history = past.core
     row = {
+        "name": past.name,
         "people": list(past.definition.people),
         "paths": past.definition.paths,
         "core": history.core and msgspec.structs.asdict(history.core),

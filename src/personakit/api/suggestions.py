@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from litestar import Response, get
 from litestar.params import PathParameter, QueryParameter
 
-from personakit.agents.past import AsOf, PastPersona
+from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
@@ -18,6 +19,7 @@ from personakit.api.hot_reads import plan_of
 from personakit.api.map_query import context_of
 from personakit.api.personas import past_of
 from personakit.api.problems import NotFound
+from personakit.domain.persona import Definition, compose_core, overlay_traits
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
 from personakit_sdk.rules import suggestion_id
@@ -76,7 +78,7 @@ def get_suggestion(
         position=then.position,
         suggestion=made,
         explanation=next(each for each in explained if each.id == ref.rule_id),
-        traits=[_there(service, tenant, ref, past, path, then) for path in _found(paths, facts)],
+        traits=[_there(service, tenant, past, path, ref.at) for path in _found(paths, facts)],
     )
     return answer(why, service.reader.head())
 
@@ -128,20 +130,38 @@ def _found(paths: list[str], facts: Mapping[str, Any]) -> list[str]:
     return sorted({path for path in found if path is not None})
 
 
-def _there(
-    service: Service, tenant: str, ref: SuggestionRef, past: PastPersona, path: str, then: AsOf
-) -> wire.TraitThere:
-    person = next(
-        (each for each, mindscape in past.mindscapes.items() if path in mindscape.visible_traits()),
-        next(iter(past.mindscapes)),
-    )
-    core = past.core.core.traits if past.core.core is not None else {}
-    trait: Trait = core.get(path) or past.mindscapes[person].visible_traits()[path]
-    versions = service.past.trait(tenant, person, path, limit=1, through=then.position)
+def _there(service: Service, tenant: str, past: PastPersona, path: str, at: datetime) -> wire.TraitThere:
+    """A trait as rules saw it: of the overlay before the core; one of the core as it was in the versions that
+    the core was made from."""
+    overlay = overlay_traits(past.mindscapes, past.definition)
+    core = past.core.core or compose_core(past.mindscapes, past.definition)
+    if path in overlay:
+        trait, versions = overlay[path], {each: seen.version for each, seen in past.mindscapes.items()}
+    else:
+        trait, versions = core.traits[path], _in_order(core.mindscape_versions, past.definition)
+    person, made_by = _maker(service, tenant, path, trait, versions)
     return wire.TraitThere(
         path=path,
-        person_id=ref.persona_id if len(past.mindscapes) == 1 else str(person),
-        trait=present.trait_then(trait, ref.at),
-        made_by=present.trait_version(versions[0]) if versions else None,
+        person_id=service.people.names(tenant, [person])[person],
+        trait=present.trait_then(trait, at),
+        made_by=None if made_by is None else present.trait_version(made_by),
         evidence=list(trait.evidence),
     )
+
+
+def _in_order(versions: Mapping[str, int], definition: Definition) -> dict[UUID, int]:
+    """The versions by person, in the order in which the definition has them: the first one's traits count."""
+    found = {UUID(person): version for person, version in versions.items()}
+    return {person: found[person] for person in (*definition.people, *found) if person in found}
+
+
+def _maker(
+    service: Service, tenant: str, path: str, trait: Trait, versions: Mapping[UUID, int]
+) -> tuple[UUID, PastVersion | None]:
+    """Whose trait it is, and the version up to theirs that made it so."""
+    for person, version in versions.items():
+        for made in service.past.trait(tenant, person, path, limit=1, newest=version):
+            after = made.changes[0].after
+            if after is not None and (after.value, after.volatility) == (trait.value, trait.volatility):
+                return person, made
+    return next(iter(versions)), None
