@@ -68,10 +68,11 @@ SELECT person, version, traits, derivations, pins
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
 -- :query trait_paths
--- The paths that some of a tenant's people have traits at.
+-- The paths that some of a tenant's people have traits at, derived or pinned.
 SELECT DISTINCT path
-FROM (SELECT traits FROM mindscapes WHERE tenant = %(tenant)s ORDER BY person LIMIT %(people)s) AS looked_at
-CROSS JOIN LATERAL jsonb_object_keys(traits) AS path
+FROM (SELECT traits, pins FROM mindscapes
+      WHERE tenant = %(tenant)s ORDER BY person LIMIT %(people)s) AS looked_at
+CROSS JOIN LATERAL (SELECT jsonb_object_keys(traits) UNION ALL SELECT jsonb_object_keys(pins)) AS each(path)
 
 -- :query newest
 -- Of those people whose mindscape stands here as the log has it (it may not have been followed yet): the

@@ -156,3 +156,26 @@ def test_the_evidence_of_a_pinned_trait_says_who_pinned_it_and_what_lies_beneath
     assert shown["history"][0]["trait"]["value"] == "Rust"
     assert shown["items"][0]["content"]["languages"] == ["Java"]
     assert client.get(f"/mindscapes/{PERSON}/traits/no.such/evidence").status_code == 404
+
+
+def test_a_mapper_may_read_what_is_pinned_and_nowhere_derived(client: Client) -> None:
+    observe(client, "Python")
+    suggested = {"type": "x", "title": "t", "description": "d"}
+    document = {
+        "metadata": {"id": "moods", "version": "1.0.0", "name": "Moods", "description": "Tells the mood"},
+        "rules": [
+            {
+                "id": "tell",
+                "conditions": {"trait_check": {"path": "mood.level", "operator": "exists"}},
+                "actions": [{"generate_suggestion": suggested}],
+            }
+        ],
+    }
+
+    def warned() -> bool:
+        warnings = client.post("/mappers/validate", json=document).json()["warnings"]
+        return any("mood.level" in each["message"] for each in warnings)
+
+    assert warned()
+    pin(client, 3, "mood.level")
+    assert not warned()
