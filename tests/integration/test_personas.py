@@ -91,6 +91,31 @@ def test_another_definition_makes_its_core_stale_and_the_same_one_does_not(
     assert client.get(path, params={"asOf": 1}).status_code == 404
 
 
+def test_the_past_of_a_persona_has_the_name_that_it_had(client: Client, people: list[str]) -> None:
+    pair = created(client, "ada", "bob", name="The two of us")
+    path = f"/personas/{pair['id']}"
+    client.put(path, json={"people": ["ada", "bob"], "name": "Both"})
+    assert client.get(path, params={"asOf": pair["position"]}).json()["name"] == "The two of us"
+    assert client.get(path, params={"asOf": datetime.now(UTC).isoformat()}).json()["name"] == "Both"
+
+
+def test_a_created_persona_is_no_person_and_has_one_id(client: Client, people: list[str]) -> None:
+    pair = created(client, "ada", "bob")["id"]
+    pinned = {"value": 1, "reason": "I say so"}
+    for answer in (
+        client.get(f"/mindscapes/{pair}"),
+        client.get(f"/mindscapes/{pair}/history"),
+        client.get("/observations", params={"personId": pair}),
+        client.put(f"/mindscapes/{pair}/traits/work.a", json=pinned),
+        client.get(f"/personas/{pair.upper()}"),
+        client.get(f"/personas/{pair.replace('-', '')}"),
+    ):
+        assert answer.status_code == 404, answer.text
+    # but there is feedback on what was suggested to it
+    said = {"mapperId": "work_rhythm", "ruleId": "evening_builder", "personaId": pair, "helpful": True}
+    assert client.post("/feedback", json=said).status_code == 201
+
+
 def test_a_retired_persona_is_gone_and_synced_so(client: Client, people: list[str]) -> None:
     pair = created(client, "ada", "bob")
     cursor = client.get("/sync").json()["next"]

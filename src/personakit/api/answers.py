@@ -13,6 +13,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receiv
 
 from personakit.agents.service import Service
 from personakit.api.problems import NotFound
+from personakit.eventlog.people import persona_id as id_of
 from personakit.eventlog.person_keys import Person
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -78,7 +79,15 @@ def asks_position(scope: Scope) -> bool:
 
 
 def person_of(service: Service, tenant: str, person_id: str) -> Person:
-    """The person, or NotFound."""
+    """The person, or NotFound: for a created persona too, which is none and has a key all the same."""
+    if person_id.startswith("~"):
+        raise NotFound(f"{person_id!r} is no person; GET /personas lists the personas, and whom they view.")
+    return keyed_of(service, tenant, person_id)
+
+
+def keyed_of(service: Service, tenant: str, person_id: str) -> Person:
+    """The person or the created persona with this id, and the key of what is said of them. Raises
+    NotFound."""
     person = service.people.find(tenant, person_id)
     if person is None:
         raise NotFound(
@@ -93,9 +102,12 @@ def persona_of(service: Service, tenant: str, persona_id: str) -> UUID:
     if not persona_id.startswith("~"):
         return person_of(service, tenant, persona_id).surrogate
     try:
-        return UUID(persona_id[1:])
+        persona = UUID(persona_id[1:])
     except ValueError:
         raise NotFound(f"There is no persona {persona_id!r}.") from None
+    if id_of(persona) != persona_id:  # a UUID can be written in many ways, of which one is the id
+        raise NotFound(f"There is no persona {persona_id!r}; its id is {id_of(persona)!r}.")
+    return persona
 
 
 def page_size(limit: int | None) -> int:

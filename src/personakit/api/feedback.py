@@ -7,7 +7,7 @@ from litestar import Response, post
 from litestar.params import RawBody
 
 from personakit.api import bodies
-from personakit.api.answers import answer, person_of
+from personakit.api.answers import answer, keyed_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.openapi import IdempotencyKey, documented
 from personakit.api.problems import NotFound
@@ -37,7 +37,7 @@ def give_feedback(
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(tenant, key))
     persona_id, about = _about(sent)
-    person = person_of(service, tenant, persona_id)
+    person = keyed_of(service, tenant, persona_id)
     with service.reader.snapshot() as snapshot:
         known = snapshot.row(
             "mapper_versions.has_rule", tenant=tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
