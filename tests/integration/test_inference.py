@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from personakit.agents.budget import Budget, BudgetSpent
 from personakit.agents.service import Service
 from personakit.domain.mindscape import Pin
 from tests.history import TENANT, observation, surrogate
@@ -308,6 +309,20 @@ def test_the_budget_stops_calls_and_not_ingestion(database: str, api: MessagesAp
         assert inferrer(service).ready(1000) == []
     with asking(database, api) as service:  # tomorrow, or with more of a budget
         assert ready(service, people[-1]) is True
+
+
+def test_calls_under_way_keep_others_waiting_but_not_until_tomorrow(asked: Service, api: MessagesApi) -> None:
+    budget = Budget(asked.reader, usd=spent(asked) + 1.0)
+    with budget.reserved(TENANT, 0.8):
+        with pytest.raises(BudgetSpent, match="under way") as refused, budget.reserved(TENANT, 0.8):
+            pass
+        assert refused.value.retry_after < 60
+        assert budget.refused() == []
+    with budget.reserved(TENANT, 0.8):  # they cost less than they could have
+        pass
+    with pytest.raises(BudgetSpent, match="is spent"), budget.reserved(TENANT, 1.1):
+        pass
+    assert budget.refused() == [TENANT]
 
 
 def whose(service: Service, person: str) -> dict[str, Any]:

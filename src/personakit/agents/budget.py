@@ -12,6 +12,9 @@ import msgspec
 from personakit.projections.read import Reader
 from personakit_sdk.errors import PersonaKitError
 
+SHORTLY_SECONDS = 5.0
+"""After which a call that did not fit beside those under way may be tried again."""
+
 
 class BudgetSpent(PersonaKitError):
     """A call could cost more than the tenant may still spend today. `retry_after` is in seconds."""
@@ -54,6 +57,13 @@ class Budget:
                     f"this could cost {most:.4f} more. It begins anew at 00:00 UTC.",
                     _until_midnight(),
                 )
+            under_way = sum(usd for whose, usd in self._under_way.values() if whose == tenant)
+            if spent + under_way + most > self.usd:  # mostly they cost less than they could
+                raise BudgetSpent(
+                    f"Of the budget of {self.usd:g} USD a day for models {spent:.4f} USD are spent, calls "
+                    f"under way could cost {under_way:.4f}, and this {most:.4f} more. Try again shortly.",
+                    SHORTLY_SECONDS,
+                )
             self._under_way[key] = (tenant, most)
         try:
             yield
@@ -79,8 +89,7 @@ class Budget:
             through = snapshot.positions["model_use"]
         self._paid = [each for each in self._paid if each.position > through and each.day == day]
         not_followed = sum(each.usd for each in self._paid if each.tenant == tenant)
-        under_way = sum(usd for whose, usd in self._under_way.values() if whose == tenant)
-        return (row["usd"] if row else 0.0) + not_followed + under_way
+        return (row["usd"] if row else 0.0) + not_followed
 
 
 def _until_midnight() -> float:

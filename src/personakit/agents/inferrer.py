@@ -122,7 +122,7 @@ class Inferrer:
         try:
             understood = self._asked(found)
         except BudgetSpent as spent:
-            logger.info("Free text waits until tomorrow: %s", spent)
+            logger.info("Free text waits: %s", spent)
             self._leases.done(lease)
             return None
         except ModelFailed as failed:
