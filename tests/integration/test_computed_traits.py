@@ -19,8 +19,10 @@ from personakit.agents.mindscaper import BATCH
 from personakit.agents.own_traits import computed_traits_stream
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.domain.events import MindscapeUpdated
 from personakit.domain.mapper import Provenance
 from personakit.domain.trait_tests import accept_traits
+from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.stored import StreamId
 from personakit.projections import builds
@@ -286,3 +288,30 @@ def test_evidence_and_lint_of_mappers_go_by_the_rules_of_the_tenant(quiet: Servi
     metadata = {"id": "m", "version": "1.0.0", "description": "D"}
     asked = http.post("/mappers/validate", json={"metadata": metadata, "rules": [rule]})
     assert asked.json()["warnings"] == []
+
+
+def test_a_trait_by_a_model_shows_its_evidence_whatever_rule_was_published_at_its_path(
+    quiet: Service, http: Client
+) -> None:
+    observe(quiet, "elm", "kim", 1)
+    derive_all(quiet)
+    person = quiet.people.register("elm", ["kim"])["kim"].surrogate
+    (item,) = http.get("/observations", params={"personId": "kim"}).json()["items"]
+    event = MindscapeUpdated(
+        traits={"reading.worth": Trait(value=1, source="anthropic:m", evidence=(UUID(item["id"]),))},
+        derivation="anthropic",
+        definition="m",
+        read_through=item["position"],
+    )
+    stream = StreamId("elm", "mindscape", person)
+    version = quiet.streams.last(stream).version + 1
+    quiet.streams.offer(stream, version, event, person=person).result(10)
+    document = counting("worth", "reading.worth")
+    document["traits"][0]["when"] = {"context_check": {"field": "worth", "operator": "exists"}}
+    publish(quiet, "elm", document)
+    derive_all(quiet)
+    shown = http.get("/mindscapes/kim/traits/reading.worth/evidence").json()
+    assert (shown["trait"]["source"], [each["id"] for each in shown["items"]]) == (
+        "anthropic:m",
+        [item["id"]],
+    )

@@ -53,8 +53,10 @@ def get_evidence(
             raise NotFound(
                 f"{person_id!r} has no trait {path!r}; GET /mindscapes/{person_id} lists those there are."
             )
-        definition = service.rules.of(snapshot, tenant).definition(path)
-        rows = _resting_on(snapshot, tenant, person, definition, mindscape.traits.get(path), before, size)
+        derived = mindscape.traits.get(path)
+        computed = derived is not None and is_computed(derived)
+        definition = service.rules.of(snapshot, tenant).definition(path) if computed else None
+        rows = _resting_on(snapshot, tenant, person, definition, derived, before, size)
     now = datetime.now(UTC)
     shown = wire.TraitEvidence(
         person_id=person_id,
@@ -83,7 +85,7 @@ def _resting_on(
     if derived is None:
         return []
     whose = {"tenant": tenant, "person": person, "before": before, "limit": limit}
-    if definition is None or not is_computed(derived):
+    if definition is None:
         return snapshot.rows("observations.by_ids", ids=list(derived.evidence), **whose)
     return snapshot.rows("observations.of_type", type=definition.observes, **whose)
 
