@@ -82,6 +82,8 @@ def test_another_definition_makes_its_core_stale_and_the_same_one_does_not(
     assert same["isStale"] is False
     other = client.put(path, json={"people": ["ada"], "uses": ["work.commits"]}).json()
     assert (other["isStale"], other["people"], other["coreVersion"]) == (True, ["ada"], 1)
+    asked = {"mapperId": "work_rhythm", "personaId": pair["id"], "ifStale": "fail"}
+    assert "changed since: its definition." in client.post("/map-persona", json=asked).json()["detail"]
     fresh = client.post(f"{path}/regenerate").json()
     assert (fresh["isStale"], list(fresh["core"]["traits"])) == (False, ["work.commits"])
     # and its past is told, with whom it viewed then

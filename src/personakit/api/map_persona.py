@@ -86,8 +86,9 @@ def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mappin
     if ask.if_stale == "fail":
         raise CoreStale(
             f"The core of {ask.persona_id!r} is stale since {state.stale_since}; changed since: "
-            f"{', '.join(state.changed)}. POST /personas/{ask.persona_id}/regenerate makes it anew "
-            f"for about {estimate(service, state).usd} USD; ifStale=serve takes it as it is."
+            f"{', '.join(state.changed) or 'its definition'}. "
+            f"POST /personas/{ask.persona_id}/regenerate makes it anew for about "
+            f"{estimate(service, state).usd} USD; ifStale=serve takes it as it is."
         )
     try:
         regenerate(service, tenant, state.persona)
