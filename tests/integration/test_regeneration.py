@@ -250,8 +250,20 @@ def test_without_budget_nothing_is_asked_and_it_is_said_until_when(
         with TestClient(create_app(poor), raise_server_exceptions=False) as client:
             client.headers["Authorization"] = f"Bearer {key}"
             refused = client.post("/personas/poor/regenerate")
+            failed = poor.leases.state(TENANT, "core", surrogate(poor, "poor"), 60)
+            assert failed is not None
+            assert failed.error is None
+            # who waits for one that is refused so is told the same
+            lease = poor.leases.take(TENANT, "core", surrogate(poor, "poor"), 60, patient=False)
+            assert lease is not None
+            with ThreadPoolExecutor(1) as threads:
+                waiting = threads.submit(client.post, "/personas/poor/regenerate")
+                until(lambda: poor._regenerations is not None and poor._regenerations.waiting == 1)
+                poor.leases.failed(lease, None)
+                waited = waiting.result(30)
     finally:
         poor.close()
+    assert (waited.status_code, waited.json()["type"]) == (503, refused.json()["type"])
     assert (refused.status_code, api.calls) == (503, 0)
     assert refused.json()["type"] == "urn:personakit:problem:model-budget-spent"
     assert 0 < int(refused.headers["Retry-After"]) <= 86400

@@ -17,6 +17,8 @@ from personakit.agents.model import LONGEST_WAIT, ModelFailed
 from personakit.agents.regenerator import Regenerator
 from personakit.config import ModelSettings
 from personakit.eventlog.leases import Leases
+from personakit.eventlog.person_keys import PersonErased
+from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import PersonaKitError
 
 LEASE = "core"
@@ -76,9 +78,17 @@ class Regenerations:
         with self._leases.closing(lease):
             try:
                 made = self._regenerator.regenerate(tenant, persona)
-            except (ModelFailed, BudgetSpent) as error:
+            except ModelFailed as error:
                 logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
                 self._leases.failed(lease, str(error), error.retry_after)
+                raise
+            except (
+                BudgetSpent,
+                NotThereYet,
+                PersonErased,
+            ) as error:  # whoever waits tries too: it costs nothing
+                logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
+                self._leases.failed(lease, None)
                 raise
         self._leases.done(lease)
         return made

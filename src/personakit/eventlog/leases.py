@@ -54,8 +54,9 @@ class Leases:
         """Ends it; nothing where it ran out and another took it."""
         self._execute("end_lease", lease)
 
-    def failed(self, lease: Lease, error: str, retry_after: float | None = None) -> None:
-        """Ends it, with what went wrong. The pause doubles with each failure in a row, up to an hour; where
+    def failed(self, lease: Lease, error: str | None, retry_after: float | None = None) -> None:
+        """Ends it, with what went wrong (None: nothing that others would not better find out for
+        themselves). The pause doubles with each failure in a row, up to an hour; where
         the provider asks for a longer one, that counts."""
         growing = min(self._pause_seconds * 2.0 ** min(lease.failures, 20), LONGEST_PAUSE)
         asked_for = min(retry_after or 0.0, 24 * LONGEST_PAUSE)
