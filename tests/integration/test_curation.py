@@ -95,6 +95,8 @@ def test_a_trait_that_nothing_derives_may_be_pinned_and_mapped(client: Client, s
         (PATH, {"value": 2**70, "reason": "r"}, 422, "64 bits"),
         (PATH, {"value": 1, "reason": "r", "volatility": "none"}, 422, "volatility"),
         ("a..b", {"value": 1, "reason": "r"}, 422, "no path"),
+        ("a%0Ab", {"value": 1, "reason": "r"}, 422, "no path"),
+        ("a%FFb", {"value": 1, "reason": "r"}, 422, "no path"),
         (".".join("abcdefghijklmnopq"), {"value": 1, "reason": "r"}, 422, "no path"),
     ],
 )

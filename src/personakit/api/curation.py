@@ -92,7 +92,8 @@ def _shown(service: Service, tenant: str, person_id: str, position: int | None) 
 def _require_path(path: str) -> None:
     segments = parse_path(path).segments
     most = DEFAULT_LIMITS.path_segments
-    if not all(segments) or len(segments) > most or len(path) > LONGEST_PATH:
+    odd = not path.isprintable() or "\ufffd" in path  # which stands for bytes that are no UTF-8
+    if odd or not all(segments) or len(segments) > most or len(path) > LONGEST_PATH:
         raise InvalidInput(
             f"{path[:64]!r} is no path of a trait: that is 1 to {most} names between dots, such as "
             "work.focus_duration.",
