@@ -66,7 +66,7 @@ class Filler:
     def publish_mapper(self) -> None:
         """Publishes the mapper of fifty rules."""
         plan = compile_mapper(fifty_rules())
-        self._service.change_mapper(FIRST_TENANT, plan.mapper_id, partial(publish_shipped, plan))
+        self._service.mappers.change(FIRST_TENANT, plan.mapper_id, partial(publish_shipped, plan))
 
     def _add(self, cohort: int) -> None:
         names = {person: f"{cohort}-{person}" for person in self._derived}
@@ -113,7 +113,7 @@ class Filler:
         mindscape, updates = EMPTY, []
         for number in range(UPDATES):
             part = observed[number * EACH // UPDATES : (number + 1) * EACH // UPDATES]
-            update = derive_update(mindscape, self._service.computed, part, number + 1)
+            update = derive_update(mindscape, self._service.rules.shipped, part, number + 1)
             if not isinstance(update, MindscapeUpdated):
                 raise TypeError("Observations that change nothing make no history.")
             updates.append(update)

@@ -10,16 +10,9 @@ import msgspec
 
 from personakit.agents.service import Service
 from personakit.domain.events import DerivationCompleted, ModelUse, PersonaDefined, PersonaRetired
-from personakit.domain.mapper import (
-    MapperEvent,
-    MapperState,
-    Provenance,
-    change_weight,
-    restore,
-    with_weight,
-    withdraw,
-)
+from personakit.domain.mapper import MapperEvent, MapperState, change_weight, restore, with_weight, withdraw
 from personakit.domain.mindscape import Pin
+from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import About
@@ -108,10 +101,10 @@ def change_mappers(service: Service) -> None:
         first = with_weight(state.shown.document, rule_id, 2 * state.shown.document["rules"][0]["weight"])
         return restore(state, compile_mapper(first), 1, by)
 
-    service.change_mapper(TENANT, "work_rhythm", weigh)
-    service.change_mapper(TENANT, "work_rhythm", roll_back)
-    service.change_mapper(TENANT, "work_rhythm", weigh)
-    service.change_mapper(TENANT, "learning_coach", lambda state: withdraw(state, "learning_coach", by))
+    service.mappers.change(TENANT, "work_rhythm", weigh)
+    service.mappers.change(TENANT, "work_rhythm", roll_back)
+    service.mappers.change(TENANT, "work_rhythm", weigh)
+    service.mappers.change(TENANT, "learning_coach", lambda state: withdraw(state, "learning_coach", by))
 
 
 def reading(version: str = "1.0.0") -> dict[str, Any]:
@@ -143,7 +136,7 @@ def hours() -> dict[str, Any]:
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
-    service.publish_shipped(TENANT)
+    service.mappers.publish_shipped(TENANT)
     change_mappers(service)
     change_computed_traits(service)
     for person in people:

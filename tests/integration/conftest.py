@@ -47,7 +47,7 @@ def appender(recorder: LogRecorder) -> Iterator[Appender]:
 def service(database: str) -> Iterator[Service]:
     with Service(database, MASTER_KEY) as service:
         create_tenant(service.recorder, "default", "Default")
-        service.publish_shipped("default")
+        service.mappers.publish_shipped("default")
         yield service
 
 

@@ -13,16 +13,18 @@ import pytest
 from click.testing import CliRunner, Result
 from litestar.testing import TestClient
 
-from personakit.agents.backtest import Backtester, Person, Question, instants_between, places
+from personakit.agents.backtest import Backtester, Question, instants_between, places
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.cli.main import personakit
 from personakit.cli.mappers.persona_facts import facts_of
 from personakit.domain.events import MindscapeUpdated
-from personakit.domain.mapper import Provenance, publish
+from personakit.domain.mapper import publish
 from personakit.domain.mindscape import EMPTY, evolve
+from personakit.domain.publishing import Provenance
 from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key
+from personakit.eventlog.everybody import Known
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
 from personakit_sdk import wire
@@ -98,7 +100,7 @@ def past(quiet: Service) -> Believed:
     past.set("ada", role="leader")
     past.set("ada", energy=1)
     plan, by = compile_mapper(BEFORE), Provenance("test")
-    quiet.change_mapper(TENANT, "small", lambda state: publish(state, plan, "active", by))
+    quiet.mappers.change(TENANT, "small", lambda state: publish(state, plan, "active", by))
     follow(quiet)
     return past
 
@@ -117,8 +119,8 @@ def surrogate(service: Service, person: str) -> UUID:
     return found.surrogate
 
 
-def people(service: Service) -> list[Person]:
-    return [Person(name, surrogate(service, name)) for name in ("ada", "bob")]
+def people(service: Service) -> list[Known]:
+    return [Known(name, surrogate(service, name)) for name in ("ada", "bob")]
 
 
 def run(past: Believed, instants: Sequence[datetime], question: Question = PLAIN) -> Answers:
@@ -314,7 +316,7 @@ def test_a_file_that_is_not_valid_is_exit_1_with_its_faults(database: str, tmp_p
 
 def test_people_who_were_erased_are_left_out(past: Believed, database: str) -> None:
     past.set("eve", energy=1)
-    eve = Person("eve", surrogate(past.service, "eve"))
+    eve = Known("eve", surrogate(past.service, "eve"))
     everybody = [*people(past.service), eve]
     with past.service.recorder.datastore.get_connection() as connection:
         connection.execute("DELETE FROM personakit.person_keys WHERE person = %s", (eve.surrogate,))

@@ -20,7 +20,7 @@ from personakit.agents.own_traits import computed_traits_stream
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.domain.events import MindscapeUpdated
-from personakit.domain.mapper import Provenance
+from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
 from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key, create_tenant

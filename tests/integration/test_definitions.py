@@ -48,7 +48,7 @@ def old(database: str) -> Iterator[Service]:
     """A release that recorded, derived and published; its agents have ended, and nothing more happens."""
     with Service(database, MASTER_KEY) as service:
         create_tenant(service.recorder, TENANT, "Default")
-        service.publish_shipped(TENANT)
+        service.mappers.publish_shipped(TENANT)
         service.intake.record(TENANT, [observation(f"p{n % 3}", n) for n in range(30)])
         service.reader.wait_for(TENANT, service.reader.head(), 10)
         person = service.people.find(TENANT, "p0")

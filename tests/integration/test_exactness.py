@@ -417,7 +417,7 @@ class Histories(RuleBasedStateMachine):
             stream = mapper_stream(tenant, mapper)
             if stream.stream not in self._standing():
                 folded = self.service.streams.load(stream, Loaded(MapperState(), 0), evolve)
-                found = self.service.change_mapper(tenant, mapper, lambda _: None)
+                found = self.service.mappers.change(tenant, mapper, lambda _: None)
                 assert (found.state, found.version) == (folded.state, folded.version)
 
     def _compare_computed_traits(self) -> None:

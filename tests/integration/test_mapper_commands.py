@@ -18,14 +18,13 @@ from personakit.agents.service import Service
 from personakit.domain.mapper import (
     MapperEvent,
     MapperState,
-    Provenance,
-    VersionWentDown,
     change_weight,
     evolve,
     publish,
     restore,
     withdraw,
 )
+from personakit.domain.publishing import Provenance, VersionWentDown
 from personakit.eventlog.stored import Row
 from personakit.eventlog.streams import Loaded
 from personakit.projections.verify import verify
@@ -84,7 +83,7 @@ def test_commands_begin_at_the_read_model_and_end_where_the_whole_stream_does(
         if command is None:
             follow(quiet, "mappers")
             continue
-        done = quiet.change_mapper("default", id_, partial(command, id_))
+        done = quiet.mappers.change("default", id_, partial(command, id_))
         folded = quiet.streams.load(stream, Loaded(MapperState(), 0), evolve)
         assert (done.state, done.version) == (folded.state, folded.version)
     follow(quiet)
@@ -126,11 +125,11 @@ def test_a_command_reads_no_more_of_the_stream_than_the_read_model_lacks(
 
     for weight in (0.5, 1.0, 2.0):
         command = partial(publishing, 0, weight, "active", "long")
-        assert quiet.change_mapper("default", "long", command).position
+        assert quiet.mappers.change("default", "long", command).position
     follow(quiet)
-    quiet.change_mapper("default", "long", partial(weighing, 3.0, "long"))
+    quiet.mappers.change("default", "long", partial(weighing, 3.0, "long"))
     monkeypatch.setattr(quiet.recorder, "select_events", noting)
-    done = quiet.change_mapper("default", "long", partial(weighing, 4.0, "long"))
+    done = quiet.mappers.change("default", "long", partial(weighing, 4.0, "long"))
     assert (done.version, read) == (5, [4])
 
 
@@ -150,7 +149,7 @@ def test_a_mapper_that_an_older_release_published_is_read_as_it_was(quiet: Servi
     for found in (shown, version):
         assert (found["reason"], found["change"], found["source"]) == ("", "published", None)
         assert (found["origin"], found["status"]) == ("upload", "active")
-    done = quiet.change_mapper("default", "work_rhythm", partial(withdrawing, "work_rhythm"))
+    done = quiet.mappers.change("default", "work_rhythm", partial(withdrawing, "work_rhythm"))
     assert done.version == 2
 
 

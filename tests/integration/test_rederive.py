@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from personakit.agents.backtest import Person
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.rederive import Rederived, Rederiver
 from personakit.agents.service import Service
 from personakit.agents.tenant_rules import TenantRules
 from personakit.cli.main import personakit
 from personakit.cli.mindscapes import told
-from personakit.domain.mapper import Provenance
+from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
+from personakit.eventlog.everybody import Known
 from personakit.shipped import computed_traits_dir
 from personakit_sdk import wire
 from personakit_sdk.rules.yaml import load_yaml
@@ -71,9 +71,9 @@ def known(quiet: Service) -> Service:
     return quiet
 
 
-def everybody(service: Service) -> list[Person]:
+def everybody(service: Service) -> list[Known]:
     found = [(name, service.people.find(TENANT, name)) for name in PEOPLE]
-    return [Person(name, person.surrogate) for name, person in found if person is not None]
+    return [Known(name, person.surrogate) for name, person in found if person is not None]
 
 
 def traits(service: Service) -> dict[str, dict[str, Any]]:
@@ -90,7 +90,7 @@ def traits(service: Service) -> dict[str, dict[str, Any]]:
 
 
 def test_the_same_rules_change_nothing(known: Service) -> None:
-    found = Rederiver(known.computed).run(known.reader, TENANT, everybody(known))
+    found = Rederiver(known.rules.shipped).run(known.reader, TENANT, everybody(known))
     assert (found.people, found.differing, found.observations, found.paths) == (3, 0, 30, [])
     assert told(found) == ["3 people, 30 observations: 0 mindscapes would differ. It cost nothing."]
 

@@ -42,7 +42,7 @@ def api(server: MessagesApi) -> MessagesApi:
 def working(database: str, server: MessagesApi) -> Iterator[Service]:
     """A service at work, but for the reading of free text."""
     with asking(database, server, batch_tokens=10**9, batch_seconds=1e9) as service:
-        service.publish_shipped(TENANT)
+        service.mappers.publish_shipped(TENANT)
         service.work()
         yield service
 

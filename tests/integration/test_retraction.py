@@ -70,7 +70,7 @@ def listed(client: Client, person: str, **asked: str) -> list[dict[str, Any]]:
 def only(service: Service, those: Sequence[wire.Observation]) -> dict[str, Any]:
     """The traits computed from these observations, as they would come back from the database."""
     observed = [Observed(each.id or uuid4(), each.type, each.content, each.occurred_at) for each in those]
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(service.computed.fold({}, observed)))
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(service.rules.shipped.fold({}, observed)))
     return plain
 
 

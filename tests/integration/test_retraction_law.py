@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from personakit.agents import mindscaper as module
-from personakit.agents.mindscaper import Mindscaper, mindscape_of
+from personakit.agents.mindscaper import Mindscaper
+from personakit.agents.mindscapes import mindscape_of
 from personakit.agents.service import Service
 from personakit.agents.tenant_rules import TenantRules
 from personakit.domain.aggregates import AGGREGATES

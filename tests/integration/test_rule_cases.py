@@ -15,8 +15,9 @@ from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.cli.main import personakit
 from personakit.domain.events import MindscapeUpdated
-from personakit.domain.mapper import Provenance, publish
+from personakit.domain.mapper import publish
 from personakit.domain.mindscape import EMPTY, evolve
+from personakit.domain.publishing import Provenance
 from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key
 from personakit.eventlog.stored import StreamId
@@ -109,7 +110,7 @@ def test_what_rests_on_evidence_is_decided_by_the_service_as_it_says(
     document = mapper(rule(conditions=case.condition))
     document["metadata"] = document["metadata"] | {"id": name}
     plan = compile_mapper(document)
-    quiet.change_mapper(TENANT, name, lambda state: publish(state, plan, "active", Provenance("test")))
+    quiet.mappers.change(TENANT, name, lambda state: publish(state, plan, "active", Provenance("test")))
     follow(quiet)
     asked = {"mapperId": name, "personaId": name, "at": case.at}
     answer = open_client.post("/map-persona", json=asked).json()

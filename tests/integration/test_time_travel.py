@@ -294,7 +294,7 @@ def test_the_history_leads_from_each_version_to_the_next(walk: Walk, client: Cli
 def test_the_history_says_why_and_by_whom(walk: Walk, client: Client) -> None:
     newest, *_, oldest = client.get("/mindscapes/bob/history").json()["items"]
     assert (oldest["agent"], oldest["derivation"], oldest["version"]) == ("mindscaper", "computed", 1)
-    assert oldest["definition"] == newest["definition"] == walk.service.computed.fingerprint
+    assert oldest["definition"] == newest["definition"] == walk.service.rules.shipped.fingerprint
     assert "for the first time" in oldest["reason"]
     assert "began again by other rules" in newest["reason"]
     assert "work.smallest_commit" in {

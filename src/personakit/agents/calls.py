@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from uuid import UUID
 
 from personakit.agents.inferrer import Inferrer
@@ -37,9 +38,8 @@ class Calls:
             free = self._at_once - len(self._running)
             for whose in [each for each in ready if each not in self._running][:free]:
                 self._running.add(whose)
-                self._threads.submit(self._inferrer.infer, *whose).add_done_callback(
-                    lambda future, whose=whose: self._done(whose, future)  # type: ignore[misc]  # its own value
-                )
+                future = self._threads.submit(self._inferrer.infer, *whose)
+                future.add_done_callback(partial(self._done, whose))
 
     def close(self) -> None:
         """Returns when the calls under way have ended."""

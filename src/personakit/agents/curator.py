@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from personakit.agents.mindscaper import read_mindscape
+from personakit.agents.mindscapes import read_mindscape
 from personakit.domain import curation
 from personakit.domain.events import TraitPinned, TraitUnpinned
 from personakit.domain.mindscape import Mindscape, Pin, evolve

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.budget import Budget, BudgetSpent
-from personakit.agents.mindscaper import read_mindscape
+from personakit.agents.mindscapes import read_mindscape
 from personakit.agents.model import BYTES_PER_TOKEN, LONGEST_WAIT, Ask, ModelFailed, PatientModel, Understood
 from personakit.config import ModelSettings
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated, ModelUse

@@ -10,38 +10,29 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
-
 from personakit.agents.anew import Anew, observed_of, taken_back
+from personakit.agents.mindscapes import mindscape_in, read_mindscape
 from personakit.agents.tenant_rules import TenantRules
 from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated
 from personakit.domain.mindscape import (
-    EMPTY,
-    Derived,
     Mindscape,
-    Pin,
     by_other_rules,
     derive_update,
     evolve,
 )
-from personakit.domain.traits import Trait
 from personakit.eventlog.answers import ThreadFuture
 from personakit.eventlog.appender import wait
 from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.recorder import VersionConflict
 from personakit.eventlog.stored import StreamId
-from personakit.eventlog.streams import Loaded, Streams
+from personakit.eventlog.streams import Streams
 from personakit.projections.read import Reader, Snapshot
 
 DERIVATION = "computed"
 BATCH = 1000
 PEOPLE = 50
 """How many people one pass over a bucket reads together."""
-
-# Prepared here, before there are threads: see the end of `personakit_sdk/wire.py`.
-msgspec.json.Decoder(dict[str, Derived])
-msgspec.json.Decoder(dict[str, Trait])
 
 
 class _Waiting(NamedTuple):
@@ -265,38 +256,3 @@ def _is_long(waiting: _Waiting) -> bool:
     """Whether a batch is not enough to read all again by other rules: no reader sees a part of it."""
     full = len(waiting.rows) == BATCH and waiting.cursor == 0
     return full and by_other_rules(waiting.mindscape, waiting.computed)
-
-
-def read_mindscape(reader: Reader, tenant: str, person: UUID) -> Loaded[Mindscape]:
-    """A person's mindscape as the read model has it, to go on from with the events after it."""
-    with reader.snapshot() as snapshot:
-        row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person)
-    mindscape = mindscape_of(row)
-    return Loaded(mindscape, mindscape.version)
-
-
-def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
-    """The mindscape in a row of the read model; empty for none."""
-    if row is None:
-        return EMPTY
-    return Mindscape(
-        version=row["version"],
-        traits=msgspec.convert(row["traits"], dict[str, Trait]),
-        derivations=msgspec.convert(row["derivations"], dict[str, Derived]),
-        pins=msgspec.convert(row["pins"], dict[str, Pin]),
-    )
-
-
-_traits = msgspec.json.Decoder(dict[str, Trait])
-_derivations = msgspec.json.Decoder(dict[str, Derived])
-_pins = msgspec.json.Decoder(dict[str, Pin])
-
-
-def mindscape_in(row: dict[str, Any]) -> Mindscape:
-    """The mindscape in a row that has its documents as text."""
-    return Mindscape(
-        version=row["version"],
-        traits=_traits.decode(row["traits"]),
-        derivations=_derivations.decode(row["derivations"]),
-        pins=_pins.decode(row["pins"]),
-    )

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from personakit.domain.computed_trait_documents import TraitDocument, read_document
-from personakit.domain.mapper import Provenance
 from personakit.domain.own_traits import (
     OwnDocument,
     OwnTraits,
@@ -17,6 +16,7 @@ from personakit.domain.own_traits import (
     require_known,
     withdraw,
 )
+from personakit.domain.publishing import Provenance
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
 from personakit.eventlog.turns import Turns

@@ -14,12 +14,12 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.anew import observed_of
-from personakit.agents.backtest import Person
-from personakit.agents.mindscaper import mindscape_of
+from personakit.agents.mindscapes import mindscape_of
 from personakit.domain.computed_traits import ComputedTraits, Observed
 from personakit.domain.events import MindscapeUpdated
 from personakit.domain.mindscape import Mindscape, derive_anew
 from personakit.domain.mindscape_history import TraitChange, trait_changes
+from personakit.eventlog.everybody import Known
 from personakit.projections.read import Reader, Snapshot
 
 BATCH: Final = 1000
@@ -71,7 +71,7 @@ class Rederiver:
         self._people = self._differing = self._observations = 0
 
     def run(
-        self, reader: Reader, tenant: str, people: Iterable[Person], report: Report = lambda *_: None
+        self, reader: Reader, tenant: str, people: Iterable[Known], report: Report = lambda *_: None
     ) -> Rederived:
         """Compares each one's mindscape with its shadow; in memory are one person's traits and a batch."""
         for number, person in enumerate(people, start=1):
@@ -81,7 +81,7 @@ class Rederiver:
             report("rederiving", number, None)
         return self._told()
 
-    def _compare(self, snapshot: Snapshot, tenant: str, person: Person) -> None:
+    def _compare(self, snapshot: Snapshot, tenant: str, person: Known) -> None:
         row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person.surrogate)
         mindscape = mindscape_of(row)
         changes = seen_changes(mindscape, self._shadow(snapshot, tenant, person.surrogate, mindscape))

@@ -82,11 +82,8 @@ class Regenerations:
                 logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
                 self._leases.failed(lease, str(error), error.retry_after)
                 raise
-            except (
-                BudgetSpent,
-                NotThereYet,
-                PersonErased,
-            ) as error:  # whoever waits tries too: it costs nothing
+            except (BudgetSpent, NotThereYet, PersonErased) as error:
+                # Whoever waits finds out for themselves: it costs nothing.
                 logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
                 self._leases.failed(lease, None)
                 raise

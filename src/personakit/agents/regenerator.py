@@ -8,18 +8,17 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from personakit.agents.mindscaper import mindscape_in, mindscape_of
+from personakit.agents.mindscapes import mindscape_in, mindscapes_of
 from personakit.agents.model import ModelFailed
 from personakit.agents.summariser import Summariser
 from personakit.domain.events import DerivationCompleted, ModelUse, PersonaCoreGenerated
-from personakit.domain.mindscape import EMPTY, Mindscape
 from personakit.domain.persona import CoreState, Definition, compose_core, evolve, own
 from personakit.eventlog.appender import wait
 from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.recorder import VersionConflict
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
-from personakit.projections.read import NotThereYet, Reader, Snapshot
+from personakit.projections.read import NotThereYet, Reader
 
 SUMMARY = "summary"
 """The derivation under which is recorded what a summary cost that was of no use."""
@@ -177,10 +176,3 @@ def _newer(core: PersonaCoreGenerated, state: CoreState) -> bool:
     return any(
         version > state.made_from.get(person, -1) for person, version in core.mindscape_versions.items()
     )
-
-
-def mindscapes_of(snapshot: Snapshot, tenant: str, people: list[UUID]) -> dict[UUID, Mindscape]:
-    """The mindscapes of these people, in their order; empty ones for those without."""
-    rows = snapshot.rows("mindscapes.by_people", tenant=tenant, people=people)
-    found = {row["person"]: mindscape_of(row) for row in rows}
-    return {person: found.get(person, EMPTY) for person in people}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
@@ -18,11 +15,10 @@ from personakit.agents.actors import (
     in_process_broker,
     redis_broker,
 )
-from personakit.agents.buckets import alone_with
 from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
-from personakit.agents.mappers import Decide, Mappers
+from personakit.agents.mappers import Mappers
 from personakit.agents.mindscaper import Mindscaper
 from personakit.agents.own_traits import TraitDocuments
 from personakit.agents.past import Past
@@ -32,9 +28,8 @@ from personakit.agents.regenerator import Regenerator
 from personakit.agents.releases import Releases
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
+from personakit.agents.work import Work
 from personakit.config import ModelSettings
-from personakit.domain.computed_traits import ComputedTraits, load_computed_traits
-from personakit.domain.mapper import MapperState
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.corrections import Corrections
 from personakit.eventlog.intake import Intake
@@ -45,7 +40,7 @@ from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.eventlog.retractions import Retractions
-from personakit.eventlog.streams import Streams, Updated
+from personakit.eventlog.streams import Streams
 from personakit.projections.builds import open_pool
 from personakit.projections.follow import Followers, install
 from personakit.projections.freshness import Freshness, FreshnessListener
@@ -53,18 +48,11 @@ from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 
 POOL_SIZE = 4
-DEBOUNCE_SECONDS = 0.05
-BUSY_SECONDS = 0.02
 USED_SECONDS = 20.0
 HEARD_SECONDS = 1.0
 SEND_AGAIN_SECONDS = 0.1
 """How soon a process that never hears of a begin sends a wake-up again."""
-FAR_BEHIND, PATIENCE_SECONDS = 5000, 10.0
-"""So many positions behind the log, followers go before derivations, which would see a part only and have
-to come again; but not for longer than this."""
 PAUSE_SECONDS = 60.0
-CORES = 100
-"""How many first cores are composed from one reading."""
 
 
 class Part(Protocol):
@@ -99,7 +87,6 @@ class Service:
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
         self.rules = TenantRules(shipped_documents())
-        self.computed = self.rules.shipped
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
@@ -122,13 +109,21 @@ class Service:
         self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
-        self._followers = Followers(self.pool, self.projections.values(), self.keys)
+        self._work = Work(
+            self._wakeups,
+            self.pool,
+            self.reader,
+            self.rules,
+            followers=Followers(self.pool, self.projections.values(), self.keys),
+            mindscaper=self.mindscaper,
+            regenerator=self.regenerator,
+            expiry=self.expiry,
+            inference=self.inference,
+        )
         self.epoch, self.secret = self._identity()
         self.position = self.reader.head()
         self._hear_appends: list[Callable[[Sequence[Appended]], None]] = []
         self._parts: list[Part] = []
-        self._derived_at = 0.0
-        self._following = threading.Lock()
 
     def __enter__(self) -> Self:
         """Sets the agents to work in this process."""
@@ -145,14 +140,14 @@ class Service:
 
     def work(self) -> None:
         """The agents work in this process: alone, or, where there is Redis, with those of others."""
-        noted = {name: self._wakeups.noting_start(name, run) for name, run in self._actors().items()}
+        noted = {name: self._wakeups.noting_start(name, run) for name, run in self._work.actors().items()}
         here = ActorsHere(in_process_broker(), noted)
         self._parts = [here]
         send = here.send if self._redis_url is None else self._share(here, noted, self._redis_url)
         self._wakeups.start(send)
         self._parts += [
             self._wakeups,
-            Sweep(self._sweep),
+            Sweep(self._work.sweep),
             Sweep(self._releases.follow_others),
             Sweep(self._releases.drop_unused, USED_SECONDS),
             *self._serve_reads(),
@@ -160,7 +155,7 @@ class Service:
 
     def wake_workers(self, redis_url: str) -> None:
         """The agents work in other processes, which this one wakes over Redis and never waits for."""
-        there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._actors())
+        there = ActorsElsewhere(redis_broker(redis_url, str(self.epoch)), self._work.actors())
         self._wakeups.start(WhileRedisAnswers(there.send, lambda _: None), SEND_AGAIN_SECONDS)
         self._parts = [there, self._wakeups, *self._serve_reads()]
 
@@ -194,7 +189,7 @@ class Service:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
         that finds another at it finds nothing to do. Without Redis all work is done where it comes up."""
         shared = ActorsHere(redis_broker(redis_url, str(self.epoch)), noted)
-        listener = Listener(self._conninfo, self.recorder.channel_name, self._wake_followers)
+        listener = Listener(self._conninfo, self.recorder.channel_name, self._work.wake_followers)
         self._parts += [shared, listener]
         careful = WhileRedisAnswers(shared.send, here.send)
 
@@ -209,10 +204,6 @@ class Service:
         self.reader.wait_for_projections(position, seconds)
         self.freshness.until_heard(position, HEARD_SECONDS)
 
-    def change_mapper(self, tenant: str, mapper_id: str, decide: Decide) -> Updated[MapperState]:
-        """Appends to a mapper's stream what `decide` makes of its state, whoever else changes it."""
-        return self.mappers.change(tenant, mapper_id, decide)
-
     def regenerate(self, tenant: str, persona: UUID, seconds: float) -> int | None:
         """Makes a persona's core anew; the event's position, or None when another made it, or none is newer.
         Where a model words it this costs. Raises NotThereYet, PersonErased, ModelFailed, BudgetSpent, and
@@ -220,20 +211,6 @@ class Service:
         if self._regenerations is None:
             return self.regenerator.regenerate(tenant, persona)
         return self._regenerations.regenerate(tenant, persona, seconds)
-
-    def publish_shipped(self, tenant: str) -> None:
-        """Gives a tenant the mappers that come with the release, except where it has its own."""
-        self.mappers.publish_shipped(tenant)
-
-    def _actors(self) -> Mapping[str, Callable[..., None]]:
-        return {
-            "follow": self._follow,
-            "derive_due": self._derive_due,
-            "derive": self._derive,
-            "core_due": self._core_due,
-            "infer_due": self._infer_due,
-            "expire": self._expire,
-        }
 
     def _open_inference(self, model: ModelSettings) -> InferenceRoom:
         return InferenceRoom(
@@ -251,67 +228,9 @@ class Service:
 
     def _appended(self, events: Sequence[Appended]) -> None:
         self.saw(max(event.position for event in events))
-        self._wake_followers()
+        self._work.wake_followers()
         for hear in self._hear_appends:
             hear(events)
-
-    def _wake_followers(self) -> None:
-        self._wakeups.wake("follow")
-
-    def _sweep(self) -> None:
-        """Makes up for wake-ups that were lost."""
-        self._wakeups.forget_old()
-        self._wake_followers()
-        self._wakeups.wake("derive_due")
-        self._wakeups.wake("core_due")
-        if self.inference is not None:
-            self._wakeups.wake("infer_due")
-        self._wakeups.wake("expire")
-
-    def _follow(self) -> None:
-        if not self._following.acquire(blocking=False):
-            self._wakeups.wake("follow", delay=BUSY_SECONDS)
-            return
-        try:
-            step = self._followers.catch_up()
-        finally:
-            self._following.release()
-        if step.busy:
-            self._wakeups.wake("follow", delay=BUSY_SECONDS)
-        if step.changed & {"observations", "derivation_due", "computed_traits"}:
-            self._wakeups.wake("derive_due", delay=DEBOUNCE_SECONDS)
-        if step.changed & {"mindscapes", "personas"}:
-            self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
-        if self.inference is not None and "inference_due" in step.changed:
-            self._wakeups.wake("infer_due", delay=DEBOUNCE_SECONDS)
-
-    def _derive_due(self) -> None:
-        with self.reader.snapshot() as snapshot:
-            now = time.monotonic()
-            behind = self.reader.head() - snapshot.positions["observations"]
-            if behind > FAR_BEHIND and now < self._derived_at + PATIENCE_SECONDS:
-                return  # the followers wake this again when they are through
-            self._derived_at = now
-            due = snapshot.rows("derivation_due.due_buckets", **self.rules.asked(snapshot))
-        for row in due:
-            self._wakeups.wake("derive", str(row["bucket"]))
-
-    def _derive(self, bucket: str) -> None:
-        with alone_with(self.pool, int(bucket)) as alone:
-            if alone:  # else what the other process appends will wake this one again
-                self.mindscaper.derive_due(int(bucket))
-
-    def _core_due(self) -> None:
-        while self.regenerator.first_cores(CORES) == CORES:
-            pass
-
-    def _infer_due(self) -> None:
-        if self.inference is not None:
-            self.inference.calls.start_due()
-
-    def _expire(self) -> None:
-        if self.expiry.sweep(datetime.now(UTC)):
-            self._wakeups.wake("expire", delay=DEBOUNCE_SECONDS)
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:
@@ -319,8 +238,3 @@ class Service:
         if row is None:
             raise LookupError("The log has no identity; its database was not set up by this service.")
         return row["epoch"], bytes(row["secret"])
-
-
-def load_shipped_computed_traits() -> ComputedTraits:
-    """The computed traits that come with the release."""
-    return load_computed_traits(shipped_documents())

@@ -12,8 +12,8 @@ from personakit.api.answers import answer
 from personakit.api.document_answers import WAIT_SECONDS, as_asked, tagged
 from personakit.domain.computed_trait_documents import TraitDocument, read_document
 from personakit.domain.document_text import sorted_by, text_of
-from personakit.domain.mapper import Provenance
 from personakit.domain.own_traits import OwnTraits
+from personakit.domain.publishing import SHIPPED, Provenance
 from personakit.eventlog.streams import Updated
 from personakit.projections.read import NotThereYet, Snapshot
 from personakit_sdk import wire
@@ -21,7 +21,6 @@ from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules.yaml import load_yaml
 
 Row = Mapping[str, Any]
-SHIPPED: Final = "shipped"
 _SECTIONS: Final = ("metadata", "observes", "traits", "tests")
 _METADATA: Final = ("id", "version", "description")
 _TRAIT: Final = ("path", "from", "aggregate", "options", "volatility", "precision", "when")

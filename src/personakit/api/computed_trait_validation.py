@@ -14,7 +14,7 @@ from personakit.api.mapper_validation import faults_at, refused
 from personakit.api.openapi import documented
 from personakit.api.uploads import refuse_taken_id, uploaded
 from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
-from personakit.domain.mapper_document import faults_of_tests
+from personakit.domain.inline_tests import faults_of_tests
 from personakit.domain.own_traits import misfits
 from personakit.domain.trait_lint import lint_traits
 from personakit.domain.trait_tests import run_trait_tests

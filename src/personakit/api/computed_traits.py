@@ -16,8 +16,8 @@ from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
 from personakit.api.etags import tags_in
 from personakit.api.openapi import PageAfter, PageLimit, TraitsIdInPath, documented
 from personakit.api.uploads import refuse_other_id, refuse_taken_id, uploaded
-from personakit.domain.mapper import Provenance
 from personakit.domain.own_traits import TraitsUnknown
+from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
 from personakit_sdk import wire
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from litestar import Response, get
 
 from personakit.agents.anew import observed_of
-from personakit.agents.mindscaper import mindscape_of
+from personakit.agents.mindscapes import mindscape_of
 from personakit.api import present
 from personakit.api.answers import answer, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven

@@ -14,7 +14,7 @@ from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.mapper_documents import MAPPER, require_address
 from personakit.api.openapi import documented
 from personakit.api.uploads import uploaded
-from personakit.domain.mapper_document import faults_of_tests
+from personakit.domain.inline_tests import faults_of_tests
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules import compile_mapper, lint, run_tests

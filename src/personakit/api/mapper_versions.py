@@ -22,8 +22,9 @@ from personakit.api.mapper_answers import (
 from personakit.api.mapper_texts import as_yaml
 from personakit.api.openapi import MapperIdInPath, PageAfter, PageLimit, documented
 from personakit.domain.events import MapperPublished
-from personakit.domain.mapper import MapperState, Provenance, restore
+from personakit.domain.mapper import MapperState, restore
 from personakit.domain.mapper_document import accept
+from personakit.domain.publishing import Provenance
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.rules import diff_documents
@@ -135,7 +136,7 @@ def publish_version(
     def decide(state: MapperState) -> MapperPublished | None:
         return restore(state, plan, version, by, if_match=tags_in(if_match), source=source)
 
-    updated = service.change_mapper(tenant, mapper_id, decide)
+    updated = service.mappers.change(tenant, mapper_id, decide)
     return changed(service, tenant, mapper_id, updated, made=201)
 
 

@@ -17,6 +17,7 @@ from personakit.api.mapper_answers import changed
 from personakit.api.openapi import MapperIdInPath, documented
 from personakit.domain import mapper, rule_weight
 from personakit.domain.events import RuleWeightChanged
+from personakit.domain.publishing import Provenance
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -43,13 +44,13 @@ def change_weight(
     was active."""
     asked = bodies.decode(body, wire.RuleWeight)
     weigh = _weigh(asked)
-    by = mapper.Provenance(origin, asked.reason)
+    by = Provenance(origin, asked.reason)
 
     def decide(state: mapper.MapperState) -> RuleWeightChanged | None:
         mapper.require_known(state, mapper_id)
         return mapper.change_weight(state, rule_id, weigh, by, if_match=tags_in(if_match))
 
-    return changed(service, tenant, mapper_id, service.change_mapper(tenant, mapper_id, decide))
+    return changed(service, tenant, mapper_id, service.mappers.change(tenant, mapper_id, decide))
 
 
 def _weigh(asked: wire.RuleWeight) -> Callable[[float], float]:

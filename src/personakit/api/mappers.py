@@ -21,7 +21,8 @@ from personakit.api.mapper_weights import change_weight
 from personakit.api.openapi import MapperIdInPath, PageLimit, documented
 from personakit.api.uploads import refuse_other_id, uploaded
 from personakit.domain.events import MapperPublished, MapperWithdrawn
-from personakit.domain.mapper import MapperState, Provenance, Status, publish, require_known, withdraw
+from personakit.domain.mapper import MapperState, Status, publish, require_known, withdraw
+from personakit.domain.publishing import Provenance
 from personakit_sdk import wire
 
 Operator = Annotated[
@@ -168,7 +169,7 @@ def withdraw_mapper(
         require_known(state, mapper_id)
         return withdraw(state, mapper_id, Provenance(origin, reason), if_match=tags_in(if_match))
 
-    return changed(service, tenant, mapper_id, service.change_mapper(tenant, mapper_id, decide))
+    return changed(service, tenant, mapper_id, service.mappers.change(tenant, mapper_id, decide))
 
 
 def _publish(
@@ -191,7 +192,7 @@ def _publish(
             require_known(state, mapper_id)
         return publish(state, plan, status, by, if_match=tags_in(if_match), source=sent.source)
 
-    updated = service.change_mapper(tenant, plan.mapper_id, decide)
+    updated = service.mappers.change(tenant, plan.mapper_id, decide)
     made = 201 if mapper_id is None else 200
     return changed(service, tenant, plan.mapper_id, updated, made=made, drafted=status == "draft")
 

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.mindscapes import mindscapes_of
 from personakit.agents.past import PastPersona, PastVersion
-from personakit.agents.regenerator import definition_in, mindscapes_of
+from personakit.agents.regenerator import definition_in
 from personakit.api.prepared import PreparedTraits, trait
 from personakit.api.problems import NotFound
 from personakit.domain.curation import contradicts

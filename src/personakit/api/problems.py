@@ -17,14 +17,9 @@ from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
-from personakit.domain.mapper import (
-    MapperUnknown,
-    NotInUse,
-    PreconditionFailed,
-    RuleUnknown,
-    VersionWentDown,
-)
+from personakit.domain.mapper import MapperUnknown, NotInUse, RuleUnknown
 from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnknown
+from personakit.domain.publishing import PreconditionFailed, VersionWentDown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken

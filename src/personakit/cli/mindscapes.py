@@ -10,10 +10,9 @@ from typing import Any, Final
 import click
 import msgspec
 
-from personakit.agents.backtest import Person, people_of
 from personakit.agents.rederive import Example, PathChange, Rederived, Rederiver
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
-from personakit.cli.opened_log import OpenedLog, everybody, opened_log
+from personakit.cli.opened_log import OpenedLog, opened_log
 from personakit.cli.options import PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.traits.push import push_files
@@ -22,7 +21,7 @@ from personakit.config import Settings
 from personakit.domain.computed_trait_documents import WHAT, read_document
 from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.own_traits import misfits, over_shipped
-from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.everybody import Known, everybody, somebody
 from personakit_sdk.errors import DocumentInvalid, InvalidInput
 from personakit_sdk.rules.yaml import load_yaml
 
@@ -99,14 +98,13 @@ def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTrai
     return over_shipped(shipped.values(), list(own.values()), ever=bool(own))
 
 
-def _people(log: OpenedLog, tenant: str, person: str | None) -> Iterable[Person]:
+def _people(log: OpenedLog, tenant: str, person: str | None) -> Iterable[Known]:
     if person is None:
-        return people_of(everybody(log.recorder, tenant))
-    with log.recorder.datastore.get_connection() as connection:
-        row = connection.execute(SQL["person"], {"tenant": tenant, "person_id": person}).fetchone()
-    if row is None:
+        return everybody(log.recorder, tenant)
+    found = somebody(log.recorder, tenant, person)
+    if found is None:
         raise InvalidInput(f"Nothing is known of {person!r} in the tenant {tenant!r}.")
-    return [Person(person, row["person"])]
+    return [found]
 
 
 def told(found: Rederived) -> list[str]:

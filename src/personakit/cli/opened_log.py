@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import NamedTuple
-from uuid import UUID
 
 from personakit import shipped
-from personakit.agents.backtest import Person
 from personakit.agents.past import Past
 from personakit.cli.up import database
 from personakit.config import Settings
 from personakit.eventlog.appender import Appender
-from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.eventlog.streams import Streams
@@ -21,8 +18,6 @@ from personakit.master_key import master_key
 from personakit.projections.builds import open_pool
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
-
-PEOPLE_PAGE = 500
 
 
 class OpenedLog(NamedTuple):
@@ -46,15 +41,3 @@ def opened_log(settings: Settings) -> Iterator[OpenedLog]:
                 yield OpenedLog(recorder, reader, Past(recorder, Streams(recorder, appender, keys), reader))
         finally:
             recorder.datastore.close()
-
-
-def everybody(recorder: LogRecorder, tenant: str) -> Callable[[UUID], list[Person]]:
-    """What gives a page of a tenant's people, and of its created personas, after a surrogate."""
-
-    def page(after: UUID) -> list[Person]:
-        values = {"tenant": tenant, "after": after, "limit": PEOPLE_PAGE}
-        with recorder.datastore.get_connection() as connection:
-            rows = connection.execute(SQL["people_of_tenant"], values).fetchall()
-        return [Person(row["person_id"], row["person"]) for row in rows]
-
-    return page

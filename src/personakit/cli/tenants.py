@@ -27,5 +27,5 @@ def create(settings: Settings, tenant: str, name: str | None) -> None:
     """Create a tenant, with the shipped mappers. Its first key: personakit keys create --tenant TENANT."""
     with database(settings) as conninfo, closing(Service(conninfo, master_key(settings))) as service:
         made = create_tenant(service.recorder, tenant, name or tenant)
-        service.publish_shipped(tenant)
+        service.mappers.publish_shipped(tenant)
     click.echo(f"Tenant {tenant} {'created' if made else 'exists already'}.")

@@ -59,7 +59,7 @@ def up(settings: Settings, repository: Path | None) -> None:
         Service(conninfo, master_key(settings), settings.redis_url, settings.model) as service,
     ):
         made = prepare(service, settings)
-        service.publish_shipped(FIRST_TENANT)
+        service.mappers.publish_shipped(FIRST_TENANT)
         asyncio.run(_serve(service, settings, lambda: _ready(settings, made, repository)))
 
 

@@ -6,7 +6,6 @@ was only ever a draft, that draft; of a withdrawn one, what was in use last.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
@@ -14,14 +13,13 @@ import msgspec
 
 from personakit.domain.events import MapperPublished, MapperWithdrawn, RuleWeightChanged
 from personakit.domain.mapper_document import accept
+from personakit.domain.publishing import SHIPPED, Provenance, require_match, require_no_less, semver
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.rules.plan import Plan
 
 Status = Literal["draft", "active"]
 ShownStatus = Literal["", "draft", "active", "deprecated"]
 MapperEvent = MapperPublished | RuleWeightChanged | MapperWithdrawn
-SHIPPED = "shipped"
-_NUMBERS = re.compile(r"\d+")
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -42,21 +40,6 @@ class MapperState(msgspec.Struct, frozen=True):
     origin: str = ""
     author_version: str = "0.0.0"
     shown: Shown = Shown()
-
-
-class Provenance(msgspec.Struct, frozen=True):
-    """Who or what makes a version, and why in their words."""
-
-    origin: str
-    reason: str = ""
-
-
-class VersionWentDown(PersonaKitError):
-    """The author's own version number is below the one already published."""
-
-
-class PreconditionFailed(PersonaKitError):
-    """The mapper is not in the state that the caller last saw."""
 
 
 class MapperUnknown(PersonaKitError):
@@ -99,17 +82,6 @@ def require_known(state: MapperState, mapper_id: str) -> None:
         raise MapperUnknown(f"There is no mapper {mapper_id!r}; POST /mappers makes one.")
 
 
-def require_match(hash_: str, if_match: Collection[str] | None, what: str) -> None:
-    """Raises PreconditionFailed unless the caller saw what is there now; `*` sees all, None needs nothing."""
-    if if_match is not None and not hash_:
-        raise PreconditionFailed(f"There is no {what} yet, so that it cannot match.")
-    if if_match is not None and not {"*", hash_} & set(if_match):
-        raise PreconditionFailed(
-            f"The {what} has changed since you read it: its ETag is now {hash_!r}. "
-            "Read it again, apply your change to that, and send it with the new If-Match."
-        )
-
-
 def publish(
     state: MapperState,
     plan: Plan,
@@ -130,11 +102,7 @@ def publish(
     )
     if _is_there(state, plan.hash, status):
         return None
-    if semver(plan.author_version) < semver(state.author_version):
-        raise VersionWentDown(
-            f"metadata.version {plan.author_version} is below {state.author_version}, which is published "
-            f"already; give the mapper {plan.mapper_id!r} a higher version."
-        )
+    require_no_less(plan.author_version, state.author_version, f"mapper {plan.mapper_id!r}")
     return _published(plan, status, by, source)
 
 
@@ -244,8 +212,3 @@ def publish_shipped(plan: Plan, state: MapperState, source: str | None = None) -
     if semver(plan.author_version) < semver(state.author_version):
         return None
     return publish(state, plan, "active", Provenance(SHIPPED, "It comes with the release."), source=source)
-
-
-def semver(version: str) -> tuple[int, ...]:
-    """Major, minor, patch as numbers; pre-release and build are not ordered."""
-    return tuple(int(number) for number in _NUMBERS.findall(version)[:3])

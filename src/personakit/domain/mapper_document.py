@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from personakit_sdk.errors import DocumentInvalid, Fault
-from personakit_sdk.rules import TestResult, compile_mapper, run_tests
+from personakit.domain.inline_tests import faults_of_tests
+from personakit_sdk.errors import DocumentInvalid
+from personakit_sdk.rules import compile_mapper, run_tests
 from personakit_sdk.rules.plan import Plan
 
 
@@ -17,12 +18,3 @@ def accept(document: Mapping[str, Any]) -> Plan:
     if failed:
         raise DocumentInvalid("mapper", failed)
     return plan
-
-
-def faults_of_tests(results: Iterable[TestResult]) -> tuple[Fault, ...]:
-    """A fault for each test that failed, at its place in the document."""
-    return tuple(
-        Fault(f"/tests/{index}", f"its test {test.name!r} fails: {test.detail}")
-        for index, test in enumerate(results)
-        if not test.passed
-    )

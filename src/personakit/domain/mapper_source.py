@@ -15,20 +15,11 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from personakit.domain.document_text import sorted_by, text_of
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import compile_mapper
+from personakit_sdk.rules.document import SECTIONS
 from personakit_sdk.rules.plan import Plan
 from personakit_sdk.rules.yaml import load_yaml
 
 COMMENTS_LOST: Final = "# The comments of the uploaded text could not be kept with the weights of today.\n"
-_SECTIONS: Final = (
-    "metadata",
-    "required_traits",
-    "trait_mappings",
-    "conditions",
-    "rules",
-    "templates",
-    "feedback_settings",
-    "tests",
-)
 _RULE: Final = ("id", "description", "enabled", "priority", "conditions", "actions", "weight")
 _METADATA: Final = ("id", "version", "name", "description")
 
@@ -112,7 +103,7 @@ def _member(node: Node | None, key: str) -> Node | None:
 
 def _in_order(document: Mapping[str, Any]) -> dict[str, Any]:
     """Sections and keys as the language's own description has them; the database keeps no order of keys."""
-    sections = sorted_by(document, _SECTIONS)
+    sections = sorted_by(document, SECTIONS)
     sections["metadata"] = sorted_by(document["metadata"], _METADATA)
     sections["rules"] = [sorted_by(rule, _RULE) for rule in document["rules"]]
     return sections

@@ -14,7 +14,7 @@ import msgspec
 from personakit.domain.computed_trait_documents import WHAT, Definition, TraitDocument
 from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.events import ComputedTraitsPublished, ComputedTraitsWithdrawn
-from personakit.domain.mapper import Provenance, VersionWentDown, require_match, semver
+from personakit.domain.publishing import Provenance, require_match, require_no_less
 from personakit_sdk.errors import DocumentInvalid, Fault, PersonaKitError
 
 MOST_DOCUMENTS: Final = 200
@@ -95,7 +95,7 @@ def publish(
     if before is not None and (before.status, before.hash) == ("active", sent.hash):
         return None
     if before is not None:
-        _require_no_less(sent, before.document["metadata"]["version"])
+        require_no_less(sent.version, before.document["metadata"]["version"], f"document {sent.id!r}")
     faults = misfits(shipped, own, sent)
     if faults:
         raise DocumentInvalid(WHAT, faults)
@@ -189,11 +189,3 @@ def _hash_shown(state: OwnTraits, shipped: Mapping[str, TraitDocument], document
     if own is not None and (own.status == "active" or document_id not in shipped):
         return own.hash
     return shipped[document_id].hash if document_id in shipped else ""
-
-
-def _require_no_less(sent: TraitDocument, before: str) -> None:
-    if semver(sent.version) < semver(before):
-        raise VersionWentDown(
-            f"metadata.version {sent.version} is below {before}, which is published already; give the "
-            f"document {sent.id!r} a higher version."
-        )

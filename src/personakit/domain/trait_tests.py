@@ -10,7 +10,7 @@ import msgspec
 
 from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
 from personakit.domain.computed_traits import ComputedTraits, Observed
-from personakit.domain.mapper_document import faults_of_tests
+from personakit.domain.inline_tests import faults_of_tests
 from personakit.domain.trait_cases import Case
 from personakit.domain.traits import Trait
 from personakit_sdk.errors import DocumentInvalid

@@ -55,9 +55,9 @@ class Leases:
         self._execute("end_lease", lease)
 
     def failed(self, lease: Lease, error: str | None, retry_after: float | None = None) -> None:
-        """Ends it, with what went wrong (None: nothing that others would not better find out for
-        themselves). The pause doubles with each failure in a row, up to an hour; where
-        the provider asks for a longer one, that counts."""
+        """Ends it, with what went wrong (None: nothing that others would not better find out for themselves).
+        The pause doubles with each failure in a row, up to an hour; where the provider asks for a longer one,
+        that counts."""
         growing = min(self._pause_seconds * 2.0 ** min(lease.failures, 20), LONGEST_PAUSE)
         asked_for = min(retry_after or 0.0, 24 * LONGEST_PAUSE)
         self._execute("fail_lease", lease, pause=max(growing, asked_for), error=error)
@@ -65,7 +65,7 @@ class Leases:
     @contextmanager
     def closing(self, lease: Lease) -> Iterator[None]:
         """Marks the lease failed where the block raises, so that what nobody foresaw is not done again at
-        once, and for ever."""
+        once, and for ever; also where the process is told to end, or the next one would wait for the rest."""
         try:
             yield
         except BaseException as error:

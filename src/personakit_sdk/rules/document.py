@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 _T = TypeVar("_T")
 
-_SECTIONS: Final = (
+SECTIONS: Final = (
     "metadata",
     "required_traits",
     "trait_mappings",
@@ -34,8 +34,8 @@ _SECTIONS: Final = (
     "feedback_settings",
     "tests",
 )
-_SEMVER = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
-_SETTINGS: Final = {
+SEMVER = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+SETTINGS: Final = {
     "negative_threshold": (5, 1, 1_000_000),
     "negative_window_days": (7, 1, 3650),
     "positive_adjustment": (0.1, 0.0, LARGEST_WEIGHT),
@@ -56,7 +56,7 @@ def read_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
     document as it was sent."""
     grown = msgspec.structs.replace(limits, document_bytes=_GROWTH * limits.document_bytes)
     root = Node.root(document, "mapper", limits=grown)
-    sections = root.fields(_SECTIONS, ("metadata", "rules"))
+    sections = root.fields(SECTIONS, ("metadata", "rules"))
     templates = take_object(sections, "templates", lambda each: _read_each(each, read_template))
     conditions = take_object(sections, "conditions", lambda each: _read_each(each, read_condition))
     rules = take_list(sections, "rules", lambda each: each.items(at_least=1, at_most=limits.rules))
@@ -118,21 +118,21 @@ def _read_metadata(node: Node) -> dict[str, Any]:
 
 def _read_version(node: Node) -> str:
     text = node.text()
-    if text and not _SEMVER.fullmatch(text):
+    if text and not SEMVER.fullmatch(text):
         node.fault(f"{text[:64]!r} is no semantic version, such as 1.2.0")
     return text
 
 
 def _read_settings(node: Node) -> dict[str, float]:
-    fields = node.fields(_SETTINGS)
-    settings = {name: _read_setting(fields, name) for name in _SETTINGS}
+    fields = node.fields(SETTINGS)
+    settings = {name: _read_setting(fields, name) for name in SETTINGS}
     if settings["min_weight"] > settings["max_weight"]:
         node.fault("min_weight is above max_weight")
     return settings
 
 
 def _read_setting(fields: dict[str, Node], name: str) -> float:
-    default, low, high = _SETTINGS[name]
+    default, low, high = SETTINGS[name]
     if isinstance(default, int):
         return take(fields, name, lambda node: node.whole(int(low), int(high)), default)
     return take(fields, name, lambda node: node.number(low, high), default)

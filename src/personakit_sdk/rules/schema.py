@@ -10,9 +10,9 @@ from typing import Final
 
 from personakit_sdk.rules.conditions import CHECKS, KINDS
 from personakit_sdk.rules.document import (
-    _SECTIONS,  # pyright: ignore[reportPrivateUsage] - a table of the reader
-    _SEMVER,  # pyright: ignore[reportPrivateUsage]
-    _SETTINGS,  # pyright: ignore[reportPrivateUsage]
+    SECTIONS,
+    SEMVER,
+    SETTINGS,
 )
 from personakit_sdk.rules.limits import DEFAULT_LIMITS, Limits
 from personakit_sdk.rules.schema_conditions import (
@@ -42,7 +42,7 @@ PATH_OF_SCHEMA: Final = "/schemas/mapper.json"
 
 def mapper_schema(limits: Limits = DEFAULT_LIMITS) -> Schema:
     """The schema, draft 2020-12, of a document in any accepted form."""
-    sections = {name: _SECTION_SCHEMAS[name] for name in _SECTIONS}
+    sections = {name: _SECTION_SCHEMAS[name] for name in SECTIONS}
     sections["rules"] = sections["rules"] | {"maxItems": limits.rules}
     return {
         "$schema": DIALECT,
@@ -76,7 +76,7 @@ _SECTION_SCHEMAS: Final[Schema] = {
             "id": ID_SCHEMA | {"description": "The mapper's id, in addresses too."},
             "version": {
                 "type": "string",
-                "pattern": whole(_SEMVER.pattern),
+                "pattern": whole(SEMVER.pattern),
                 "description": "Yours, as 1.2.0; it must not go down.",
             },
             "name": {"type": "string", "minLength": 1, "description": "For people."},
@@ -103,7 +103,7 @@ _SECTION_SCHEMAS: Final[Schema] = {
     },
     "feedback_settings": {
         "description": "How feedback moves the weights.",
-        **closed({name: _setting(*bounds) for name, bounds in _SETTINGS.items()}),
+        **closed({name: _setting(*bounds) for name, bounds in SETTINGS.items()}),
     },
     "tests": {"type": "array", "items": TEST, "description": "Run at every upload, which fails with them."},
 }

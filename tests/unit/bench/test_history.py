@@ -11,7 +11,7 @@ import msgspec
 
 from bench.fifty_rules import fifty_rules
 from bench.history import SHARES, TYPES, batches, history, people, uuid7s, with_ids
-from personakit.agents.service import load_shipped_computed_traits
+from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.domain.computed_traits import Observed
 from personakit.domain.traits import Trait
 from personakit.shipped import computed_traits_dir
@@ -25,7 +25,7 @@ FRIDAY = datetime(2026, 3, 6, 9, tzinfo=UTC)
 def mindscape(person: str) -> dict[str, Trait]:
     observations = msgspec.convert(with_ids(history([person], 100), 1), list[Observation])
     observed = [Observed(o.id or UUID(int=0), o.type, o.content, o.occurred_at) for o in observations]
-    folded = load_shipped_computed_traits().fold({}, observed)
+    folded = TenantRules(shipped_documents()).shipped.fold({}, observed)
     return {path: trait for path, trait in folded.items() if trait.visible}
 
 

@@ -16,10 +16,7 @@ from personakit.domain.mapper import (
     MapperState,
     MapperUnknown,
     NotInUse,
-    PreconditionFailed,
-    Provenance,
     RuleUnknown,
-    VersionWentDown,
     change_weight,
     evolve,
     publish,
@@ -28,6 +25,7 @@ from personakit.domain.mapper import (
     restore,
     withdraw,
 )
+from personakit.domain.publishing import PreconditionFailed, Provenance, VersionWentDown
 from personakit.domain.rule_weight import changed_by, set_to
 from personakit_sdk.errors import DocumentInvalid, InvalidInput
 from personakit_sdk.rules import compile_mapper

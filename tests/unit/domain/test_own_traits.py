@@ -9,7 +9,6 @@ import pytest
 from personakit.domain.computed_trait_documents import TraitDocument, read_document
 from personakit.domain.computed_traits import load_computed_traits
 from personakit.domain.events import ComputedTraitsPublished, ComputedTraitsWithdrawn
-from personakit.domain.mapper import PreconditionFailed, Provenance, VersionWentDown
 from personakit.domain.own_traits import (
     MOST_DOCUMENTS,
     OwnDocument,
@@ -22,6 +21,7 @@ from personakit.domain.own_traits import (
     publish,
     withdraw,
 )
+from personakit.domain.publishing import PreconditionFailed, Provenance, VersionWentDown
 from personakit.domain.trait_lint import lint_traits
 from personakit.domain.trait_tests import accept_traits, run_trait_tests
 from personakit_sdk.errors import DocumentInvalid

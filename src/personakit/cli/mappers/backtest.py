@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import click
 import msgspec
 
-from personakit.agents.backtest import Backtester, Question, instants_between, people_of
+from personakit.agents.backtest import Backtester, Question, instants_between
 from personakit.cli.mappers.backtested import Compared, show
 from personakit.cli.mappers.files import FILE, compiled
 from personakit.cli.mappers.options import context_of, context_option
-from personakit.cli.opened_log import everybody, opened_log
+from personakit.cli.opened_log import opened_log
 from personakit.cli.options import InstantType, json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
+from personakit.eventlog.everybody import everybody
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import LogNotification
 from personakit.projections.read import Reader
@@ -81,7 +83,7 @@ def backtest(
         found = Backtester(before, after, question).run(
             log.past,
             tenant,
-            people_of(everybody(log.recorder, tenant), people),
+            islice(everybody(log.recorder, tenant), people),
             instants_between(begin, end, samples),
             report,
             people,

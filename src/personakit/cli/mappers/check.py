@@ -9,7 +9,7 @@ import msgspec
 
 from personakit.cli.mappers.files import FILES, MarkedDocument, PlacedFault, placed, read
 from personakit.cli.options import json_option
-from personakit.domain.mapper_document import faults_of_tests
+from personakit.domain.inline_tests import faults_of_tests
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import TestResult, compile_mapper, lint, run_tests
 

@@ -10,7 +10,7 @@ from personakit.cli.mappers.check import Checked, tell_tests, tell_validity
 from personakit.cli.mappers.files import FILES, MarkedDocument, placed, read
 from personakit.cli.options import json_option
 from personakit.domain.computed_trait_documents import WHAT, read_document
-from personakit.domain.mapper_document import faults_of_tests
+from personakit.domain.inline_tests import faults_of_tests
 from personakit.domain.trait_lint import lint_traits
 from personakit.domain.trait_tests import run_trait_tests
 from personakit_sdk.errors import DocumentInvalid
