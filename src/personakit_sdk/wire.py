@@ -717,8 +717,11 @@ class SyncAnswer(Answer, frozen=True, kw_only=True):
     valid_until: datetime
 
 
-class SyncedPersona(Answer, frozen=True, kw_only=True):
-    """A persona as the SDK caches it: enough to map offline with the answer the service would give."""
+class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """A persona as the SDK caches it: enough to map offline with the answer the service would give.
+
+    `learned` are the persona's own multipliers, by mapper and rule; 1 where a rule is not named.
+    """
 
     id: str
     people: list[str]
@@ -727,15 +730,54 @@ class SyncedPersona(Answer, frozen=True, kw_only=True):
     core_version: int
     traits: dict[str, TraitFact]
     mindscape_versions: dict[str, int]
+    learned: dict[str, dict[str, float]] = {}
 
 
-class SyncedMapper(Answer, frozen=True, kw_only=True):
-    """A mapper as the SDK caches it."""
+class SyncedMapper(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """A mapper as the SDK caches it. `learned` multiplies weights, by rule; 1 where a rule is not named."""
 
     id: str
     version: int
     hash: str
     document: dict[str, Any]
+    learned: dict[str, float] = {}
+
+
+class PushItem(Request, frozen=True, kw_only=True):
+    """One thing that happened: `body` is an Observation or a Feedback without what stands here already (`id`,
+    `occurredAt`, and `key`, which is `personId` or `personaId`). `schema` is the version of the body's shape.
+    """
+
+    id: UUID
+    kind: Literal["observation", "feedback"]
+    key: PersonaId
+    occurred_at: Instant
+    body: dict[str, Any]
+    schema: Literal[1] = 1
+
+
+class Push(Request, frozen=True, kw_only=True):
+    """What a client kept in its outbox, oldest first."""
+
+    client_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    items: Annotated[list[PushItem], Meta(max_length=500)]
+
+
+class PushResult(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """The fate of one item: `stored` and `duplicate` are for good, `rejected` is never taken, `retry` may
+    be later; `problem` says why.
+    """
+
+    status: WriteStatus
+    position: int | None = None
+    problem: Problem | None = None
+
+
+class PushAnswer(Answer, frozen=True, kw_only=True):
+    """The fate of each item, by its id, and the log that it is in."""
+
+    epoch: UUID
+    results: dict[str, PushResult]
 
 
 # --- health and problems
