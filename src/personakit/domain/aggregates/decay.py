@@ -52,7 +52,7 @@ class Decay(msgspec.Struct, frozen=True):
         steps = (micros << UNIT_BITS) // self.half_life_micros
         window, within = divmod(steps, WINDOW << UNIT_BITS)
         halvings, fraction = divmod(within, 1 << UNIT_BITS)
-        return Weight(window, _power_of_two(fraction) << halvings)
+        return Weight(window, power_of_two(fraction) << halvings)
 
 
 def micros_of(at: datetime) -> int:
@@ -78,7 +78,7 @@ def _roots() -> tuple[int, ...]:
 _ROOTS: Final = _roots()
 
 
-def _power_of_two(fraction: int) -> int:
+def power_of_two(fraction: int) -> int:
     """2^(fraction / 2^20) in units of 2^-20. In integers, because `pow` differs between C libraries."""
     product = 1 << _ROOT_BITS
     for place, root in enumerate(_ROOTS, start=1):
