@@ -238,7 +238,8 @@ def test_asking_who_is_due_reads_nobody_who_is_not(
     }
     row = crowded.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + sql.encode(), asked).fetchone()
     assert row is not None
-    assert read(row["QUERY PLAN"][0]["Plan"]) < 1000  # what the tests before left, not the crowd
+    plan = row["QUERY PLAN"][0]["Plan"]
+    assert read(plan) < 1000, plan  # what the tests before left, not the crowd
 
 
 def read(plan: dict[str, Any]) -> int:
