@@ -12,9 +12,10 @@ from personakit.api.answers import answer, next_page, page_after, page_size
 from personakit.api.computed_trait_answers import changed, found, in_use, shown_as_asked, summary
 from personakit.api.computed_trait_validation import ADDRESS, DOCUMENT, validate
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
+from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
-from personakit.api.openapi import PageAfter, PageLimit, TraitsIdInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import IfMatch, PageAfter, PageLimit, ReasonGiven, TraitsIdInPath
 from personakit.api.uploads import refuse_other_id, refuse_taken_id, uploaded
 from personakit.domain.own_traits import TraitsUnknown
 from personakit.domain.publishing import Provenance

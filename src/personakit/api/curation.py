@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, put
-from litestar.params import QueryParameter, RawBody
+from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
@@ -15,7 +14,8 @@ from personakit.api.answers import person_of
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
-from personakit.api.openapi import PersonIdInPath, TraitPathInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import PersonIdInPath, ReasonNeeded, TraitPathInPath
 from personakit.domain.curation import pinned_value
 from personakit.domain.mindscape import Pin
 from personakit_sdk import wire
@@ -27,10 +27,6 @@ WAIT_SECONDS = 5.0
 LARGEST_VALUE = 4096
 """Bytes of JSON."""
 LONGEST_PATH = 512
-
-_Reason = Annotated[
-    str, QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later")
-]
 
 
 @put(
@@ -76,11 +72,11 @@ def unpin_trait(
     origin: OriginGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
-    reason: _Reason,
+    reason: ReasonNeeded,
 ) -> Response[wire.Mindscape]:
     """Let what is derived be shown again; 404 for a trait that is not pinned."""
     person = person_of(service, tenant, person_id).surrogate
-    said = bodies.storable(reason, "reason") or ""
+    said = bodies.storable(reason, "reason")
     return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, said, origin))
 
 

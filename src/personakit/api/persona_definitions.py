@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, post, put
-from litestar.params import QueryParameter, RawBody
+from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import answer, next_page, page_size, person_of, persona_of
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.openapi import PageLimit, PersonaIdInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
 from personakit.api.personas import get_persona, regenerate, show
 from personakit.api.problems import NotFound
 from personakit.domain.events import PersonaDefined, PersonaRetired
@@ -30,7 +30,7 @@ WAIT_SECONDS = 5.0
 def list_personas(
     service: ServiceGiven,
     tenant: TenantGiven,
-    after: Annotated[str, QueryParameter(description="The `next` of the page before")] = "",
+    after: PageAfterId = "",
     limit: PageLimit = None,
 ) -> Response[wire.PersonaList]:
     """The personas, by id, without their cores: people's own, and those that were created."""
@@ -103,11 +103,11 @@ def retire_persona(
     tenant: TenantGiven,
     origin: OriginGiven,
     persona_id: PersonaIdInPath,
-    reason: Annotated[str, QueryParameter(max_length=1024, description="Why")] = "",
+    reason: ReasonIfAny = "",
 ) -> Response[wire.PersonaRetired]:
     """Take a created persona away. Those of people go with the person (DELETE /people/{personId})."""
     persona = _created(service, tenant, persona_id)
-    said = bodies.storable(reason, "reason") or ""
+    said = bodies.storable(reason, "reason")
     position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=said))
     if position is None:
         raise NotFound(f"There is no persona {persona_id!r}.")
