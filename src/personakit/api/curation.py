@@ -16,17 +16,15 @@ from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
 from personakit.api.openapi import documented
 from personakit.api.parameters import PersonIdInPath, ReasonNeeded, TraitPathInPath
+from personakit.api.trait_paths import MOST_NAMES, is_path
 from personakit.domain.curation import pinned_value
 from personakit.domain.mindscape import Pin
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules.limits import DEFAULT_LIMITS
-from personakit_sdk.rules.paths import parse_path
 
 WAIT_SECONDS = 5.0
 LARGEST_VALUE = 4096
 """Bytes of JSON."""
-LONGEST_PATH = 512
 
 
 @put(
@@ -86,12 +84,9 @@ def _shown(service: Service, tenant: str, person_id: str, position: int | None) 
 
 
 def _require_path(path: str) -> None:
-    segments = parse_path(path).segments
-    most = DEFAULT_LIMITS.path_segments
-    odd = not path.isprintable() or "\ufffd" in path  # which stands for bytes that are no UTF-8
-    if odd or not all(segments) or len(segments) > most or len(path) > LONGEST_PATH:
+    if not is_path(path):
         raise InvalidInput(
-            f"{path[:64]!r} is no path of a trait: that is 1 to {most} names between dots, such as "
+            f"{path[:64]!r} is no path of a trait: that is 1 to {MOST_NAMES} names between dots, such as "
             "work.focus_duration.",
             (Fault("path", "not a path"),),
         )

@@ -16,12 +16,11 @@ from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
 from personakit.api.personas import get_persona, regenerate, show
 from personakit.api.problems import NotFound
+from personakit.api.trait_paths import is_pattern
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.eventlog.people import persona_id as id_of
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules.limits import DEFAULT_LIMITS
-from personakit_sdk.rules.paths import parse_path
 
 WAIT_SECONDS = 5.0
 
@@ -135,7 +134,9 @@ def _defined(service: Service, tenant: str, body: bytes, origin: str) -> Persona
     sent = bodies.decode(body, wire.DefinePersona)
     people = tuple(person_of(service, tenant, person_id).surrogate for person_id in sent.people)
     faults = [
-        Fault(f"/uses/{n}", f"{path!r} is no path") for n, path in enumerate(sent.uses or ()) if _bad(path)
+        Fault(f"/uses/{n}", f"{path!r} is no path")
+        for n, path in enumerate(sent.uses or ())
+        if not is_pattern(path)
     ]
     if len(set(people)) < len(people):
         faults.append(Fault("/people", "somebody is named twice"))
@@ -145,11 +146,6 @@ def _defined(service: Service, tenant: str, body: bytes, origin: str) -> Persona
         )
     paths = None if sent.uses is None else tuple(dict.fromkeys(sent.uses))
     return PersonaDefined(people=people, name=sent.name, paths=paths, origin=origin)
-
-
-def _bad(pattern: str) -> bool:
-    segments = parse_path(pattern.removesuffix(".*")).segments
-    return not all(segments) or "*" in segments or len(segments) > DEFAULT_LIMITS.path_segments
 
 
 router = Router(
