@@ -20,6 +20,21 @@ CREATE TABLE mapper_versions (
 );
 CREATE INDEX ON mapper_versions (tenant, mapper_id, version) WHERE status = 'active';
 
+-- What a change of a mapper starts from: its active version, or the newest where none is. `newest` is the
+-- number of the newest, whichever that is; there is no row of a mapper without versions.
+CREATE FUNCTION base_of(of_tenant text, of_mapper text)
+RETURNS TABLE (newest bigint, mapper_id text, status text, document jsonb, hash text,
+               source text, source_of text)
+LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT found.newest, v.mapper_id, v.status, v.document, v.hash, v.source, v.source_of
+    FROM (SELECT (SELECT max(version) FROM mapper_versions
+                  WHERE tenant = of_tenant AND mapper_id = of_mapper) AS newest,
+                 (SELECT max(version) FROM mapper_versions
+                  WHERE tenant = of_tenant AND mapper_id = of_mapper AND status = 'active') AS active) AS found
+    JOIN mapper_versions AS v ON v.tenant = of_tenant AND v.mapper_id = of_mapper
+                             AND v.version = coalesce(found.active, found.newest);
+END;
+
 -- :on MapperPublished exactly
 INSERT INTO mapper_versions
 SELECT e.tenant, e.payload->>'mapper_id', e.version, e.payload->>'status', e.payload->'document',
@@ -38,8 +53,7 @@ WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.versio
   AND v.status = 'active' AND e.payload->>'status' = 'active'
 
 -- :on RuleWeightChanged exactly
--- The document of the active version, or of the newest where none is, but for one weight. A rule that is
--- not there is a fault: then the path of `jsonb_set` has a null in it.
+-- A rule that is not there is a fault: then the path of `jsonb_set` has a null in it.
 INSERT INTO mapper_versions
 SELECT e.tenant, base.mapper_id, e.version, base.status,
        jsonb_set(base.document, ARRAY['rules', (
@@ -49,38 +63,18 @@ SELECT e.tenant, base.mapper_id, e.version, base.status,
        e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''), 'weight', NULL,
        base.source, base.source_of, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
-CROSS JOIN LATERAL (
-    SELECT (SELECT max(v.version) FROM mapper_versions AS v
-            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id') AS newest,
-           (SELECT max(v.version) FROM mapper_versions AS v
-            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'
-              AND v.status = 'active') AS active) AS found
-JOIN mapper_versions AS base ON base.tenant = e.tenant AND base.mapper_id = e.payload->>'mapper_id'
-                            AND base.version = coalesce(found.active, found.newest)
-WHERE e.version = found.newest + 1 AND base.status <> 'deprecated'
-
--- :on RuleWeightChanged
-UPDATE mapper_versions AS v SET status = 'deprecated'
-FROM personakit.events_of(%(events)s) AS e
-WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version
-  AND v.status = 'active'
+CROSS JOIN LATERAL base_of(e.tenant, e.payload->>'mapper_id') AS base
+WHERE e.version = base.newest + 1 AND base.status <> 'deprecated'
 
 -- :on MapperWithdrawn exactly
 INSERT INTO mapper_versions
 SELECT e.tenant, base.mapper_id, e.version, 'deprecated', base.document, base.hash, e.payload->>'origin',
        coalesce(e.payload->>'reason', ''), 'withdrawn', NULL, base.source, base.source_of, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
-CROSS JOIN LATERAL (
-    SELECT (SELECT max(v.version) FROM mapper_versions AS v
-            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id') AS newest,
-           (SELECT max(v.version) FROM mapper_versions AS v
-            WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id'
-              AND v.status = 'active') AS active) AS found
-JOIN mapper_versions AS base ON base.tenant = e.tenant AND base.mapper_id = e.payload->>'mapper_id'
-                            AND base.version = coalesce(found.active, found.newest)
-WHERE e.version = found.newest + 1
+CROSS JOIN LATERAL base_of(e.tenant, e.payload->>'mapper_id') AS base
+WHERE e.version = base.newest + 1
 
--- :on MapperWithdrawn
+-- :on RuleWeightChanged MapperWithdrawn
 UPDATE mapper_versions AS v SET status = 'deprecated'
 FROM personakit.events_of(%(events)s) AS e
 WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version

@@ -16,6 +16,7 @@ from personakit.eventlog.appender import Appender
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.projections.follow import Followers
+from tests.messages_api import MessagesApi, messages_api
 from tests.postgres import MASTER_KEY
 
 Client = TestClient[Litestar]
@@ -70,6 +71,13 @@ def client(service: Service, key: str) -> Iterator[Client]:
     with TestClient(create_app(service), raise_server_exceptions=False) as client:
         client.headers["Authorization"] = f"Bearer {key}"
         yield client
+
+
+@pytest.fixture(scope="module")
+def model_server() -> Iterator[MessagesApi]:
+    """Answers as the API of a model does, and asks nobody."""
+    with messages_api() as server:
+        yield server
 
 
 def follow(service: Service, *names: str) -> None:

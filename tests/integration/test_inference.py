@@ -29,27 +29,21 @@ from tests.integration.asked_model import (
     write,
 )
 from tests.integration.conftest import follow
-from tests.messages_api import Asked, MessagesApi, Reply, failure, message, messages_api, proposals
+from tests.messages_api import Asked, MessagesApi, Reply, failure, message, proposals
 
 CLIMBING = "I would love to go climbing again"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[MessagesApi]:
-    with messages_api() as server:
-        yield server
-
-
 @pytest.fixture
-def api(server: MessagesApi) -> MessagesApi:
-    server.forget()
-    server.answer = reads_interests()
-    return server
+def api(model_server: MessagesApi) -> MessagesApi:
+    model_server.forget()
+    model_server.answer = reads_interests()
+    return model_server
 
 
 @pytest.fixture(scope="module")
-def one_service(database: str, server: MessagesApi) -> Iterator[Service]:
-    with asking(database, server) as service:
+def one_service(database: str, model_server: MessagesApi) -> Iterator[Service]:
+    with asking(database, model_server) as service:
         yield service
 
 

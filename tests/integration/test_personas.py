@@ -166,6 +166,9 @@ def test_personas_are_listed_page_by_page(client: Client, people: list[str]) -> 
         ({"people": ["ada", "ada"]}, 422, "twice"),
         ({"people": ["ada"], "uses": ["a..b"]}, 422, "no path"),
         ({"people": ["ada"], "uses": ["*"]}, 422, "no path"),
+        ({"people": ["ada"], "uses": ["work", "work.\u0007*"]}, 422, "/uses/1"),
+        ({"people": ["ada"], "uses": ["work.\n.*"]}, 422, "no path"),
+        ({"people": ["ada"], "uses": ["work.\ufffd"]}, 422, "no path"),
         ({"people": ["ada"], "uses": []}, 422, "uses"),
     ],
 )

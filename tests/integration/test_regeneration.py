@@ -18,30 +18,24 @@ from personakit.eventlog.access import create_key
 from tests.history import TENANT, observation, surrogate
 from tests.integration.asked_model import USD_A_CALL, asking, model_settings, spent
 from tests.integration.conftest import Client, follow
-from tests.messages_api import Asked, MessagesApi, Reply, failure, message, messages_api
+from tests.messages_api import Asked, MessagesApi, Reply, failure, message
 from tests.postgres import MASTER_KEY
 
 SUMMARY = "They write software, mostly in the evening."
 SAID = message(json.dumps({"summary": SUMMARY}))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[MessagesApi]:
-    with messages_api() as server:
-        yield server
-
-
 @pytest.fixture
-def api(server: MessagesApi) -> MessagesApi:
-    server.forget()
-    server.answer = lambda _: SAID
-    return server
+def api(model_server: MessagesApi) -> MessagesApi:
+    model_server.forget()
+    model_server.answer = lambda _: SAID
+    return model_server
 
 
 @pytest.fixture(scope="module")
-def working(database: str, server: MessagesApi) -> Iterator[Service]:
+def working(database: str, model_server: MessagesApi) -> Iterator[Service]:
     """A service at work, but for the reading of free text."""
-    with asking(database, server, batch_tokens=10**9, batch_seconds=1e9) as service:
+    with asking(database, model_server, batch_tokens=10**9, batch_seconds=1e9) as service:
         service.mappers.publish_shipped(TENANT)
         service.work()
         yield service

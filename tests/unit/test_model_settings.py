@@ -6,7 +6,7 @@ import pytest
 
 from personakit.config import KNOWN_PRICES, ModelSettings, Prices, SettingInvalid, load_settings
 
-KEY = {"PERSONAKIT_ANTHROPIC_API_KEY": "sk-1", "PERSONAKIT_DATA_DIR": "/tmp/p"}
+KEY = {"PERSONAKIT_ANTHROPIC_API_KEY": "sk-1", "PERSONAKIT_DATA_DIR": "data"}
 
 
 def model(**environ: str) -> ModelSettings:
@@ -16,11 +16,11 @@ def model(**environ: str) -> ModelSettings:
 
 
 def test_without_a_key_no_model_is_asked() -> None:
-    assert load_settings({"PERSONAKIT_DATA_DIR": "/tmp/p", "PERSONAKIT_MODEL": "x"}).model is None
+    assert load_settings({"PERSONAKIT_DATA_DIR": "data", "PERSONAKIT_MODEL": "x"}).model is None
 
 
 def test_our_own_key_goes_before_that_of_the_client() -> None:
-    of_the_client = {"PERSONAKIT_DATA_DIR": "/tmp/p", "ANTHROPIC_API_KEY": "sk-2"}
+    of_the_client = {"PERSONAKIT_DATA_DIR": "data", "ANTHROPIC_API_KEY": "sk-2"}
     found = load_settings(of_the_client).model
     assert found is not None
     assert found.api_key == "sk-2"

@@ -64,7 +64,7 @@ def checked(plain: dict[str, Any], type_: type[T], doubtful: str) -> T:
     return value
 
 
-def storable(text: str | None, name: str) -> str | None:
+def storable(text: str, name: str) -> str:
     """The word of an address that is called `name`. Raises InvalidInput for one that could not be stored."""
     _refuse(*unstorable(text, f"/{name}"))
     return text

@@ -10,16 +10,16 @@ from litestar.params import RawBody
 from personakit.agents.service import Service
 from personakit.api.answers import answer
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.mapper_validation import faults_at, refused
 from personakit.api.openapi import documented
 from personakit.api.uploads import refuse_taken_id, uploaded
+from personakit.api.validations import faults_at, refused
 from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
 from personakit.domain.inline_tests import faults_of_tests
 from personakit.domain.own_traits import misfits
 from personakit.domain.trait_lint import lint_traits
 from personakit.domain.trait_tests import run_trait_tests
 from personakit_sdk import wire
-from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.errors import InvalidInput
 
 ADDRESS: Final = "/computed-traits"
 DOCUMENT: Final = WHAT
@@ -42,8 +42,7 @@ def validate(
         sent = read_document(uploaded(body, request, DOCUMENT).document)
         refuse_taken_id(sent.id, DOCUMENT, ADDRESS)
     except InvalidInput as error:
-        faults = error.faults or (Fault("", str(error)),)
-        return answer(refused(faults), service.reader.head())
+        return answer(refused(error), service.reader.head())
     own, position = _own(service, tenant)
     shipped = service.rules.documents
     tests = run_trait_tests(sent)

@@ -12,9 +12,10 @@ from personakit.api.answers import answer, next_page, page_after, page_size
 from personakit.api.computed_trait_answers import changed, found, in_use, shown_as_asked, summary
 from personakit.api.computed_trait_validation import ADDRESS, DOCUMENT, validate
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
+from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
-from personakit.api.openapi import PageAfter, PageLimit, TraitsIdInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import IfMatch, PageAfter, PageLimit, ReasonGiven, TraitsIdInPath
 from personakit.api.uploads import refuse_other_id, refuse_taken_id, uploaded
 from personakit.domain.own_traits import TraitsUnknown
 from personakit.domain.publishing import Provenance
@@ -50,7 +51,7 @@ def get_document(
     with service.reader.snapshot() as snapshot:
         row = found(service, snapshot, tenant, document_id)
     if row is None:
-        raise _unknown(document_id)
+        raise TraitsUnknown(document_id)
     return shown_as_asked(request, row, snapshot.position)
 
 
@@ -149,7 +150,7 @@ def list_versions(
             "computed_traits.versions", tenant=tenant, document_id=document_id, before=before, limit=size
         )
         if not rows and after is None and found(service, snapshot, tenant, document_id) is None:
-            raise _unknown(document_id)
+            raise TraitsUnknown(document_id)
     items = [wire.ComputedTraitsVersion(**row) for row in rows]
     page = wire.ComputedTraitsVersionList(items=items, next=next_page(items, size, lambda item: item.version))
     return answer(page, snapshot.position)
@@ -179,12 +180,6 @@ def _publish(
     )
     made = 201 if document_id is None else 200
     return changed(service, tenant, document.id, updated, by, made=made)
-
-
-def _unknown(document_id: str) -> TraitsUnknown:
-    return TraitsUnknown(
-        f"There are no computed traits {document_id!r}; GET /computed-traits lists what there is."
-    )
 
 
 router = Router(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, put
-from litestar.params import QueryParameter, RawBody
+from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
@@ -15,22 +14,17 @@ from personakit.api.answers import person_of
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
-from personakit.api.openapi import PersonIdInPath, TraitPathInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import PersonIdInPath, ReasonNeeded, TraitPathInPath
+from personakit.api.trait_paths import MOST_NAMES, is_path
 from personakit.domain.curation import pinned_value
 from personakit.domain.mindscape import Pin
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules.limits import DEFAULT_LIMITS
-from personakit_sdk.rules.paths import parse_path
 
 WAIT_SECONDS = 5.0
 LARGEST_VALUE = 4096
 """Bytes of JSON."""
-LONGEST_PATH = 512
-
-_Reason = Annotated[
-    str, QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later")
-]
 
 
 @put(
@@ -76,11 +70,11 @@ def unpin_trait(
     origin: OriginGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
-    reason: _Reason,
+    reason: ReasonNeeded,
 ) -> Response[wire.Mindscape]:
     """Let what is derived be shown again; 404 for a trait that is not pinned."""
     person = person_of(service, tenant, person_id).surrogate
-    said = bodies.storable(reason, "reason") or ""
+    said = bodies.storable(reason, "reason")
     return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, said, origin))
 
 
@@ -90,12 +84,9 @@ def _shown(service: Service, tenant: str, person_id: str, position: int | None) 
 
 
 def _require_path(path: str) -> None:
-    segments = parse_path(path).segments
-    most = DEFAULT_LIMITS.path_segments
-    odd = not path.isprintable() or "\ufffd" in path  # which stands for bytes that are no UTF-8
-    if odd or not all(segments) or len(segments) > most or len(path) > LONGEST_PATH:
+    if not is_path(path):
         raise InvalidInput(
-            f"{path[:64]!r} is no path of a trait: that is 1 to {most} names between dots, such as "
+            f"{path[:64]!r} is no path of a trait: that is 1 to {MOST_NAMES} names between dots, such as "
             "work.focus_duration.",
             (Fault("path", "not a path"),),
         )

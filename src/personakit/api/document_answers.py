@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Request, Response
 from litestar.datastructures import ResponseHeader
-from litestar.params import HeaderParameter, QueryParameter
 
 from personakit.api.answers import POSITION
 from personakit.api.etags import quoted, tags_in
 from personakit.api.uploads import YAML
 
 WAIT_SECONDS: Final = 5.0
-LONGEST_REASON: Final = 500
 ETAG = ResponseHeader(
     name="ETag", description="The document's hash, quoted; send it as `If-Match`", documentation_only=True
 )
-ReasonGiven = Annotated[
-    str,
-    QueryParameter(
-        max_length=LONGEST_REASON,
-        description="Why, in your words; it is kept with the version that this makes",
-    ),
-]
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(
-        name="If-Match", description="The `ETag` last seen; 412 when the document is another by now"
-    ),
-]
 
 
 def tagged(hash_: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from personakit.api import present
 from personakit.api.answers import answer, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.observations import stored
-from personakit.api.openapi import PageAfter, PageLimit, PersonIdInPath, TraitPathInPath
+from personakit.api.parameters import PageAfter, PageLimit, PersonIdInPath, TraitPathInPath
 from personakit.api.prepared import trait as shown_trait
 from personakit.api.problems import NotFound
 from personakit.domain.computed_trait_documents import Definition

@@ -9,7 +9,8 @@ from litestar.params import RawBody
 from personakit.api import bodies
 from personakit.api.answers import answer, keyed_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import IdempotencyKey, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
 from personakit.eventlog.intake import About, id_of_key
 from personakit_sdk import wire

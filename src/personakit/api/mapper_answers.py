@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, Response
-from litestar.params import PathParameter
 
 from personakit.agents.service import Service
 from personakit.api.answers import answer
@@ -17,7 +16,6 @@ from personakit.eventlog.streams import Updated
 from personakit.projections.read import NotThereYet
 from personakit_sdk import wire
 
-VersionInPath = Annotated[int, PathParameter(name="version", description="The number of a version, from 1")]
 Row = dict[str, Any]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from litestar import Request, Response, post
@@ -14,9 +13,10 @@ from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.mapper_documents import MAPPER, require_address
 from personakit.api.openapi import documented
 from personakit.api.uploads import uploaded
+from personakit.api.validations import faults_at, refused
 from personakit.domain.inline_tests import faults_of_tests
 from personakit_sdk import wire
-from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.errors import InvalidInput
 from personakit_sdk.rules import compile_mapper, lint, run_tests
 from personakit_sdk.rules.plan import Plan
 
@@ -41,8 +41,7 @@ def validate(
         plan = compile_mapper(uploaded(body, request, MAPPER).document)
         require_address(plan)
     except InvalidInput as error:
-        faults = error.faults or (Fault("", str(error)),)
-        return answer(refused(faults), service.reader.head())
+        return answer(refused(error), service.reader.head())
     known, position = _known_traits(service, tenant)
     return answer(_validated(plan, known), position)
 
@@ -60,25 +59,6 @@ def _validated(plan: Plan, known: frozenset[str]) -> wire.Validation:
         tests=tests,
         document=plan.document,
     )
-
-
-def refused(faults: Iterable[Fault]) -> wire.Validation:
-    """What is said of a document that could not be read."""
-    return wire.Validation(
-        valid=False,
-        id=None,
-        version=None,
-        hash=None,
-        faults=faults_at(faults),
-        warnings=[],
-        tests=[],
-        document=None,
-    )
-
-
-def faults_at(faults: Iterable[Fault]) -> list[wire.FaultAt]:
-    """The faults as they are answered."""
-    return [wire.FaultAt(pointer=fault.pointer, message=fault.message) for fault in faults]
 
 
 def _known_traits(service: Service, tenant: str) -> tuple[frozenset[str], int]:

@@ -9,18 +9,19 @@ from litestar.params import QueryParameter
 
 from personakit.api.answers import answer, next_page, page_after, page_size
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
+from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
-from personakit.api.mapper_answers import (
-    Row,
-    VersionInPath,
-    changed,
-    shown_as_asked,
-    unknown,
-    unknown_version,
-)
+from personakit.api.mapper_answers import Row, changed, shown_as_asked, unknown, unknown_version
 from personakit.api.mapper_texts import as_yaml
-from personakit.api.openapi import MapperIdInPath, PageAfter, PageLimit, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import (
+    IfMatch,
+    MapperIdInPath,
+    PageAfter,
+    PageLimit,
+    ReasonGiven,
+    VersionInPath,
+)
 from personakit.domain.events import MapperPublished
 from personakit.domain.mapper import MapperState, restore
 from personakit.domain.mapper_document import accept

@@ -11,10 +11,11 @@ from litestar.params import PathParameter, RawBody
 
 from personakit.api import bodies
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.document_answers import ETAG, IfMatch
+from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
 from personakit.api.mapper_answers import changed
-from personakit.api.openapi import MapperIdInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import IfMatch, MapperIdInPath
 from personakit.domain import mapper, rule_weight
 from personakit.domain.events import RuleWeightChanged
 from personakit.domain.publishing import Provenance

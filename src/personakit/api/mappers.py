@@ -11,14 +11,15 @@ from litestar.params import QueryParameter, RawBody
 from personakit.agents.service import Service
 from personakit.api.answers import answer, next_page, page_size
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.document_answers import ETAG, IfMatch, ReasonGiven
+from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
 from personakit.api.mapper_answers import changed, shown_as_asked, unknown
 from personakit.api.mapper_documents import MAPPER, accepted
 from personakit.api.mapper_validation import validate
 from personakit.api.mapper_versions import diff_versions, get_version, list_versions, publish_version
 from personakit.api.mapper_weights import change_weight
-from personakit.api.openapi import MapperIdInPath, PageLimit, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import IfMatch, MapperIdInPath, PageAfterId, PageLimit, ReasonGiven
 from personakit.api.uploads import refuse_other_id, uploaded
 from personakit.domain.events import MapperPublished, MapperWithdrawn
 from personakit.domain.mapper import MapperState, Status, publish, require_known, withdraw
@@ -56,7 +57,7 @@ def list_mappers(
             name="suggestionType", max_length=128, description="Only those that suggest this type"
         ),
     ] = None,
-    after: Annotated[str, QueryParameter(description="The `next` of the page before")] = "",
+    after: PageAfterId = "",
     limit: PageLimit = None,
 ) -> Response[wire.MapperList]:
     """The mappers, by id, without their documents. `trait` and `operator` together look for one check that

@@ -13,7 +13,7 @@ from personakit.api.answers import answer, asks_position, next_page, page_after,
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
-from personakit.api.openapi import AsOfGiven, PageAfter, PageLimit, PersonIdInPath
+from personakit.api.parameters import AsOfGiven, PageAfter, PageLimit, PersonIdInPath
 from personakit.domain.mindscape import DERIVATION
 from personakit_sdk import wire
 

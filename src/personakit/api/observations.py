@@ -14,7 +14,8 @@ from litestar.params import PathParameter, QueryParameter
 from personakit.api import bodies
 from personakit.api.answers import answer, header, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven, idempotency_key, service_of
-from personakit.api.openapi import PageAfter, PageLimit, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import PageAfter, PageLimit, ReasonIfAny
 from personakit.api.problems import problem_of
 from personakit.eventlog.corrections import Refused
 from personakit.eventlog.intake import Fate, id_of_key
@@ -113,14 +114,11 @@ def retract(
     observation_id: Annotated[
         UUID, PathParameter(name="observationId", description="The id it was recorded under")
     ],
-    reason: Annotated[
-        str | None,
-        QueryParameter(min_length=1, max_length=1024, description="Why, for those who read it later"),
-    ] = None,
+    reason: ReasonIfAny = "",
 ) -> Response[wire.Retracted]:
     """Take an observation back: it counts no longer, and the traits that it went into are derived anew
     without it. Its id stays taken. To retract it again does nothing, and tells what the first time did."""
-    done = service.retractions.retract(tenant, observation_id, bodies.storable(reason, "reason"))
+    done = service.retractions.retract(tenant, observation_id, bodies.storable(reason, "reason") or None)
     shown = wire.Retracted(
         id=observation_id,
         position=done.position,

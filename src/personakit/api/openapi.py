@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
@@ -22,12 +22,12 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
-from personakit.api.answers import MAX_PAGE, MIN_POSITION, PAGE, POSITION
+from personakit.api.answers import MIN_POSITION, POSITION
 from personakit.api.auth import OPEN_PATHS
 from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
 from personakit.api.docs_page import render
+from personakit.api.parameters import KEY_SAYS
 from personakit_sdk import wire
 
 _REF = "#/components/schemas/{name}"
@@ -68,55 +68,13 @@ _PROBLEM = {
     "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
 }
 
-PersonIdInPath = Annotated[str, PathParameter(name="personId", description="The person's id")]
-PersonaIdInPath = Annotated[
-    str, PathParameter(name="personaId", description="A person's id, or `~` and the UUID of another persona")
-]
-MapperIdInPath = Annotated[
-    str, PathParameter(name="mapperId", description="The mapper's `metadata.id`, for example `work_rhythm`")
-]
-TraitsIdInPath = Annotated[
-    str,
-    PathParameter(name="documentId", description="The document's `metadata.id`, for example `work_session`"),
-]
-TraitPathInPath = Annotated[
-    str, PathParameter(name="path", description="The trait's path, for example `work.focus_duration`")
-]
-_KEY_SAYS = "Stands for the body's `id` where it has none: with the same key it is stored once"
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(name=IDEMPOTENCY_KEY, max_length=LONGEST_KEY, description=_KEY_SAYS),
-]
-AsOfGiven = Annotated[
-    str | None,
-    QueryParameter(
-        name="asOf",
-        description="Answer as it was: at a position of the log, or at a time, RFC 3339 with an offset "
-        "(encode a + as %2B); without it, as it is now",
-    ),
-]
-PageAfter = Annotated[
-    str | None, QueryParameter(description="The `next` of the page before; without it, the first page")
-]
-# Its range is described and not checked here: `page_size` refuses with a sentence and 422.
-PageLimit = Annotated[
-    int | None,
-    QueryParameter(
-        description="How many items a page has",
-        schema_extra={"minimum": 1, "maximum": MAX_PAGE, "default": PAGE},
-    ),
-]
-
-
 _KEY = Parameter(
     name=IDEMPOTENCY_KEY,
     param_in="header",
-    description=_KEY_SAYS,
+    description=KEY_SAYS,
     schema=Schema(type=OpenAPIType.STRING, max_length=LONGEST_KEY),
     required=False,
 )
-
-
 _IF_NONE_MATCH = Parameter(
     name="If-None-Match",
     param_in="header",

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, post, put
-from litestar.params import QueryParameter, RawBody
+from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import answer, next_page, page_size, person_of, persona_of
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.openapi import PageLimit, PersonaIdInPath, documented
+from personakit.api.openapi import documented
+from personakit.api.parameters import PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
 from personakit.api.personas import get_persona, regenerate, show
 from personakit.api.problems import NotFound
+from personakit.api.trait_paths import is_pattern
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.eventlog.people import persona_id as id_of
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules.limits import DEFAULT_LIMITS
-from personakit_sdk.rules.paths import parse_path
 
 WAIT_SECONDS = 5.0
 
@@ -30,7 +29,7 @@ WAIT_SECONDS = 5.0
 def list_personas(
     service: ServiceGiven,
     tenant: TenantGiven,
-    after: Annotated[str, QueryParameter(description="The `next` of the page before")] = "",
+    after: PageAfterId = "",
     limit: PageLimit = None,
 ) -> Response[wire.PersonaList]:
     """The personas, by id, without their cores: people's own, and those that were created."""
@@ -103,11 +102,11 @@ def retire_persona(
     tenant: TenantGiven,
     origin: OriginGiven,
     persona_id: PersonaIdInPath,
-    reason: Annotated[str, QueryParameter(max_length=1024, description="Why")] = "",
+    reason: ReasonIfAny = "",
 ) -> Response[wire.PersonaRetired]:
     """Take a created persona away. Those of people go with the person (DELETE /people/{personId})."""
     persona = _created(service, tenant, persona_id)
-    said = bodies.storable(reason, "reason") or ""
+    said = bodies.storable(reason, "reason")
     position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=said))
     if position is None:
         raise NotFound(f"There is no persona {persona_id!r}.")
@@ -135,7 +134,9 @@ def _defined(service: Service, tenant: str, body: bytes, origin: str) -> Persona
     sent = bodies.decode(body, wire.DefinePersona)
     people = tuple(person_of(service, tenant, person_id).surrogate for person_id in sent.people)
     faults = [
-        Fault(f"/uses/{n}", f"{path!r} is no path") for n, path in enumerate(sent.uses or ()) if _bad(path)
+        Fault(f"/uses/{n}", f"{path!r} is no path")
+        for n, path in enumerate(sent.uses or ())
+        if not is_pattern(path)
     ]
     if len(set(people)) < len(people):
         faults.append(Fault("/people", "somebody is named twice"))
@@ -145,11 +146,6 @@ def _defined(service: Service, tenant: str, body: bytes, origin: str) -> Persona
         )
     paths = None if sent.uses is None else tuple(dict.fromkeys(sent.uses))
     return PersonaDefined(people=people, name=sent.name, paths=paths, origin=origin)
-
-
-def _bad(pattern: str) -> bool:
-    segments = parse_path(pattern.removesuffix(".*")).segments
-    return not all(segments) or "*" in segments or len(segments) > DEFAULT_LIMITS.path_segments
 
 
 router = Router(

@@ -18,7 +18,7 @@ from personakit.api.answers import answer, asks_position, persona_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
-from personakit.api.openapi import AsOfGiven, PersonaIdInPath
+from personakit.api.parameters import AsOfGiven, PersonaIdInPath
 from personakit.api.problems import NotFound
 from personakit.api.regenerating import offer
 from personakit.api.regenerating import regenerate as make_anew

@@ -19,7 +19,7 @@ from personakit.api import present
 from personakit.api.answers import answer, page_size
 from personakit.api.as_of import AHEAD
 from personakit.api.dependencies import ServiceGiven, TenantGiven
-from personakit.api.openapi import PageLimit
+from personakit.api.parameters import PageLimit
 from personakit.api.problems import CursorExpired
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire

@@ -16,14 +16,13 @@ from personakit.cli.delivery import Report, Summary
 from personakit.cli.git_import import import_git
 from personakit.cli.ics import import_ics
 from personakit.cli.jsonl import import_jsonl
-from personakit.cli.options import PersonIdType, json_option, with_settings
+from personakit.cli.options import FILE, PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.sessions import GAP, LEAD_IN
 from personakit.config import Settings
 from personakit_sdk.transport import Transport, Unreachable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MINUTES = click.IntRange(min=0, max=24 * 60)
 
 

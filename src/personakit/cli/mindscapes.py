@@ -12,18 +12,19 @@ import msgspec
 
 from personakit.agents.rederive import Example, PathChange, Rederived, Rederiver
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
+from personakit.cli.documents.files import read_as
+from personakit.cli.documents.upload import push_files
 from personakit.cli.opened_log import OpenedLog, opened_log
-from personakit.cli.options import PersonIdType, json_option, with_settings
+from personakit.cli.options import FILE, PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.traits.push import push_files
+from personakit.cli.traits.push import TRAITS
 from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
-from personakit.domain.computed_trait_documents import WHAT, read_document
+from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
 from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.own_traits import misfits, over_shipped
 from personakit.eventlog.everybody import Known, everybody, somebody
 from personakit_sdk.errors import DocumentInvalid, InvalidInput
-from personakit_sdk.rules.yaml import load_yaml
 
 EXAMPLES_SHOWN: Final = 10
 LONGEST_SHOWN: Final = 60
@@ -39,7 +40,7 @@ def mindscapes() -> None:
     "--with",
     "files",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="A computed-trait document, in the place of the one with its id; may be repeated.  "
     "[default: the rules that the tenant has, of this release and its own]",
 )
@@ -77,7 +78,7 @@ def rederive(
         if not yes:
             click.confirm("Publish these rules, and derive everybody anew?", abort=True, err=True)
         reason = f"mindscapes rederive: {found.differing} of {found.people} mindscapes would differ"
-        push_files(settings, files, reason, None, as_json=as_json)
+        push_files(settings, TRAITS, files, {"reason": reason}, None, as_json=as_json)
 
 
 def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTraits:
@@ -86,14 +87,16 @@ def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTrai
     with log.reader.snapshot() as snapshot:
         rows = snapshot.rows("computed_traits.in_use", tenants=[tenant])
     own = {row["document_id"]: read_document(row["document"]) for row in rows}
-    for path in files:
-        document = load_yaml(path.read_bytes())
-        if not isinstance(document, dict):
-            raise InvalidInput(f"{path} is no computed-trait document: it is an object.")
+
+    def fitting(document: dict[str, Any]) -> TraitDocument:
         read = read_document(document)
         faults = misfits(shipped, list(own.values()), read)
         if faults:
             raise DocumentInvalid(WHAT, faults)
+        return read
+
+    for path in files:
+        read = read_as(path, WHAT, fitting)
         own[read.id] = read
     return over_shipped(shipped.values(), list(own.values()), ever=bool(own))
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from personakit.config import load_settings
 from personakit_sdk.wire import PersonId
 
 Command = Callable[..., None]
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class PersonIdType(click.ParamType[str]):

@@ -42,6 +42,11 @@ class OwnTraits(msgspec.Struct, frozen=True):
 class TraitsUnknown(PersonaKitError):
     """There is no such document of computed traits."""
 
+    def __init__(self, document_id: str) -> None:
+        super().__init__(
+            f"There are no computed traits {document_id!r}; GET /computed-traits lists what there is."
+        )
+
 
 class TraitsShipped(PersonaKitError):
     """A document came with the release, and a tenant can replace it, but not withdraw it."""
@@ -165,9 +170,7 @@ def withdraw(
 def require_known(state: OwnTraits, shipped: Mapping[str, TraitDocument], document_id: str) -> None:
     """Raises TraitsUnknown for what neither the tenant nor the release ever had."""
     if document_id not in state.documents and document_id not in shipped:
-        raise TraitsUnknown(
-            f"There are no computed traits {document_id!r}; GET /computed-traits lists what there is."
-        )
+        raise TraitsUnknown(document_id)
 
 
 def _definitions(shipped: Iterable[TraitDocument], own: Sequence[TraitDocument]) -> list[Definition]:

@@ -9,12 +9,12 @@ from typing import Any, Final
 import click
 import msgspec
 
+from personakit.cli.documents.files import FileInvalid, content, marks_of, placed
 from personakit.cli.mapper_import import growthbook, json_rules_engine, jsonlogic
 from personakit.cli.mapper_import.facts import FactNames, Kind
 from personakit.cli.mapper_import.imported import Imported, as_yaml, document, unique_id
 from personakit.cli.mapper_import.notes import Notes
-from personakit.cli.mappers.files import FileInvalid, content, marks_of, placed
-from personakit.cli.options import json_option
+from personakit.cli.options import FILE, json_option
 from personakit_sdk.errors import DocumentInvalid, InvalidInput
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.limits import Limits
@@ -52,7 +52,7 @@ class Made(msgspec.Struct, frozen=True):
 @click.option("--id", "mapper_id", help="The mapper's id.  [default: the file's name]")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write it.")
 @click.option("--strict", is_flag=True, help="Refuse what unusual facts would be decided otherwise for.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @json_option
 def import_(
     file: Path,
@@ -113,7 +113,7 @@ def _converted(file: Path, engine: str, names: FactNames, mapper_id: str, *, str
         return convert(engine, value, names, mapper_id, strict=strict)
     except DocumentInvalid as error:
         said = f"{file} cannot be imported from {engine}:"
-        raise FileInvalid(file, placed(error.faults, marks), said) from error
+        raise FileInvalid(file, f"{engine} document", placed(error.faults, marks), said) from error
 
 
 def _write(output: Path, text: str) -> None:

@@ -12,10 +12,10 @@ import msgspec
 
 from personakit.agents.backtest import Backtester, Question, instants_between
 from personakit.cli.mappers.backtested import Compared, show
-from personakit.cli.mappers.files import FILE, compiled
+from personakit.cli.mappers.files import compiled
 from personakit.cli.mappers.options import context_of, context_option
 from personakit.cli.opened_log import opened_log
-from personakit.cli.options import InstantType, json_option, with_settings
+from personakit.cli.options import FILE, InstantType, json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings

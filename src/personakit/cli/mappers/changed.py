@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from personakit.cli.connection import connect
-from personakit.cli.mappers.options import NameType, if_match_header, if_match_option, reason_option
+from personakit.cli.documents.options import if_match_header, if_match_option, reason_option
+from personakit.cli.mappers.options import NameType
 from personakit.cli.options import json_option, with_settings
 from personakit.config import Settings
 from personakit_sdk.errors import InvalidInput

@@ -12,7 +12,7 @@ from personakit.cli.machine_zone import machine_zone
 from personakit.cli.mappers.explained import show
 from personakit.cli.mappers.explaining import Asked, Explained, by_given, by_persona, by_service
 from personakit.cli.mappers.options import context_of, context_option, is_file
-from personakit.cli.options import InstantType, PersonIdType, json_option, with_settings
+from personakit.cli.options import FILE, InstantType, PersonIdType, json_option, with_settings
 from personakit.config import Settings
 from personakit_sdk.errors import InvalidInput
 
@@ -22,7 +22,7 @@ from personakit_sdk.errors import InvalidInput
 @click.option("--person", type=PersonIdType(), help="Whose persona is mapped.")
 @click.option(
     "--given",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Facts from a file instead, as `given` of a test: traits, context, at, timezone, learned.",
 )
 @click.option("--at", type=InstantType(), help="The instant to decide for.  [default: now]")

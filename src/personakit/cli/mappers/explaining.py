@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from personakit.cli.connection import connect
-from personakit.cli.mappers.files import FileInvalid, compiled, placed, read
+from personakit.cli.documents.files import FileInvalid, placed, read
+from personakit.cli.mappers.files import compiled
 from personakit.cli.mappers.persona_facts import facts_of
 from personakit.config import Settings
 from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
@@ -101,14 +102,15 @@ def _given(path: Path, plan: Plan) -> dict[str, Any]:
     """The facts in a file. Raises FileInvalid for what is not as `given` of a test is."""
     marks: Marks = {}
     try:
-        value, marks = read(path)
+        value, marks = read(path, "facts")
         case = {"name": "given", "given": value, "expect": {"rules": []}}
         node = Node.root(case, "facts")
         given: dict[str, Any] = read_case(node, {rule.id for rule in plan.rules})["given"]
         node.refuse_faults("facts")
     except DocumentInvalid as error:
         faults = [Fault(fault.pointer.removeprefix("/given"), fault.message) for fault in error.faults]
-        raise FileInvalid(path, placed(faults, marks)) from error
+        said = f"{path} has no facts such as `given` of a test has:"
+        raise FileInvalid(path, "facts", placed(faults, marks), said) from error
     return given
 
 

@@ -49,25 +49,6 @@ def context_of(given: tuple[str, ...]) -> dict[str, Any]:
     return context
 
 
-def reason_option(command: Command) -> Command:
-    """`--reason`: kept with the version that is made."""
-    return click.option("--reason", default="", help="Why; kept with the version that is made.")(command)
-
-
-def if_match_option(command: Command) -> Command:
-    """`--if-match`: only where nobody changed the mapper in between."""
-    return click.option(
-        "--if-match",
-        metavar="HASH",
-        help="Only if the document's hash (its ETag) is still this one; else exit 1.",
-    )(command)
-
-
-def if_match_header(given: str | None) -> dict[str, str]:
-    """The header that says so, the hash quoted as an ETag is."""
-    return {} if given is None else {"If-Match": '"' + given.strip('"') + '"'}
-
-
 def is_file(target: str) -> bool:
     """Whether FILE|ID is a file: one that is there, or that has the name of one."""
     return Path(target).is_file() or target.endswith(_OF_FILES)

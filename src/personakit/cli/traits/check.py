@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from personakit.cli.mappers.check import Checked, tell_tests, tell_validity
-from personakit.cli.mappers.files import FILES, MarkedDocument, placed, read
+from personakit.cli.documents.checked import Checked, Findings, check_file, tell_tests, tell_validity
+from personakit.cli.documents.files import FILES
 from personakit.cli.options import json_option
 from personakit.domain.computed_trait_documents import WHAT, read_document
-from personakit.domain.inline_tests import faults_of_tests
 from personakit.domain.trait_lint import lint_traits
 from personakit.domain.trait_tests import run_trait_tests
-from personakit_sdk.errors import DocumentInvalid
 
 
 @click.command()
@@ -25,7 +24,7 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> None:
     Each fault has a line `file:line:column: /pointer: what is wrong`. Whether another document of the service
     defines a trait already, only the service can tell.
     """
-    tell_validity([check(path) for path in files], as_json=as_json)
+    tell_validity([_check(path) for path in files], as_json=as_json)
 
 
 @click.command()
@@ -33,27 +32,13 @@ def validate(files: tuple[Path, ...], *, as_json: bool) -> None:
 @json_option
 def test(files: tuple[Path, ...], *, as_json: bool) -> None:
     """Run the tests inside FILES, and show each. Exit 1 when one fails."""
-    tell_tests([check(path) for path in files], as_json=as_json)
+    tell_tests([_check(path) for path in files], as_json=as_json)
 
 
-def check(path: Path) -> Checked:
-    """What a service would find in the document at `path`. Raises InvalidInput for an unreadable file."""
-    marked = None
-    try:
-        marked = read(path, WHAT)
-        return _checked(path, marked)
-    except DocumentInvalid as error:
-        return Checked(file=str(path), faults=placed(error.faults, marked.marks if marked else {}))
+def _check(path: Path) -> Checked:
+    return check_file(path, WHAT, _findings)
 
 
-def _checked(path: Path, marked: MarkedDocument) -> Checked:
-    document = read_document(marked.document)
-    tests = tuple(run_trait_tests(document))
-    return Checked(
-        file=str(path),
-        document=document.id,
-        version=document.version,
-        faults=placed(faults_of_tests(tests), marked.marks),
-        warnings=placed(lint_traits(document), marked.marks),
-        tests=tests,
-    )
+def _findings(document: dict[str, Any]) -> Findings:
+    read = read_document(document)
+    return Findings(read.version, lint_traits(read), run_trait_tests(read), document=read.id)
