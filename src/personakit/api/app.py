@@ -30,7 +30,6 @@ from personakit.api import (
     persona_definitions,
     schemas,
     suggestions,
-    sync,
 )
 from personakit.api.answers import MIN_POSITION, header
 from personakit.api.auth import ApiKeyAuthentication, KeyRing
@@ -38,6 +37,7 @@ from personakit.api.bodies import MAX_BODY
 from personakit.api.metrics import Metrics
 from personakit.api.metrics import metrics as metrics_page
 from personakit.api.problems import respond
+from personakit.api.sync import pull
 from personakit.api.watch import Watch
 from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
@@ -81,7 +81,7 @@ def create_app(service: Service) -> Litestar:
             feedback.give_feedback,
             model_use.get_model_use,
             suggestions.get_suggestion,
-            sync.sync,
+            pull.sync,
             health.router,
             metrics_page,
             schemas.mapper_json,

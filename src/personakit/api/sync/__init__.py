@@ -1,0 +1,1 @@
+"""`/sync`: what changed since a cursor or an instant."""

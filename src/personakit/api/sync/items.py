@@ -1,0 +1,75 @@
+"""The items of `/sync`: what a client is given of each entity that changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from personakit.api import present
+from personakit.projections.read import Snapshot
+from personakit_sdk import wire
+
+
+def items_of(
+    snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]], now: datetime
+) -> list[wire.SyncItem]:
+    put = [row for row in rows if row["op"] == "put"]
+    mappers = [row["entity"] for row in put if row["kind"] == "mapper"]
+    personas = [UUID(row["entity"]) for row in put if row["kind"] == "persona"]
+    shown: dict[tuple[str, str], tuple[str, Any]] = {
+        **_mappers(snapshot, tenant, mappers),
+        **_personas(snapshot, tenant, personas, now),
+    }
+    return [item for row in rows if (item := _item(row, shown)) is not None]
+
+
+def _item(row: dict[str, Any], shown: dict[tuple[str, str], tuple[str, Any]]) -> wire.SyncItem | None:
+    """What is said of a change; None where its body is still to come, or is gone again by a later change,
+    which is said when it is reached."""
+    if row["op"] == "delete":
+        gone = f"~{row['entity']}" if row["kind"] == "persona" else row["entity"]
+        return wire.SyncItem(kind=row["kind"], id=gone, version=row["position"], op="delete")
+    if (row["kind"], row["entity"]) not in shown:
+        return None
+    id_, body = shown[row["kind"], row["entity"]]
+    return wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op="put", body=body)
+
+
+def _mappers(
+    snapshot: Snapshot, tenant: str, ids: list[str]
+) -> dict[tuple[str, str], tuple[str, wire.SyncedMapper]]:
+    rows = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=ids) if ids else []
+    return {
+        ("mapper", row["mapper_id"]): (
+            row["mapper_id"],
+            wire.SyncedMapper(
+                id=row["mapper_id"], version=row["version"], hash=row["hash"], document=row["document"]
+            ),
+        )
+        for row in rows
+    }
+
+
+def _personas(
+    snapshot: Snapshot, tenant: str, ids: list[UUID], now: datetime
+) -> dict[tuple[str, str], tuple[str, wire.SyncedPersona]]:
+    states = present.persona_states(snapshot, tenant, ids) if ids else []
+    return {
+        ("persona", str(state.persona)): (
+            state.id,
+            wire.SyncedPersona(
+                id=state.id,
+                people=list(state.people_ids),
+                core=present.core(state, now),
+                is_stale=state.is_stale,
+                core_version=state.core_version,
+                traits=present.facts(state),
+                mindscape_versions={
+                    name: state.mindscapes[person].version
+                    for name, person in zip(state.people_ids, state.people, strict=True)
+                },
+            ),
+        )
+        for state in states
+    }
