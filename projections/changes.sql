@@ -25,12 +25,12 @@ CREATE INDEX ON viewers (tenant, persona);
 INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
 FROM personakit.events_of(%(events)s)
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned exactly
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted exactly
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted
 -- Several of the people whom one persona views may be among the events: the last one counts.
 UPDATE changes AS c SET position = n.position, changed_at = n.recorded_at
 FROM (SELECT DISTINCT ON (v.tenant, v.persona) v.tenant, v.persona, e.position, e.recorded_at

@@ -64,7 +64,7 @@ FROM personakit.events_of(%(events)s) AS e
 WHERE own.tenant = e.tenant AND own.document_id = e.payload->>'document_id'
 
 -- :ignore PersonRegistered ObservationRecorded ObservationRetracted FeedbackReceived
--- :ignore MindscapeUpdated DerivationCompleted TraitPinned TraitUnpinned
+-- :ignore MindscapeUpdated DerivationCompleted TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired PersonaCoreGenerated
 -- :ignore MapperPublished RuleWeightChanged MapperWithdrawn
 

@@ -44,7 +44,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
     derived_at = excluded.derived_at
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
--- :ignore TraitPinned TraitUnpinned
+-- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn

@@ -30,7 +30,7 @@ FROM personakit.events_of(%(events)s)
 
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
--- :ignore TraitPinned TraitUnpinned
+-- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn

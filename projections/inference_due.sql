@@ -84,7 +84,7 @@ FROM (SELECT t.tenant, t.person, sum(t.tokens) AS tokens, min(t.recorded_at) AS 
 WHERE d.tenant = s.tenant AND d.person = s.person
 
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
--- :ignore TraitPinned TraitUnpinned
+-- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 

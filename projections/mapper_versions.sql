@@ -82,7 +82,7 @@ WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.versio
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
--- :ignore TraitPinned TraitUnpinned
+-- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn

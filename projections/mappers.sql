@@ -112,7 +112,7 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest
 
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
--- :ignore TraitPinned TraitUnpinned
+-- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn

@@ -8,6 +8,7 @@ CREATE TABLE mindscapes (
     traits      jsonb       NOT NULL,
     derivations jsonb       NOT NULL,
     pins        jsonb       NOT NULL DEFAULT '{}',  -- by path: value, volatility, reason, origin
+    trust       jsonb       NOT NULL DEFAULT '{}',  -- what feedback taught: multipliers by path, day, morning
     position    bigint      NOT NULL,
     updated_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant, person)
@@ -52,6 +53,14 @@ UPDATE mindscapes AS m SET
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 
+-- :on TraitTrustAdjusted exactly
+UPDATE mindscapes AS m SET
+    version = e.version, position = e.position, updated_at = e.recorded_at,
+    trust = jsonb_build_object('multipliers', e.payload->'trust', 'day', e.payload->'day',
+                               'morning', e.payload->'morning')
+FROM personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
+
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore ObservationRetracted
@@ -60,11 +69,11 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query by_person
-SELECT version, traits, derivations, pins, position, updated_at
+SELECT version, traits, derivations, pins, trust, position, updated_at
 FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 
 -- :query by_people
-SELECT person, version, traits, derivations, pins
+SELECT person, version, traits, derivations, pins, trust
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
 -- :query trait_paths
@@ -78,7 +87,8 @@ CROSS JOIN LATERAL (SELECT jsonb_object_keys(traits) UNION ALL SELECT jsonb_obje
 -- Of those people whose mindscape stands here as the log has it (it may not have been followed yet): the
 -- documents as text, for whoever reads many decodes each straight into what it needs. Version 0: none yet.
 SELECT w.tenant, w.person, coalesce(m.version, 0) AS version, coalesce(m.traits::text, '{}') AS traits,
-       coalesce(m.derivations::text, '{}') AS derivations, coalesce(m.pins::text, '{}') AS pins
+       coalesce(m.derivations::text, '{}') AS derivations, coalesce(m.pins::text, '{}') AS pins,
+       coalesce(m.trust::text, '{}') AS trust
 FROM unnest(%(tenants)s::text[], %(people)s::uuid[]) AS w(tenant, person)
 LEFT JOIN mindscapes AS m ON m.tenant = w.tenant AND m.person = w.person
 WHERE NOT EXISTS (SELECT FROM personakit.events AS e

@@ -44,7 +44,7 @@ WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 
 -- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
--- :ignore TraitPinned TraitUnpinned
+-- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn

@@ -86,7 +86,7 @@ WHERE c.tenant = e.tenant AND c.persona = e.stream
 DELETE FROM personas AS p USING personakit.events_of(%(events)s) AS e
 WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1 AND NOT p.own
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted
 INSERT INTO persona_changes AS c
 SELECT e.tenant, p.persona, e.person, path, e.version, e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
@@ -99,7 +99,7 @@ WHERE o.paths IS NULL OR EXISTS (
 ON CONFLICT (tenant, persona, person, path) DO UPDATE
 SET version = excluded.version, changed_at = excluded.changed_at
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted
 -- The earliest counts, in whichever order updates of several people's mindscapes are taken.
 UPDATE personas AS p SET is_stale = true, stale_since = least(p.stale_since, s.since)
 FROM (SELECT e.tenant, m.persona, min(e.recorded_at) AS since
@@ -150,7 +150,8 @@ WHERE p.tenant = %(tenant)s AND p.persona = ANY (%(personas)s)
 -- Own personas that have no core yet, in the log either, although there are traits to put into one; with
 -- the person's mindscape as text.
 SELECT p.tenant, p.persona, p.version AS persona_version, m.person, m.version, m.traits::text AS traits,
-       m.derivations::text AS derivations, m.pins::text AS pins
+       m.derivations::text AS derivations, m.pins::text AS pins,
+       m.trust::text AS trust
 FROM personas AS p
 JOIN mindscapes AS m ON m.tenant = p.tenant AND m.person = p.persona
 WHERE p.own AND p.core IS NULL

@@ -147,7 +147,8 @@ class Trait(Answer, frozen=True, kw_only=True):
     """One trait of a person, with how far to believe it and the newest observations it rests on.
 
     `truncated` says that the value is an estimate, because more different ones came than are kept;
-    `evidenceChanged` that some of what a model derived the trait from was retracted since.
+    `evidenceChanged` that some of what a model derived the trait from was retracted since. `trust` is what
+    feedback made of the confidence: a factor, 1 where it said nothing.
     """
 
     value: Any
@@ -159,6 +160,7 @@ class Trait(Answer, frozen=True, kw_only=True):
     pinned: bool
     truncated: bool
     evidence_changed: bool = False
+    trust: float = 1.0
     evidence: list[UUID]
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.domain.learning import Learned
 from personakit.domain.mindscape import EMPTY, Derived, Mindscape, Pin
 from personakit.domain.traits import Trait
 from personakit.eventlog.streams import Loaded
@@ -16,6 +17,7 @@ from personakit.projections.read import Reader, Snapshot
 _traits = msgspec.json.Decoder(dict[str, Trait])
 _derivations = msgspec.json.Decoder(dict[str, Derived])
 _pins = msgspec.json.Decoder(dict[str, Pin])
+_trust = msgspec.json.Decoder(Learned)
 
 
 def read_mindscape(reader: Reader, tenant: str, person: UUID) -> Loaded[Mindscape]:
@@ -35,6 +37,7 @@ def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
         traits=msgspec.convert(row["traits"], dict[str, Trait]),
         derivations=msgspec.convert(row["derivations"], dict[str, Derived]),
         pins=msgspec.convert(row["pins"], dict[str, Pin]),
+        trust=msgspec.convert(row["trust"], Learned, strict=False),
     )
 
 
@@ -45,6 +48,7 @@ def mindscape_in(row: dict[str, Any]) -> Mindscape:
         traits=_traits.decode(row["traits"]),
         derivations=_derivations.decode(row["derivations"]),
         pins=_pins.decode(row["pins"]),
+        trust=_trust.decode(row["trust"]),
     )
 
 

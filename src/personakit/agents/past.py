@@ -19,6 +19,7 @@ from personakit.domain.events import (
     PersonaDefined,
     PersonaRetired,
     TraitPinned,
+    TraitTrustAdjusted,
     TraitUnpinned,
 )
 from personakit.domain.inference import DERIVATION as INFERENCE
@@ -149,7 +150,7 @@ class Past:
         for row, event in self._merged([stream, *streams], position):
             at = row.recorded_at
             match event:
-                case MindscapeUpdated() | TraitPinned() | TraitUnpinned():
+                case MindscapeUpdated() | TraitPinned() | TraitUnpinned() | TraitTrustAdjusted():
                     person, version = row.stream_id.stream, row.originator_version
                     mindscapes = {**mindscapes, person: evolve(mindscapes[person], event)}
                     core = mindscape_updated(core, event, person=person, version=version, at=at)
@@ -215,9 +216,13 @@ def _unmade(persona: UUID, *, own: bool) -> PastPersona | None:
 
 
 def _touches(event: MindscapeEvent, path: str) -> bool:
-    if isinstance(event, MindscapeUpdated):
-        return path in event.traits or path in event.removed
-    return event.path == path
+    match event:
+        case MindscapeUpdated():
+            return path in event.traits or path in event.removed
+        case TraitTrustAdjusted():
+            return path in event.trust or path in event.morning
+        case TraitPinned() | TraitUnpinned():
+            return event.path == path
 
 
 def _version(row: LogNotification, before: Mindscape, event: MindscapeEvent) -> PastVersion:

@@ -91,5 +91,6 @@ def _trait(trait: Trait, believed: Any) -> wire.Trait:
         pinned=trait.pinned,
         truncated=trait.truncated,
         evidence_changed=trait.evidence_changed,
+        trust=trait.trust,
         evidence=list(trait.evidence),
     )

@@ -7,7 +7,7 @@ and recording time stand in its row of the log. The caller's id for a person liv
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
@@ -100,7 +100,7 @@ class MindscapeUpdated(Event, frozen=True, kw_only=True):
     were retracted since.
     """
 
-    schema = 3
+    schema = 4
 
     traits: dict[str, Trait]
     derivation: str
@@ -137,6 +137,25 @@ class TraitUnpinned(Event, frozen=True, kw_only=True):
     material: tuple[str, ...] = ()
 
 
+class TraitTrustAdjusted(Event, frozen=True, kw_only=True):
+    """Feedback on suggestions that rest on traits moved how far these are believed, never what they say.
+
+    `trust` are all factors that the confidences of this person's traits have from here on, by path (1 where
+    one is not named); when `day` began they were `morning`. Unless `settled`, some have further to go on
+    another day. `read_through` is the position of the newest feedback that was read. `material` as in
+    MindscapeUpdated.
+    """
+
+    trust: dict[str, float]
+    day: date
+    morning: dict[str, float]
+    settled: bool
+    read_through: int
+    reason: str
+    origin: str = "adjuster"
+    material: tuple[str, ...] = ()
+
+
 class DerivationCompleted(Event, frozen=True, kw_only=True):
     """A derivation read on and found nothing to change; `use` and `dropped` as in MindscapeUpdated."""
 
@@ -170,7 +189,7 @@ class PersonaCoreGenerated(Event, frozen=True, kw_only=True):
     """A persona's core was made, from these versions of these people's mindscapes; where a model wrote the
     summary, `use` is what that took."""
 
-    schema = 3
+    schema = 4
 
     summary: str
     traits: dict[str, Trait]
@@ -243,7 +262,7 @@ class ComputedTraitsWithdrawn(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
-MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned
+MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned | TraitTrustAdjusted
 """What changes a mindscape."""
 AnyEvent = (
     PersonRegistered
@@ -253,6 +272,7 @@ AnyEvent = (
     | MindscapeUpdated
     | TraitPinned
     | TraitUnpinned
+    | TraitTrustAdjusted
     | DerivationCompleted
     | PersonaDefined
     | PersonaRetired
@@ -273,6 +293,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         MindscapeUpdated,
         TraitPinned,
         TraitUnpinned,
+        TraitTrustAdjusted,
         DerivationCompleted,
         PersonaDefined,
         PersonaRetired,
@@ -300,9 +321,11 @@ UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "ObservationRecorded.1": _as_it_was,
     "MindscapeUpdated.1": _as_it_was,
     "MindscapeUpdated.2": _as_it_was,
+    "MindscapeUpdated.3": _as_it_was,
     "DerivationCompleted.1": _as_it_was,
     "PersonaCoreGenerated.1": _as_it_was,
     "PersonaCoreGenerated.2": _as_it_was,
+    "PersonaCoreGenerated.3": _as_it_was,
     "MapperPublished.1": _without_reasons,
 }
 """By topic (`Name.version`): what makes the content of an older shape that of the next version."""

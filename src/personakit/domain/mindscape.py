@@ -14,9 +14,11 @@ from personakit.domain.events import (
     MindscapeEvent,
     MindscapeUpdated,
     TraitPinned,
+    TraitTrustAdjusted,
     TraitUnpinned,
 )
 from personakit.domain.evidence import evidence_lost, without_evidence
+from personakit.domain.learning import Learned
 from personakit.domain.traits import Trait, is_material
 from personakit_sdk.rules.facts import Volatility
 
@@ -49,23 +51,30 @@ class Mindscape(msgspec.Struct, frozen=True):
     """All that is believed about a person. `version` counts the updates; 0 is empty.
 
     `traits` are those derived; where one is pinned, the pin is what is shown, and what is derived goes on
-    beneath it.
+    beneath it. `trust` is what feedback taught of them, by path.
     """
 
     version: int
     traits: dict[str, Trait]
     derivations: dict[str, Derived]
     pins: dict[str, Pin] = {}
+    trust: Learned = Learned()
 
     def visible_traits(self) -> dict[str, Trait]:
         """The traits that a reader may see: those with enough samples, and the pinned ones."""
-        seen = {path: trait for path, trait in self.traits.items() if trait.visible}
+        seen = {path: self.trusted(path, trait) for path, trait in self.traits.items() if trait.visible}
         return seen | {path: pin.trait() for path, pin in self.pins.items()}
 
     def beneath(self, path: str) -> Trait | None:
         """What is derived at the path of a pinned trait, and would be seen if it were not."""
         trait = self.traits.get(path)
-        return trait if path in self.pins and trait is not None and trait.visible else None
+        seen = path in self.pins and trait is not None and trait.visible
+        return self.trusted(path, trait) if seen and trait is not None else None
+
+    def trusted(self, path: str, trait: Trait) -> Trait:
+        """A derived trait with what feedback taught of it."""
+        trust = self.trust.multipliers.get(path, 1.0)
+        return trait if trust == 1 else msgspec.structs.replace(trait, trust=trust)
 
 
 EMPTY: Final = Mindscape(version=0, traits={}, derivations={})
@@ -80,6 +89,9 @@ def evolve(mindscape: Mindscape, event: MindscapeEvent) -> Mindscape:
         case TraitUnpinned():
             left = {path: pin for path, pin in mindscape.pins.items() if path != event.path}
             return _with_pins(mindscape, left)
+        case TraitTrustAdjusted():
+            trust = Learned(event.trust, event.day, event.morning)
+            return msgspec.structs.replace(mindscape, version=mindscape.version + 1, trust=trust)
         case MindscapeUpdated():
             return _updated(mindscape, event)
 
@@ -91,11 +103,11 @@ def _with_pins(mindscape: Mindscape, pins: dict[str, Pin]) -> Mindscape:
 def _updated(mindscape: Mindscape, event: MindscapeUpdated) -> Mindscape:
     kept = {path: trait for path, trait in mindscape.traits.items() if path not in event.removed}
     derived = Derived(event.read_through, event.definition)
-    return Mindscape(
+    return msgspec.structs.replace(
+        mindscape,
         version=mindscape.version + 1,
         traits=kept | event.traits,
         derivations=mindscape.derivations | {event.derivation: derived},
-        pins=mindscape.pins,
     )
 
 
@@ -189,4 +201,9 @@ def material_paths(
 ) -> tuple[str, ...]:
     """The paths of those of the changes that could make a core stale: what is pinned stays as it is shown."""
     paths = sorted({*changed, *removed} - mindscape.pins.keys())
-    return tuple(path for path in paths if is_material(mindscape.traits.get(path), changed.get(path)))
+    return tuple(path for path in paths if _moved(mindscape, path, changed.get(path)))
+
+
+def _moved(mindscape: Mindscape, path: str, after: Trait | None) -> bool:
+    before = mindscape.traits.get(path)
+    return is_material(before and mindscape.trusted(path, before), after and mindscape.trusted(path, after))

@@ -8,7 +8,13 @@ from typing import Literal
 
 import msgspec
 
-from personakit.domain.events import MindscapeEvent, MindscapeUpdated, TraitPinned, TraitUnpinned
+from personakit.domain.events import (
+    MindscapeEvent,
+    MindscapeUpdated,
+    TraitPinned,
+    TraitTrustAdjusted,
+    TraitUnpinned,
+)
 from personakit.domain.inference import reason_of
 from personakit.domain.mindscape import Derived, Mindscape, evolve
 from personakit.domain.traits import Trait
@@ -33,10 +39,7 @@ class TraitChange(msgspec.Struct, frozen=True):
 def trait_changes(before: Mindscape, event: MindscapeEvent) -> tuple[TraitChange, ...]:
     """What the event changed in the mindscape `before` it, by path; without what no reader sees, such as
     what is derived at the path of a pinned trait."""
-    after = evolve(before, event)
-    touched = {*event.traits, *event.removed} if isinstance(event, MindscapeUpdated) else {event.path}
-    if isinstance(event, MindscapeUpdated):
-        touched -= before.pins.keys()
+    after, touched = evolve(before, event), _touched(before, event)
     old, new = before.visible_traits(), after.visible_traits()
     changes = [
         TraitChange(path, _shown(old.get(path)), _shown(new.get(path)), path in event.material)
@@ -45,9 +48,22 @@ def trait_changes(before: Mindscape, event: MindscapeEvent) -> tuple[TraitChange
     return tuple(change for change in changes if change.before is not None or change.after is not None)
 
 
+def _touched(before: Mindscape, event: MindscapeEvent) -> set[str]:
+    match event:
+        case MindscapeUpdated():
+            return {*event.traits, *event.removed} - before.pins.keys()
+        case TraitTrustAdjusted():
+            old, new = before.trust.multipliers, event.trust
+            return {path for path in old.keys() | new.keys() if old.get(path, 1.0) != new.get(path, 1.0)}
+        case TraitPinned() | TraitUnpinned():
+            return {event.path}
+
+
 def reason(before: Mindscape, event: MindscapeEvent, changes: Sequence[TraitChange]) -> str:
     """Why: what the derivation read, what that did, and which sources the traits have; or what was pinned,
-    by whom and why. Where a model made a trait, its own word for why comes last."""
+    by whom and why; or what feedback said. Where a model made a trait, its own word for why comes last."""
+    if isinstance(event, TraitTrustAdjusted):
+        return event.reason
     if isinstance(event, TraitPinned):
         return f"{event.origin} pinned {event.path}: {event.reason}"
     if isinstance(event, TraitUnpinned):

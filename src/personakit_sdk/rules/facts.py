@@ -25,7 +25,8 @@ class TraitFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
     `weight` is the decayed number of samples as of `last_observed_at`; None means that the value is
     certain (pinned by a person, or given in a test). `spread` is the dispersion of the samples from
-    0 (all agree) to 1. `half_life_days` None means that age does not count.
+    0 (all agree) to 1. `half_life_days` None means that age does not count. `trust` is what feedback on
+    suggestions that rest on the trait taught of it; 1 is nothing.
     """
 
     value: Any
@@ -34,6 +35,7 @@ class TraitFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     spread: float = 0.0
     last_observed_at: datetime | None = None
     half_life_days: float | None = None
+    trust: float = 1.0
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +60,17 @@ def age_discount(trait: TraitFact, at: datetime) -> float:
 def confidence(trait: TraitFact, at: datetime) -> float:
     """How far a trait is to be believed at `at`, from 0 to 1, rounded to 4 decimals.
 
-    w / (w + K) x (1 - spread / 2) x 2^(-age / half-life). The first factor is the credibility factor
-    Z = n / (n + K) of Bühlmann ("Experience rating and credibility", ASTIN Bulletin 4, 1967).
+    w / (w + K) x (1 - spread / 2) x trust, at most 1, x 2^(-age / half-life). The first factor is the
+    credibility factor Z = n / (n + K) of Bühlmann ("Experience rating and credibility", ASTIN Bulletin 4,
+    1967).
     """
-    weight = trait.weight
-    if weight is None:
+    if trait.weight is None:
         return 1.0
-    credibility = weight / (weight + CREDIBILITY_K)
-    return round(credibility * (1 - trait.spread / 2) * age_discount(trait, at), 4)
+    return round(_unaged(trait, trait.weight) * age_discount(trait, at), 4)
+
+
+def _unaged(trait: TraitFact, weight: float) -> float:
+    return min(1.0, weight / (weight + CREDIBILITY_K) * (1 - trait.spread / 2) * trait.trust)
 
 
 def steady_until(trait: TraitFact, believed: float) -> datetime:
@@ -74,9 +79,8 @@ def steady_until(trait: TraitFact, believed: float) -> datetime:
     half_life, last = trait.half_life_days, trait.last_observed_at
     if trait.weight is None or half_life is None or last is None or not believed:
         return ALWAYS
-    unaged = trait.weight / (trait.weight + CREDIBILITY_K) * (1 - trait.spread / 2)
     # The margin is far wider than what arithmetic in doubles may be off by.
-    days = half_life * log2(max(1.0, unaged / (believed - 0.00005 + _MARGIN)))
+    days = half_life * log2(max(1.0, _unaged(trait, trait.weight) / (believed - 0.00005 + _MARGIN)))
     return later(last, timedelta(days=min(days, _FAR_DAYS)))
 
 
