@@ -23,6 +23,8 @@ MIN_POSITION = "PersonaKit-Min-Position"
 _MIN_POSITION = MIN_POSITION.lower().encode()
 PAGE = 50
 MAX_PAGE = 500
+NEWEST: Final = 2**63 - 1
+"""Above every version and position."""
 WAIT_SECONDS: Final = 5.0
 """How long the answer to a write waits for readers to see it."""
 _JSON: Final = (b"content-type", b"application/json")
