@@ -1,1 +1,1 @@
-"""Background agents: followers, the mindscaper, the regenerator; and what wakes them."""
+"""What is done for people: agents in the background and what wakes them, and commands for whoever asks."""

@@ -23,6 +23,10 @@ MIN_POSITION = "PersonaKit-Min-Position"
 _MIN_POSITION = MIN_POSITION.lower().encode()
 PAGE = 50
 MAX_PAGE = 500
+NEWEST: Final = 2**63 - 1
+"""Above every version and position."""
+WAIT_SECONDS: Final = 5.0
+"""How long the answer to a write waits for readers to see it."""
 _JSON: Final = (b"content-type", b"application/json")
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -97,6 +101,11 @@ def keyed_of(service: Service, tenant: str, person_id: str) -> Person:
     return person
 
 
+def no_persona(persona_id: str) -> NotFound:
+    """That there is no such persona."""
+    return NotFound(f"There is no persona {persona_id!r}.")
+
+
 def persona_of(service: Service, tenant: str, persona_id: str) -> UUID:
     """The UUID of a persona; a person's own has the person's id, another's begins with ~."""
     if not persona_id.startswith("~"):
@@ -104,7 +113,7 @@ def persona_of(service: Service, tenant: str, persona_id: str) -> UUID:
     try:
         persona = UUID(persona_id[1:])
     except ValueError:
-        raise NotFound(f"There is no persona {persona_id!r}.") from None
+        raise no_persona(persona_id) from None
     if id_of(persona) != persona_id:  # a UUID can be written in many ways, of which one is the id
         raise NotFound(f"There is no persona {persona_id!r}; its id is {id_of(persona)!r}.")
     return persona

@@ -8,8 +8,8 @@ from typing import Any, Final
 from litestar import Request, Response
 
 from personakit.agents.service import Service
-from personakit.api.answers import answer
-from personakit.api.document_answers import WAIT_SECONDS, as_asked, tagged
+from personakit.api.answers import WAIT_SECONDS, answer
+from personakit.api.document_answers import as_asked, tagged
 from personakit.domain.computed_trait_documents import TraitDocument, read_document
 from personakit.domain.document_text import sorted_by, text_of
 from personakit.domain.own_traits import OwnTraits

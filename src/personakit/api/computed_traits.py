@@ -8,7 +8,7 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.params import RawBody
 
 from personakit.agents.service import Service
-from personakit.api.answers import answer, next_page, page_after, page_size
+from personakit.api.answers import NEWEST, answer, next_page, page_after, page_size
 from personakit.api.computed_trait_answers import changed, found, in_use, shown_as_asked, summary
 from personakit.api.computed_trait_validation import ADDRESS, DOCUMENT, validate
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
@@ -21,8 +21,6 @@ from personakit.domain.own_traits import TraitsUnknown
 from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
 from personakit_sdk import wire
-
-_NEWEST = 2**63 - 1
 
 
 @get("/", sync_to_thread=True, operation_id="listComputedTraits", summary="List the computed traits")
@@ -144,7 +142,7 @@ def list_versions(
     """What you did to a document, newest first: who published or withdrew it, and why. Of one that comes with
     the release alone there is nothing to tell."""
     size = page_size(limit)
-    before = page_after(after, _NEWEST)
+    before = page_after(after, NEWEST)
     with service.reader.snapshot() as snapshot:
         rows = snapshot.rows(
             "computed_traits.versions", tenant=tenant, document_id=document_id, before=before, limit=size

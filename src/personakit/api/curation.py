@@ -10,7 +10,7 @@ from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
-from personakit.api.answers import person_of
+from personakit.api.answers import WAIT_SECONDS, person_of
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
@@ -22,7 +22,6 @@ from personakit.domain.mindscape import Pin
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
-WAIT_SECONDS = 5.0
 LARGEST_VALUE = 4096
 """Bytes of JSON."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from litestar import Request, Response
 from litestar.datastructures import ResponseHeader
@@ -12,7 +12,6 @@ from personakit.api.answers import POSITION
 from personakit.api.etags import quoted, tags_in
 from personakit.api.uploads import YAML
 
-WAIT_SECONDS: Final = 5.0
 ETAG = ResponseHeader(
     name="ETag", description="The document's hash, quoted; send it as `If-Match`", documentation_only=True
 )

@@ -11,7 +11,7 @@ from litestar import Response, get
 from personakit.agents.anew import observed_of
 from personakit.agents.mindscapes import mindscape_of
 from personakit.api import present
-from personakit.api.answers import answer, next_page, page_after, page_size, person_of
+from personakit.api.answers import NEWEST, answer, next_page, page_after, page_size, person_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.observations import stored
 from personakit.api.parameters import PageAfter, PageLimit, PersonIdInPath, TraitPathInPath
@@ -24,7 +24,6 @@ from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 
 VERSIONS_SHOWN = 50
-_NEWEST = 2**63 - 1
 
 
 @get(
@@ -45,7 +44,7 @@ def get_evidence(
     pinned trait, those that what is derived beneath rests on. A page may have fewer than `limit` before the
     last one, because of those of a type not every one counts."""
     person = person_of(service, tenant, person_id).surrogate
-    size, before = page_size(limit), page_after(after, _NEWEST)
+    size, before = page_size(limit), page_after(after, NEWEST)
     with service.reader.snapshot() as snapshot:
         mindscape = mindscape_of(snapshot.row("mindscapes.by_person", tenant=tenant, person=person))
         trait = mindscape.visible_traits().get(path)

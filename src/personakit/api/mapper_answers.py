@@ -7,8 +7,8 @@ from typing import Any
 from litestar import Request, Response
 
 from personakit.agents.service import Service
-from personakit.api.answers import answer
-from personakit.api.document_answers import WAIT_SECONDS, as_asked, tagged
+from personakit.api.answers import WAIT_SECONDS, answer
+from personakit.api.document_answers import as_asked, tagged
 from personakit.api.mapper_texts import as_yaml
 from personakit.api.problems import NotFound
 from personakit.domain.mapper import MapperState

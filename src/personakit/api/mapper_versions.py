@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, get, post
 from litestar.params import QueryParameter
 
-from personakit.api.answers import answer, next_page, page_after, page_size
+from personakit.api.answers import NEWEST, answer, next_page, page_after, page_size
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
@@ -30,8 +30,6 @@ from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.rules import diff_documents
 
-_NEWEST = 2**63 - 1
-
 
 @get(
     "/{mapperId:str}/versions",
@@ -48,7 +46,7 @@ def list_versions(
 ) -> Response[wire.MapperVersionList]:
     """A mapper's history, newest first: who or what made each version, how, and why."""
     size = page_size(limit)
-    before = page_after(after, _NEWEST)
+    before = page_after(after, NEWEST)
     asked = {"tenant": tenant, "mapper_id": mapper_id, "before": before, "limit": size}
     with service.reader.snapshot() as snapshot:
         rows = snapshot.rows("mapper_versions.list", **asked)
@@ -143,7 +141,7 @@ def publish_version(
 
 def _version(snapshot: Snapshot, tenant: str, mapper_id: str, version: int) -> Row:
     """The row of a version. Raises NotFound."""
-    if 0 < version <= _NEWEST:
+    if 0 < version <= NEWEST:
         row = snapshot.row("mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=version)
         if row is not None:
             return row

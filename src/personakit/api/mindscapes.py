@@ -9,15 +9,13 @@ from litestar import Request, Response, get
 
 from personakit.agents.service import Service
 from personakit.api import present
-from personakit.api.answers import answer, asks_position, next_page, page_after, page_size, person_of
+from personakit.api.answers import NEWEST, answer, asks_position, next_page, page_after, page_size, person_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
 from personakit.api.parameters import AsOfGiven, PageAfter, PageLimit, PersonIdInPath
 from personakit.domain.mindscape import DERIVATION
 from personakit_sdk import wire
-
-_NEWEST = 2**63 - 1
 
 
 @get("/{personId:str}", sync_to_thread=True, operation_id="getMindscape", summary="Read a mindscape")
@@ -51,7 +49,7 @@ def list_versions(
 ) -> Response[wire.MindscapeVersionList]:
     """A mindscape's history, newest first: what each version changed, why and by whom."""
     person = person_of(service, tenant, person_id).surrogate
-    size, before, position = page_size(limit), page_after(after, _NEWEST), service.reader.head()
+    size, before, position = page_size(limit), page_after(after, NEWEST), service.reader.head()
     versions = service.past.history(tenant, person, before=before, limit=size)
     items = [present.mindscape_version(version) for version in versions]
     page = wire.MindscapeVersionList(items=items, next=next_page(items, size, lambda item: item.version))

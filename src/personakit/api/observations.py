@@ -23,7 +23,6 @@ from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
 MAX_BATCH = 500
-_EVERYTHING = 2**63 - 1
 Item = wire.Observation | tuple[UUID | None, Exception]
 _NDJSON = {"type": "string", "description": "An Observation on each line"}
 

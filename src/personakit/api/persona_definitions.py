@@ -10,19 +10,24 @@ from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
-from personakit.api.answers import answer, next_page, page_size, person_of, persona_of
+from personakit.api.answers import (
+    WAIT_SECONDS,
+    answer,
+    next_page,
+    no_persona,
+    page_size,
+    person_of,
+    persona_of,
+)
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
 from personakit.api.personas import get_persona, regenerate, show
-from personakit.api.problems import NotFound
 from personakit.api.trait_paths import is_pattern
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.eventlog.people import persona_id as id_of
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-
-WAIT_SECONDS = 5.0
 
 
 @get("/", sync_to_thread=True, operation_id="listPersonas", summary="List the personas")
@@ -109,7 +114,7 @@ def retire_persona(
     said = bodies.storable(reason, "reason")
     position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=said))
     if position is None:
-        raise NotFound(f"There is no persona {persona_id!r}.")
+        raise no_persona(persona_id)
     service.until_shown(position, WAIT_SECONDS)
     return answer(wire.PersonaRetired(id=persona_id, position=position), position)
 
@@ -126,7 +131,7 @@ def _created(service: Service, tenant: str, persona_id: str) -> UUID:
     with service.reader.snapshot() as snapshot:
         row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
     if row is None or row["own"]:
-        raise NotFound(f"There is no persona {persona_id!r}.")
+        raise no_persona(persona_id)
     return persona
 
 

@@ -13,8 +13,8 @@ import msgspec
 from personakit.agents.mindscapes import mindscapes_of
 from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.regenerator import definition_in
+from personakit.api.answers import no_persona
 from personakit.api.prepared import PreparedTraits, trait
-from personakit.api.problems import NotFound
 from personakit.domain.curation import contradicts
 from personakit.domain.events import MindscapeUpdated, ModelUse
 from personakit.domain.mindscape import Mindscape
@@ -88,7 +88,7 @@ def persona_row(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> dic
     """The persona's row; of one that is just registered, only its `people`. Raises NotFound."""
     row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
     if id_.startswith("~") and (row is None or row["own"]):
-        raise NotFound(f"There is no persona {id_!r}.")
+        raise no_persona(id_)
     return row or {"people": [persona], "people_ids": [id_]}
 
 

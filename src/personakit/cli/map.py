@@ -13,6 +13,7 @@ from personakit.cli.connection import connect
 from personakit.cli.machine_zone import machine_zone
 from personakit.cli.observe import pair
 from personakit.cli.options import InstantType, json_option, with_settings
+from personakit.cli.values import printable
 from personakit.config import Settings
 from personakit_sdk.errors import InvalidInput
 from personakit_sdk.rules.evaluate import Suggestion
@@ -71,8 +72,8 @@ def _show(answer: MapAnswer, *, explain: bool) -> None:
 
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
     for suggestion in answer.suggestions:
-        console.print(Text(_printable(suggestion.title), style="bold"), _standing(suggestion), markup=False)
-        console.print(f"  {_printable(suggestion.description)}", markup=False)
+        console.print(Text(printable(suggestion.title), style="bold"), _standing(suggestion), markup=False)
+        console.print(f"  {printable(suggestion.description)}", markup=False)
     for line in _remarks(answer):
         console.print(line, style="dim", markup=False)
     if explain:
@@ -96,8 +97,3 @@ def _remarks(answer: MapAnswer) -> list[str]:
     mapper = answer.mapper
     remarks.append(f"{mapper.id}, version {mapper.version}, at position {answer.freshness.position}.")
     return remarks
-
-
-def _printable(text: str) -> str:
-    """`text` without what would steer the terminal that it is shown on."""
-    return "".join(character for character in text if character.isprintable())

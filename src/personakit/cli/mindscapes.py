@@ -19,6 +19,7 @@ from personakit.cli.options import FILE, PersonIdType, json_option, with_setting
 from personakit.cli.progress import progress
 from personakit.cli.traits.push import TRAITS
 from personakit.cli.up import FIRST_TENANT
+from personakit.cli.values import shown
 from personakit.config import Settings
 from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
 from personakit.domain.computed_traits import ComputedTraits
@@ -27,7 +28,6 @@ from personakit.eventlog.everybody import Known, everybody, somebody
 from personakit_sdk.errors import DocumentInvalid, InvalidInput
 
 EXAMPLES_SHOWN: Final = 10
-LONGEST_SHOWN: Final = 60
 
 
 @click.group()
@@ -137,5 +137,4 @@ def _example(example: Example) -> str:
 
 
 def _value(value: Any) -> str:
-    text = "nothing" if value is None else msgspec.json.encode(value).decode()
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
+    return "nothing" if value is None else shown(value)

@@ -28,16 +28,34 @@ class OpenedLog(NamedTuple):
     past: Past
 
 
+class Opened(NamedTuple):
+    """A database, by what it is connected to with, its log, and the keys of its people."""
+
+    conninfo: str
+    recorder: LogRecorder
+    keys: PersonKeys
+
+
 @contextmanager
-def opened_log(settings: Settings) -> Iterator[OpenedLog]:
-    """Opens the database for as long as the block lasts; no agents."""
+def opened(settings: Settings, connections: int) -> Iterator[Opened]:
+    """Opens the database for as long as the block lasts, with so many connections for the log."""
     with database(settings) as conninfo:
-        recorder = LogRecorder(open_datastore(conninfo, pool_size=2))
+        recorder = LogRecorder(open_datastore(conninfo, pool_size=connections))
         try:
             recorder.create_table()
             keys = PersonKeys(recorder.datastore.get_connection, master_key(settings))
-            with open_pool(conninfo, 1) as pool, closing(Appender(recorder)) as appender:
-                reader = Reader(pool, load_projections(shipped.projections_dir()))
-                yield OpenedLog(recorder, reader, Past(recorder, Streams(recorder, appender, keys), reader))
+            yield Opened(conninfo, recorder, keys)
         finally:
             recorder.datastore.close()
+
+
+@contextmanager
+def opened_log(settings: Settings) -> Iterator[OpenedLog]:
+    """Opens the log and its read models for as long as the block lasts; no agents."""
+    with (
+        opened(settings, 2) as (conninfo, recorder, keys),
+        open_pool(conninfo, 1) as pool,
+        closing(Appender(recorder)) as appender,
+    ):
+        reader = Reader(pool, load_projections(shipped.projections_dir()))
+        yield OpenedLog(recorder, reader, Past(recorder, Streams(recorder, appender, keys), reader))

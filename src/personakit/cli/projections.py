@@ -14,14 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from personakit import shipped
+from personakit.cli.opened_log import opened
 from personakit.cli.options import PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import FIRST_TENANT, database
+from personakit.cli.up import FIRST_TENANT
 from personakit.config import SettingInvalid, Settings
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import PersonKeys
-from personakit.eventlog.recorder import LogRecorder, open_datastore
-from personakit.master_key import master_key
 from personakit.projections import builds
 from personakit.projections.builds import BuildState, Pool
 from personakit.projections.rebuild import Rebuilt, rebuild
@@ -58,15 +57,8 @@ class Models(NamedTuple):
 @contextmanager
 def models(settings: Settings) -> Iterator[Models]:
     """Opens the database for as long as the block lasts; no agents, no appender."""
-    with database(settings) as conninfo:
-        recorder = LogRecorder(open_datastore(conninfo, pool_size=1))
-        try:
-            recorder.create_table()
-            keys = PersonKeys(recorder.datastore.get_connection, master_key(settings))
-            with builds.open_pool(conninfo, 2) as pool:
-                yield Models(pool, load_projections(shipped.projections_dir()), keys)
-        finally:
-            recorder.datastore.close()
+    with opened(settings, 1) as (conninfo, _, keys), builds.open_pool(conninfo, 2) as pool:
+        yield Models(pool, load_projections(shipped.projections_dir()), keys)
 
 
 @projections.command("list")

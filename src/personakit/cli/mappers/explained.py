@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-import msgspec
 from msgspec import UNSET
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from personakit.cli.mappers.explaining import Explained
+from personakit.cli.values import printable, shown
 from personakit_sdk.rules.explain import Fate, RuleExplanation
 from personakit_sdk.rules.outcome import Outcome
 
-LONGEST_VALUE: Final = 60
 _WORDS: Final = {
     "equals": "=",
     "not_equals": "≠",
@@ -56,7 +55,7 @@ def _standing(rule: RuleExplanation) -> tuple[bool, int]:
 
 def _rule(rule: RuleExplanation, unopened: dict[str, Outcome]) -> Tree:
     label = Text("fired  " if rule.fired else "silent ", style="bold green" if rule.fired else "dim")
-    label.append(_printable(rule.id), style="bold")
+    label.append(printable(rule.id), style="bold")
     label.append(f": {_why(rule)}", style="default")
     tree = Tree(label, guide_style="dim")
     outcome = rule.conditions
@@ -75,7 +74,7 @@ def _why(rule: RuleExplanation) -> str:
 
 def _fate(fate: Fate) -> Text:
     text = Text(f"{fate.fate:<7} ", style=_FATES[fate.fate])
-    return text.append(f"{_printable(fate.type)}: {fate.detail}", style="default")
+    return text.append(f"{printable(fate.type)}: {fate.detail}", style="default")
 
 
 def _grow(tree: Tree, outcome: Outcome, unopened: dict[str, Outcome]) -> None:
@@ -109,9 +108,9 @@ def _comparison(outcome: Outcome) -> str:
     operator = str(outcome.operator)
     asked = f"{kind} {outcome.path} {_WORDS.get(operator, operator)}"
     if outcome.wanted is not UNSET:
-        asked += f" {_value(outcome.wanted)}"
-    seen = "missing" if outcome.missing else f"saw {_value(outcome.seen)}"
-    return f"{_printable(asked)}: {_printable(seen)}{_believed(outcome)}"
+        asked += f" {shown(outcome.wanted)}"
+    seen = "missing" if outcome.missing else f"saw {shown(outcome.seen)}"
+    return f"{printable(asked)}: {printable(seen)}{_believed(outcome)}"
 
 
 def _believed(outcome: Outcome) -> str:
@@ -122,7 +121,7 @@ def _believed(outcome: Outcome) -> str:
 
 def _members(value: Any) -> str:
     if not isinstance(value, dict):
-        return _value(value)
+        return shown(value)
     return ", ".join(f"{name.replace('_', ' ')} {_plain(member)}" for name, member in value.items())
 
 
@@ -132,14 +131,4 @@ def _clock(seen: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else _value(value)
-
-
-def _value(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
-
-
-def _printable(text: str) -> str:
-    """`text` without what would steer the terminal that it is shown on."""
-    return "".join(character for character in text if character.isprintable())
+    return value if isinstance(value, str) else shown(value)
