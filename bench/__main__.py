@@ -20,6 +20,7 @@ from bench.figures import Figure
 from bench.freshness import freshness
 from bench.growth import growths
 from bench.ingest import ingest, sustained
+from bench.learning import learning
 from bench.rebuild import rebuilds
 from bench.requests import maps, posts
 from bench.rules import rules
@@ -34,6 +35,7 @@ MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]
     "derive": derivations,
     "freshness": freshness,
     "rules": rules,
+    "learning": learning,
 }
 
 

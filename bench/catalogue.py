@@ -7,7 +7,9 @@ from typing import Final, Literal
 
 import msgspec
 
-Group = Literal["ingest", "sustained", "serving", "map", "rebuild", "growth", "derive", "freshness", "rules"]
+Group = Literal[
+    "ingest", "sustained", "serving", "map", "rebuild", "growth", "derive", "freshness", "rules", "learning"
+]
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -31,6 +33,15 @@ OTHER_READ_MODELS: Final = (
     "model_use",
     "personas",
 )
+LEARNING: Final = {
+    "30_votes": 0.9,
+    "200_votes": 0.97,
+    "changed": 0.9,
+    "changed_30_votes": None,
+    "rank_biased": 0.9,
+    "rank_biased_less": None,
+}
+"""The bound of each scenario; what the plain rule makes of the same votes is reported beside it."""
 KEYS: Final = (
     Key("ingest_batch_vs_copy", "ingest", at_least=0.4),
     Key("sustained_vs_copy", "sustained", at_least=0.1),
@@ -54,6 +65,11 @@ KEYS: Final = (
         Key(f"rules_{size}_{what}", "rules", unit=unit)
         for size in (100, 1_000, 10_000)
         for what, unit in (("us", "us"), ("compile_ms", "ms"), ("mib", "MiB"))
+    ),
+    *(
+        Key(f"learning_{scenario}{ending}", "learning", at_least=bound, unit="rho")
+        for scenario, least in LEARNING.items()
+        for ending, bound in (("", least), ("_plain", None))
     ),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}

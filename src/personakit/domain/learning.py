@@ -6,6 +6,8 @@ slow votes are only where the recent ones begin from. So a rule's rate of good v
 steps, each shrunk towards the one before: the mean of the mapper, the rule's history, the rule's recent
 votes. Each step is the posterior mean of a Beta distribution whose prior has the mean of the step before and
 a strength in votes (Beta-Bernoulli: Gelman and others, "Bayesian Data Analysis", 3rd edition, 2.4 and 5.3).
+Recent votes are history as well and count in both steps; what keeps that in bounds is that a history is
+taken for no more than ten votes.
 
 Sums are integers over whole days, so that neither the order nor the time of arrival changes one bit of them.
 `docs/explanation/learning.md` says all this for those who set it.
@@ -15,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
-from math import ceil, floor, sqrt
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from math import inf, sqrt
 from typing import Any, Final, Literal, Self
 
 import msgspec
 
 from personakit.domain.aggregates.decay import UNIT_BITS, power_of_two
-from personakit_sdk.rules.learned import bounds
+from personakit_sdk.rules.learned import DIGITS, bounds
 
 VOTE: Final = 1000
 """Votes are counted in thousandths: one may count in part."""
@@ -35,8 +38,8 @@ CREDIBLE: Final = 0.6745
 """Standard deviations on each side of a rate within which it lies with even chances."""
 LARGEST_STEP: Final = 0.1
 """No multiplier changes by more than this part of itself in a day (UTC), whatever a document says."""
-DIGITS: Final = 4
 _UNIT: Final = VOTE << UNIT_BITS
+_FINEST: Final = Decimal(1).scaleb(-DIGITS)
 
 Publishing = Literal["auto", "propose", "off"]
 
@@ -84,6 +87,15 @@ class Tally(msgspec.Struct, frozen=True):
         """How many votes that is."""
         return (self.good + self.bad) / _UNIT
 
+    @classmethod
+    def total(cls, each: Iterable[Tally]) -> Self:
+        """All of them together."""
+        good = bad = 0
+        for one in each:
+            good += one.good
+            bad += one.bad
+        return cls(good, bad)
+
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.good + other.good, self.bad + other.bad)
 
@@ -93,8 +105,11 @@ class Tally(msgspec.Struct, frozen=True):
         return self if units <= most else Tally(self.good * most // units, self.bad * most // units)
 
 
+_NOTHING: Final = Tally()
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """What was voted of one thing: with the recent half-life, and with the slow one. `personas` is of how
+    """What was voted of one thing: with the recent half-life, and with the slow one. `personas` is by how
     many personas."""
 
     recent: Tally = Tally()
@@ -136,26 +151,30 @@ def votes_of(
 
 
 def day_weight(age_days: int, half_life_days: int) -> int:
-    """2^(-age / half-life) in units of 2^-20, rounded down: what a vote of that age counts. In integers,
-    because `pow` differs between C libraries."""
-    whole, fraction = divmod(-(age_days << UNIT_BITS) // half_life_days, 1 << UNIT_BITS)
+    """2^(-age / half-life) in units of 2^-20, to within two of them: what a vote of that age counts. A vote
+    of a day to come, by somebody's clock, counts as one of today. In integers, because `pow` differs between
+    C libraries."""
+    steps = (max(age_days, 0) << UNIT_BITS) // -half_life_days
+    whole, fraction = divmod(steps, 1 << UNIT_BITS)
     return power_of_two(fraction) >> -whole
 
 
 def pooled(each: Iterable[Evidence], settings: Settings) -> Evidence:
     """What several personas voted of one rule. None of them counts for more than `settings.evidence` votes,
     and learning asks for more than that: so no persona alone ever changes what all see."""
-    recent, history, personas = Tally(), Tally(), 0
-    for one in each:
-        recent += one.recent.at_most(settings.evidence)
-        history += one.history.at_most(settings.evidence)
-        personas += 1
-    return Evidence(recent, history, personas)
+    most = settings.evidence
+    heard = [one for one in each if one.history != _NOTHING]
+    return Evidence(
+        Tally.total(one.recent.at_most(most) for one in heard),
+        Tally.total(one.history.at_most(most) for one in heard),
+        len(heard),
+    )
 
 
 def mean_of(each: Iterable[Evidence]) -> float:
-    """The rate of good votes over all rules of a mapper; one half as long as there are none."""
-    total = sum((one.history for one in each), Tally())
+    """The rate of good votes over all rules of a mapper, above 0 and below 1: as if one vote for and one
+    against had been cast before; so one half as long as there are none."""
+    total = Tally.total(one.history for one in each)
     return (total.good + _UNIT) / (total.good + total.bad + 2 * _UNIT)
 
 
@@ -175,10 +194,10 @@ def _shrunk(tally: Tally, mean: float, strength: float) -> float:
 
 def multiplier(rate: float, mean: float, low: float, high: float) -> float:
     """What a rate stands for: 1 at the mean, `high` where all votes are good, `low` where none is, and in
-    between geometrically, so that no two rates have the same."""
-    if rate >= mean:
+    between geometrically, so that a higher rate has a higher multiplier (unless `low` or `high` is 1)."""
+    if rate > mean:
         return float(high ** ((rate - mean) / (1 - mean)))
-    return float(low ** ((mean - rate) / mean))
+    return float(low ** ((mean - rate) / mean)) if rate < mean else 1.0
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -189,10 +208,17 @@ class Target(msgspec.Struct, frozen=True):
     high: float
     enough: bool
     """Whether there is enough evidence to move at all."""
+    least: float = 0.0
+    most: float = inf
+    """Between what the multiplier is to stay, whatever it was under other settings."""
 
     def asks(self, now: float) -> bool:
         """Whether a multiplier of `now` is to move."""
         return self.enough and not self.low <= now <= self.high
+
+    def within(self, now: float) -> float:
+        """`now`, or the bound beyond which it is."""
+        return min(max(now, self.least), self.most)
 
 
 def target(found: Belief, mean: float, settings: Settings) -> Target:
@@ -200,19 +226,30 @@ def target(found: Belief, mean: float, settings: Settings) -> Target:
     low, value, high = (
         multiplier(rate, mean, settings.low, settings.high) for rate in (found.low, found.rate, found.high)
     )
-    return Target(value, low, high, found.votes > settings.evidence)
+    return Target(value, low, high, _shareable(found, settings), settings.low, settings.high)
 
 
 def own_target(own: Evidence, shared: Belief, mean: float, settings: Settings) -> Target:
     """Of a rule for one persona, over what all have of it: what the persona's own votes make of the shared
-    rate."""
-    found = belief(own, shared.rate)
-    common = multiplier(shared.rate, mean, settings.low, settings.high)
+    rate, divided by what that stands for. Where the shared belief is not enough to move what all see, theirs
+    is still the mean; what there is of it is then this persona's votes, which count once.
+
+    Own votes are enough from the last of `settings.evidence` votes on, be it counted in part: five that
+    were cast together have faded to less than five by the next day, when there are steps yet to make.
+    """
+    common = shared.rate if _shareable(shared, settings) else mean
+    found = belief(own, common)
+    divisor = multiplier(common, mean, settings.low, settings.high)
     low, value, high = (
-        multiplier(rate, mean, settings.low, settings.high) / common
+        multiplier(rate, mean, settings.low, settings.high) / divisor
         for rate in (found.low, found.rate, found.high)
     )
-    return Target(value, low, high, found.votes >= settings.evidence)
+    least, most = settings.low / settings.high, settings.high / settings.low
+    return Target(value, low, high, found.votes > settings.evidence - 1, least, most)
+
+
+def _shareable(found: Belief, settings: Settings) -> bool:
+    return found.votes > settings.evidence
 
 
 class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -225,7 +262,8 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """What becomes of multipliers; `settled` unless some have further to go on another day."""
+    """What becomes of multipliers: the same `learned` where none moves; `settled` unless some have further to
+    go on another day."""
 
     learned: Learned
     settled: bool
@@ -239,23 +277,30 @@ def move(
     frozen: Collection[str] = (),
 ) -> Moved:
     """Each multiplier that its target asks for goes there, as far as a day's step leads. Those that are
-    `frozen` or have no target stay."""
-    morning = learned.morning if learned.day == today else learned.multipliers
+    `frozen` or have no target stay. A clock that was set back, or is behind another's, begins no new day."""
+    day = today if learned.day is None else max(today, learned.day)
+    morning = learned.morning if learned.day == day else learned.multipliers
     multipliers = dict(learned.multipliers)
     settled = True
     for rule, aim in targets.items():
-        now = multipliers.get(rule, 1.0)
+        now = aim.within(multipliers.get(rule, 1.0))
         if rule in frozen or not aim.asks(now):
             continue
-        multipliers[rule] = _step(morning.get(rule, 1.0), aim.value, settings)
-        settled = settled and not aim.asks(multipliers[rule])
-    return Moved(Learned(multipliers, today, morning), settled)
+        then = _step(morning.get(rule, 1.0), aim, settings)
+        if then != now:
+            multipliers[rule] = then
+        settled = settled and not (aim.asks(then) and _step(then, aim, settings) != then)
+    moved = learned if multipliers == learned.multipliers else Learned(multipliers, day, morning)
+    return Moved(moved, settled)
 
 
-def _step(morning: float, aim: float, settings: Settings) -> float:
-    """As near to `aim` as a day that began at `morning` allows, to four decimals; rounded towards `morning`,
-    for a step must not become longer by rounding."""
-    scale = 10**DIGITS
-    lowest = ceil(morning * (1 - settings.down) * scale) / scale
-    highest = floor(morning * (1 + settings.up) * scale) / scale
-    return min(max(round(aim, DIGITS), lowest), highest)
+def _step(morning: float, aim: Target, settings: Settings) -> float:
+    """As near to its aim as a day that began at `morning` allows, to four decimals; rounded towards
+    `morning`, for a step must not become longer by rounding. In decimals, as a document has them: a tenth of
+    0.9 is 0.09."""
+    began = aim.within(morning)
+    exact = Decimal(repr(began))
+    lowest = (exact * (1 - Decimal(repr(settings.down)))).quantize(_FINEST, ROUND_CEILING)
+    highest = (exact * (1 + Decimal(repr(settings.up)))).quantize(_FINEST, ROUND_FLOOR)
+    nearest = min(max(round(aim.value, DIGITS), min(float(lowest), began)), max(float(highest), began))
+    return aim.within(nearest)
