@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
-Command = Callable[..., None]
+from personakit.cli.options import Command
 
 
 def reason_option(command: Command) -> Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import click
 import msgspec
 
 from personakit.cli.observe import pair
+from personakit.cli.options import Command
 from personakit_sdk.errors import InvalidInput
 from personakit_sdk.rules.rule import ID
 
-Command = Callable[..., None]
 _OF_FILES = (".yaml", ".yml", ".json")
 
 
