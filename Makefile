@@ -39,7 +39,7 @@ soak: $(READY) ## run the long tests too
 faults: $(READY) ## kill -9 of everything at random, under load, and check all of it; kills=N seed=S
 	@$(BIN)/python -m tests.faults.chaos $(if $(kills),--kills $(kills)) $(if $(seed),--seed $(seed))
 
-bench: $(BENCH_READY) ## measure against limits and peers, about 14 minutes; only=KEY,KEY for some
+bench: $(BENCH_READY) ## measure against limits and peers, about 15 minutes; only=KEY,KEY for some
 	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(topology),--topology $(topology))
 
 lint: $(READY) ## ruff: lint and format

@@ -441,6 +441,33 @@ def test_what_stood_outside_of_new_bounds_begins_at_the_bound(
         assert after > 0
 
 
+def test_a_step_begins_at_the_bound_that_somebody_set_meanwhile() -> None:
+    narrow = Settings(high=1.2)
+    aim = Target(0.6, 0.6, 0.6, True, narrow.low, narrow.high)
+    assert move(Learned({"rule": 2.0}), {"rule": aim}, MONDAY, narrow).learned.multipliers == {"rule": 1.08}
+
+
+def test_what_is_believable_at_its_bound_rests_though_more_stood_before() -> None:
+    narrow = Settings(high=1.2)
+    aim = Target(1.1, 1.0, 1.2, True, narrow.low, narrow.high)
+    stood_before = Learned({"rule": 2.0})
+    assert move(stood_before, {"rule": aim}, MONDAY, narrow).learned is stood_before
+
+
+def test_rounding_leads_out_of_no_bound() -> None:
+    third = Settings(low=0.33334, high=1.00006)
+    down, up = (Target(bound, bound, bound, True, third.low, third.high) for bound in (third.low, third.high))
+    before = Learned({"down": 0.34})
+    after = move(before, {"down": down, "up": up}, MONDAY, third).learned.multipliers
+    assert after == {"down": 0.33334, "up": 1.00006}
+
+
+@pytest.mark.parametrize("aim", [0.1, 0.5])
+def test_rounding_makes_no_step_where_a_document_forbids_all(aim: float) -> None:
+    before = Learned({"rule": 0.33334})
+    assert move(before, {"rule": asking(aim)}, MONDAY, Settings(up=0.0, down=0.0)).learned is before
+
+
 def test_a_clock_that_was_set_back_begins_no_new_day() -> None:
     down = {"rule": asking(0.5)}
     first = move(Learned(), down, MONDAY, DEFAULTS).learned
