@@ -32,6 +32,7 @@ OTHER_READ_MODELS: Final = (
     "mappers",
     "model_use",
     "personas",
+    "votes",
 )
 LEARNING: Final = {
     "30_votes": 0.9,

@@ -62,7 +62,7 @@ UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at, op = 
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.stream::text
 
--- :on PersonaCoreGenerated exactly
+-- :on PersonaCoreGenerated PersonaWeightsAdjusted exactly
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.stream::text
@@ -75,7 +75,7 @@ FROM personakit.events_of(%(events)s) WHERE payload->>'status' = 'active'
 ON CONFLICT (tenant, kind, entity) DO UPDATE
 SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
 
--- :on RuleWeightChanged
+-- :on RuleWeightChanged RuleWeightsAdjusted
 -- A mapper that has no row here was never more than a draft.
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e

@@ -48,6 +48,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -16,6 +16,7 @@ CREATE TABLE feedback (
     comment        text,
     position       bigint      NOT NULL,
     recorded_at    timestamptz NOT NULL,
+    occurred_at    timestamptz,
     PRIMARY KEY (tenant, id)
 );
 CREATE INDEX ON feedback (tenant, mapper_id, rule_id, position);
@@ -25,7 +26,7 @@ INSERT INTO feedback
 SELECT tenant, stream, person, payload->>'mapper_id', payload->>'rule_id',
        (payload->>'mapper_version')::bigint, (payload->>'rank')::int, (payload->>'suggested_at')::timestamptz,
        (payload->>'helpful')::boolean, (payload->>'rating')::int, payload->>'outcome', payload->>'comment',
-       position, recorded_at
+       position, recorded_at, (payload->>'occurred_at')::timestamptz
 FROM personakit.events_of(%(events)s)
 
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
@@ -35,6 +36,7 @@ FROM personakit.events_of(%(events)s)
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
 
 -- :query by_rule
 SELECT * FROM feedback

@@ -87,6 +87,7 @@ WHERE d.tenant = s.tenant AND d.person = s.person
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -43,8 +43,18 @@ CREATE TABLE mappers (
     source     text,
     source_of  text,                  -- the hash of the document that `source` says
     created_at timestamptz NOT NULL,
-    -- The newest version of the stream, which a draft above `version` may be: what a command must know.
+    -- What was learned of its rules, as `RuleWeightsAdjusted` said last.
+    learned      jsonb   NOT NULL DEFAULT '{}',
+    frozen       jsonb   NOT NULL DEFAULT '[]',
+    day          date,
+    morning      jsonb   NOT NULL DEFAULT '{}',
+    settled      boolean NOT NULL DEFAULT true,
+    evidence     jsonb   NOT NULL DEFAULT '{}',
+    read_through bigint  NOT NULL DEFAULT 0,
+    -- The newest version of the stream, and the newest that is not just learned, which a draft above `version`
+    -- may be: what a command must know. The rest is of the latter.
     latest                bigint NOT NULL,
+    newest                bigint NOT NULL,
     latest_status         text   NOT NULL,
     latest_hash           text   NOT NULL,
     latest_origin         text   NOT NULL,
@@ -56,19 +66,20 @@ CREATE INDEX mappers_facets ON mappers USING gin (facets jsonb_path_ops);
 -- :on MapperPublished exactly
 -- Facets are what costs most here: they are made where they are kept, and no weight changes them.
 INSERT INTO mappers AS m (tenant, mapper_id, version, status, document, facets, hash, origin, reason, change,
-                          source, source_of, created_at, latest, latest_status, latest_hash, latest_origin, latest_author_version)
+                          source, source_of, created_at, latest, newest, latest_status, latest_hash,
+                          latest_origin, latest_author_version)
 SELECT e.tenant, e.payload->>'mapper_id', e.version, e.payload->>'status', e.payload->'document',
        CASE WHEN before.latest IS NULL THEN mapper_facets(e.payload->'document') ELSE '[]' END,
        e.payload->>'hash', e.payload->>'origin', coalesce(e.payload->>'reason', ''),
        CASE WHEN e.payload->>'restores' IS NULL THEN 'published' ELSE 'restored' END, e.payload->>'source',
-       e.payload->>'hash', e.recorded_at, e.version, e.payload->>'status', e.payload->>'hash',
+       e.payload->>'hash', e.recorded_at, e.version, e.version, e.payload->>'status', e.payload->>'hash',
        e.payload->>'origin', e.payload->'document'->'metadata'->>'version'
 FROM personakit.events_of(%(events)s) AS e
 LEFT JOIN mappers AS before ON before.tenant = e.tenant AND before.mapper_id = e.payload->>'mapper_id'
 WHERE e.version = coalesce(before.latest, 0) + 1
 ON CONFLICT (tenant, mapper_id) DO UPDATE SET
-    latest = excluded.latest, latest_status = excluded.latest_status, latest_hash = excluded.latest_hash,
-    latest_origin = excluded.latest_origin, latest_author_version = excluded.latest_author_version
+    latest = excluded.latest, newest = excluded.newest, latest_status = excluded.latest_status,
+    latest_hash = excluded.latest_hash, latest_origin = excluded.latest_origin, latest_author_version = excluded.latest_author_version
 WHERE m.latest = excluded.latest - 1
 
 -- :on MapperPublished
@@ -93,18 +104,30 @@ SET version = e.version, hash = e.payload->>'hash', origin = e.payload->>'origin
         SELECT (place - 1)::text
         FROM jsonb_array_elements(m.document->'rules') WITH ORDINALITY AS r(rule, place)
         WHERE rule->>'id' = e.payload->>'rule_id'), 'weight'], e.payload->'weight'),
-    latest = e.version, latest_status = m.status, latest_hash = e.payload->>'hash',
+    latest = e.version, newest = e.version, latest_status = m.status, latest_hash = e.payload->>'hash',
     latest_origin = e.payload->>'origin',
     latest_author_version = m.document->'metadata'->>'version'
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id'
   AND m.latest = e.version - 1 AND m.status <> 'deprecated'
 
+-- :on RuleWeightsAdjusted exactly
+-- The same document; a draft stays what the next one is held against.
+UPDATE mappers AS m
+SET version = e.version, origin = e.payload->>'origin', reason = coalesce(e.payload->>'reason', ''),
+    change = 'learned', created_at = e.recorded_at, learned = e.payload->'learned',
+    frozen = e.payload->'frozen', day = (e.payload->>'day')::date, morning = e.payload->'morning',
+    settled = (e.payload->>'settled')::boolean, evidence = e.payload->'evidence',
+    read_through = (e.payload->>'read_through')::bigint, latest = e.version
+FROM personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id'
+  AND m.latest = e.version - 1 AND m.status = 'active'
+
 -- :on MapperWithdrawn exactly
 UPDATE mappers AS m
 SET version = e.version, status = 'deprecated', origin = e.payload->>'origin',
     reason = coalesce(e.payload->>'reason', ''), change = 'withdrawn', created_at = e.recorded_at,
-    latest = e.version, latest_status = 'deprecated', latest_hash = m.hash,
+    latest = e.version, newest = e.version, latest_status = 'deprecated', latest_hash = m.hash,
     latest_origin = e.payload->>'origin',
     latest_author_version = m.document->'metadata'->>'version'
 FROM personakit.events_of(%(events)s) AS e
@@ -116,20 +139,21 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore PersonaWeightsAdjusted
 
 -- :query by_id
 SELECT mapper_id, version, status, document, hash, origin, reason, change, source, source_of,
-       created_at
+       created_at, learned, frozen, evidence
 FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
 
 -- :query state
 -- What a command decides on.
-SELECT version, status, document, hash, latest, latest_status, latest_hash, latest_origin,
-       latest_author_version
+SELECT version, status, document, hash, latest, newest, latest_status, latest_hash, latest_origin,
+       latest_author_version, learned, frozen, day, morning, settled, evidence, read_through
 FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
 
 -- :query active_by_ids
-SELECT mapper_id, version, hash, document
+SELECT mapper_id, version, hash, document, learned
 FROM mappers WHERE tenant = %(tenant)s AND mapper_id = ANY (%(mapper_ids)s) AND status = 'active'
 
 -- :query list

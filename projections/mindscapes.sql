@@ -67,6 +67,7 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
 
 -- :query by_person
 SELECT version, traits, derivations, pins, trust, position, updated_at

@@ -58,6 +58,7 @@ ON CONFLICT (tenant, day, person, agent, reason) DO UPDATE SET dropped = d.dropp
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
 
 -- What happened to one person says nothing of another.
 -- :apart

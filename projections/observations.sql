@@ -48,6 +48,7 @@ WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
 
 -- What happened to one person says nothing of another.
 -- :apart

@@ -37,6 +37,20 @@ CREATE TABLE persona_changes (
     changed_at timestamptz NOT NULL,
     PRIMARY KEY (tenant, persona, person, path)
 );
+-- What was learned of a mapper's rules for a persona, as `PersonaWeightsAdjusted` said last.
+CREATE TABLE persona_weights (
+    tenant       text    NOT NULL,
+    persona      uuid    NOT NULL,
+    mapper_id    text    NOT NULL,
+    learned      jsonb   NOT NULL,
+    day          date    NOT NULL,
+    morning      jsonb   NOT NULL,
+    settled      boolean NOT NULL,
+    evidence     jsonb   NOT NULL,
+    read_through bigint  NOT NULL,
+    PRIMARY KEY (tenant, persona, mapper_id)
+);
+CREATE INDEX ON persona_weights (tenant, mapper_id);
 
 -- :on PersonRegistered
 INSERT INTO personas (tenant, persona, own, version)
@@ -81,6 +95,10 @@ WHERE m.tenant = e.tenant AND m.persona = e.stream
 -- :on PersonaRetired
 DELETE FROM persona_changes AS c USING personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.persona = e.stream
+
+-- :on PersonaRetired
+DELETE FROM persona_weights AS w USING personakit.events_of(%(events)s) AS e
+WHERE w.tenant = e.tenant AND w.persona = e.stream
 
 -- :on PersonaRetired exactly
 DELETE FROM personas AS p USING personakit.events_of(%(events)s) AS e
@@ -127,10 +145,26 @@ CROSS JOIN LATERAL (
       AND c.version > coalesce((e.payload->'mindscape_versions'->>c.person::text)::bigint, 0)) AS raced
 WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
 
+-- :on PersonaWeightsAdjusted exactly
+UPDATE personas AS p SET version = e.version
+FROM personakit.events_of(%(events)s) AS e
+WHERE p.tenant = e.tenant AND p.persona = e.stream AND p.version = e.version - 1
+
+-- :on PersonaWeightsAdjusted
+INSERT INTO persona_weights
+SELECT e.tenant, e.stream, e.payload->>'mapper_id', e.payload->'learned', (e.payload->>'day')::date,
+       e.payload->'morning', (e.payload->>'settled')::boolean, e.payload->'evidence',
+       (e.payload->>'read_through')::bigint
+FROM personakit.events_of(%(events)s) AS e
+ON CONFLICT (tenant, persona, mapper_id) DO UPDATE
+SET learned = excluded.learned, day = excluded.day, morning = excluded.morning, settled = excluded.settled,
+    evidence = excluded.evidence, read_through = excluded.read_through
+
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
 -- :ignore ObservationRetracted
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore RuleWeightsAdjusted
 
 -- :query by_id
 -- With `person_id`, the caller's name for it: a person's whose own it is, ~ and its UUID for one created.
@@ -142,9 +176,17 @@ SELECT p.*, (SELECT k.person_id FROM personakit.person_keys AS k WHERE k.person 
              WHERE m.tenant = p.tenant AND m.persona = p.persona) AS people_ids,
        (SELECT array_agg(DISTINCT c.path ORDER BY c.path) FROM persona_changes AS c
         WHERE p.is_stale AND c.tenant = p.tenant AND c.persona = p.persona
-          AND c.version > coalesce((p.made_from->>c.person::text)::bigint, 0)) AS changed
+          AND c.version > coalesce((p.made_from->>c.person::text)::bigint, 0)) AS changed,
+       (SELECT jsonb_object_agg(w.mapper_id, jsonb_build_object('learned', w.learned, 'evidence', w.evidence))
+        FROM persona_weights AS w WHERE w.tenant = p.tenant AND w.persona = p.persona) AS weights
 FROM personas AS p
 WHERE p.tenant = %(tenant)s AND p.persona = ANY (%(personas)s)
+
+-- :query weights
+-- What was learned of one mapper's rules for each persona of which anything was.
+SELECT w.persona, p.version, w.learned, w.day, w.morning, w.settled, w.evidence, w.read_through
+FROM persona_weights AS w JOIN personas AS p USING (tenant, persona)
+WHERE w.tenant = %(tenant)s AND w.mapper_id = %(mapper_id)s
 
 -- :query without_core
 -- Own personas that have no core yet, in the log either, although there are traits to put into one; with

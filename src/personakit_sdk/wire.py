@@ -31,7 +31,8 @@ Outcome = Literal["accepted", "dismissed", "ignored"]
 WriteStatus = Literal["stored", "duplicate", "rejected", "retry"]
 MapperStatus = Literal["draft", "active", "deprecated"]
 TraitsStatus = Literal["active", "withdrawn"]
-MapperChange = Literal["published", "restored", "weight", "withdrawn"]
+MapperChange = Literal["published", "restored", "weight", "learned", "withdrawn"]
+LearningCause = Literal["learned", "approved", "frozen", "thawed", "rolled_back"]
 Reason = Annotated[str, Meta(max_length=500, description="Why, in the words of whoever does it")]
 
 
@@ -511,7 +512,8 @@ class Why(Answer, frozen=True, kw_only=True):
 
 
 class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona."""
+    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona. `occurredAt` is
+    when that was; without it, when it is received."""
 
     id: UUID | None = None
     suggestion_id: Annotated[str, Meta(max_length=1024)] | None = None
@@ -522,6 +524,7 @@ class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
     rating: Annotated[int, Meta(ge=1, le=5)] | None = None
     outcome: Outcome | None = None
     comment: Annotated[str, Meta(max_length=2000)] | None = None
+    occurred_at: Instant | None = None
 
 
 # --- mappers
@@ -575,7 +578,8 @@ class MapperVersion(Answer, frozen=True, kw_only=True):
     """One entry of a mapper's history: who or what (`origin`) changed what, and why (`reason`).
 
     `authorVersion` is the document's own `metadata.version`. `restores` names the version whose document
-    this one published anew, where it did.
+    this one published anew, or whose multipliers it brought back, where it did. `cause` says of `learned` how
+    the multipliers changed.
     """
 
     version: int
@@ -587,6 +591,7 @@ class MapperVersion(Answer, frozen=True, kw_only=True):
     reason: str = ""
     change: MapperChange = "published"
     restores: int | None = None
+    cause: LearningCause | None = None
 
 
 class MapperVersionList(Answer, frozen=True, kw_only=True):

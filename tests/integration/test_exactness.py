@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -44,7 +44,10 @@ from personakit.domain.events import (
     PersonaCoreGenerated,
     PersonaDefined,
     PersonaRetired,
+    PersonaWeightsAdjusted,
+    RuleEvidence,
     RuleWeightChanged,
+    RuleWeightsAdjusted,
     TraitPinned,
     TraitUnpinned,
 )
@@ -74,12 +77,15 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 NAMES = sorted(load_projections(projections_dir()))
 PATHS = ("a", "b", "c")
 WORDS = {"text": "four words and more"}
+EVIDENCE = {"a": RuleEvidence(rate=0.4375, votes=12.5, personas=3)}
 
 names = st.sampled_from(NAMES)
 groups = st.lists(names, min_size=1, unique=True)
 tenants = st.sampled_from(TENANTS)
 indexes = st.integers(0, 3)
 mapper_ids = st.sampled_from("mn")
+multipliers = st.dictionaries(st.sampled_from(["a", "r0", "gone"]), st.sampled_from([0.9, 1.0, 1.1]))
+days = st.dates(START.date(), START.date() + timedelta(days=2))
 skips = st.sampled_from([0] * 9 + [1])
 """How many versions an event leaves out: a document may not skip what it has not seen."""
 traits = st.dictionaries(
@@ -262,6 +268,19 @@ class Histories(RuleBasedStateMachine):
         event = PersonaDefined(people=tuple(people), name="n", paths=None if paths is None else tuple(paths))
         self._about_persona(number, event, skip)
 
+    @rule(number=st.integers(0, 2), mapper=mapper_ids, learned=multipliers, day=days)
+    def adjust_persona(self, number: int, mapper: str, learned: dict[str, float], day: date) -> None:
+        event = PersonaWeightsAdjusted(
+            mapper_id=mapper,
+            learned=learned,
+            day=day,
+            morning={"a": 1.0},
+            settled=day == START.date(),
+            evidence=EVIDENCE,
+            read_through=number,
+        )
+        self._about_persona(number, event)
+
     @rule(number=st.integers(0, 2))
     def retire_persona(self, number: int) -> None:
         self._about_persona(number, PersonaRetired(origin="who"))
@@ -304,9 +323,23 @@ class Histories(RuleBasedStateMachine):
                     self.give_feedback(index, None, 3)
 
     @precondition(lambda self: self.people)
-    @rule(index=indexes, rank=st.sampled_from([None, 1, 2, 2**40]), rating=st.integers(1, 5))
-    def give_feedback(self, index: int, rank: int | None, rating: int) -> None:
-        event = FeedbackReceived(mapper_id="m", rule_id="r", digest="d", rank=rank, rating=rating)
+    @rule(
+        index=indexes,
+        rank=st.sampled_from([None, 1, 2, 2**40]),
+        rating=st.integers(1, 5) | st.none(),
+        ago=st.integers(0, 3) | st.none(),
+    )
+    def give_feedback(self, index: int, rank: int | None, rating: int | None, ago: int | None = None) -> None:
+        """Rated, or else ignored."""
+        event = FeedbackReceived(
+            mapper_id="m",
+            rule_id="r",
+            digest="d",
+            rank=rank,
+            rating=rating,
+            outcome="ignored",
+            occurred_at=None if ago is None else datetime.now(UTC) - timedelta(days=ago),
+        )
         tenant, person = self._somebody(index)
         self._write(NewEvent(StreamId(tenant, "feedback", uuid4()), 1, event, person))
 
@@ -343,6 +376,25 @@ class Histories(RuleBasedStateMachine):
         """Of rules that may not be there, and of mappers that may be withdrawn: such streams stand still."""
         event = RuleWeightChanged(
             mapper_id=mapper, rule_id=rule_id, weight=weight, hash=f"{weight}", origin="o", reason="because"
+        )
+        self._change_mapper(tenant, mapper, event, skip)
+
+    @rule(tenant=tenants, mapper=mapper_ids, learned=multipliers, day=days, skip=skips)
+    def adjust_weights(
+        self, tenant: str, mapper: str, learned: dict[str, float], day: date, skip: int
+    ) -> None:
+        """Of mappers that may not be in use: such streams stand still."""
+        event = RuleWeightsAdjusted(
+            mapper_id=mapper,
+            learned=learned,
+            frozen=tuple(sorted(learned)),
+            day=day,
+            morning={"a": 1.0},
+            settled=bool(learned),
+            evidence=EVIDENCE if learned else {},
+            read_through=len(learned),
+            cause="learned",
+            origin="adjuster",
         )
         self._change_mapper(tenant, mapper, event, skip)
 

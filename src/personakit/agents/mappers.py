@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
+
 from personakit import shipped
+from personakit.domain.adjusted import Adjusted
+from personakit.domain.events import RuleEvidence
+from personakit.domain.learning import Learned
 from personakit.domain.mapper import MapperEvent, MapperState, Shown, evolve, publish_shipped
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams, Updated
@@ -58,9 +63,26 @@ def mapper_stream(tenant: str, mapper_id: str) -> StreamId:
 def _state(row: dict[str, Any]) -> MapperState:
     return MapperState(
         version=row["latest"],
+        newest=row["newest"],
         status=row["latest_status"],
         hash=row["latest_hash"],
         origin=row["latest_origin"],
         author_version=row["latest_author_version"],
         shown=Shown(row["version"], row["status"], row["hash"], row["document"]),
+        adjusted=adjusted_in(row),
     )
+
+
+def adjusted_in(row: Mapping[str, Any]) -> Adjusted:
+    """What a row of a read model says was learned."""
+    return Adjusted(
+        learned=Learned(_multipliers(row["learned"]), row["day"], _multipliers(row["morning"])),
+        frozen=tuple(row.get("frozen", ())),
+        settled=row["settled"],
+        evidence=msgspec.convert(row["evidence"], dict[str, RuleEvidence]),
+        read_through=row["read_through"],
+    )
+
+
+def _multipliers(value: Any) -> dict[str, float]:
+    return msgspec.convert(value, dict[str, float])

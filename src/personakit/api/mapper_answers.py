@@ -60,7 +60,7 @@ def changed(
     position = updated.position or service.reader.head()
     service.until_shown(position, WAIT_SECONDS)
     state = updated.state
-    version = state.version if updated.position or drafted else state.shown.version
+    version = state.version if updated.position else state.newest if drafted else state.shown.version
     with service.reader.snapshot() as snapshot:
         row = snapshot.row("mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=version)
     if row is None:

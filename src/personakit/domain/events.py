@@ -59,7 +59,10 @@ class ObservationRetracted(Event, frozen=True, kw_only=True):
 
 
 class FeedbackReceived(Event, frozen=True, kw_only=True):
-    """A person, or an application for them, said what became of a suggestion of one rule."""
+    """A person, or an application for them, said what became of a suggestion of one rule; `occurred_at` is
+    when, where the application told."""
+
+    schema = 2
 
     mapper_id: str
     rule_id: str
@@ -71,6 +74,7 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     rating: int | None = None
     outcome: Literal["accepted", "dismissed", "ignored"] | None = None
     comment: str | None = None
+    occurred_at: datetime | None = None
 
 
 class ModelUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -230,6 +234,55 @@ class RuleWeightChanged(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class RuleEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is believed of a rule: its rate of good votes, how many votes that rests on, of how many
+    personas."""
+
+    rate: float
+    votes: float
+    personas: int
+
+
+AdjustmentCause = Literal["learned", "approved", "frozen", "thawed", "rolled_back"]
+
+
+class RuleWeightsAdjusted(Event, frozen=True, kw_only=True):
+    """What was learned of a mapper's rules, or which of them learn, became this, which makes the next version,
+    with the same document.
+
+    `learned` are all multipliers by rule (1 where one is not named), `frozen` the rules that do not learn.
+    `morning` are the multipliers that stood when `day` began, from which that day's steps are counted, and
+    `settled` says that none has further to go. `evidence` is what was believed by the votes up to position
+    `read_through`. `restores` is the version whose multipliers these are, where they were rolled back.
+    """
+
+    mapper_id: str
+    learned: dict[str, float]
+    frozen: tuple[str, ...]
+    day: date
+    morning: dict[str, float]
+    settled: bool
+    evidence: dict[str, RuleEvidence]
+    read_through: int
+    cause: AdjustmentCause
+    origin: str
+    reason: str = ""
+    restores: int | None = None
+
+
+class PersonaWeightsAdjusted(Event, frozen=True, kw_only=True):
+    """What was learned of a mapper's rules for one persona became this; the fields are those of
+    `RuleWeightsAdjusted`."""
+
+    mapper_id: str
+    learned: dict[str, float]
+    day: date
+    morning: dict[str, float]
+    settled: bool
+    evidence: dict[str, RuleEvidence]
+    read_through: int
+
+
 class MapperWithdrawn(Event, frozen=True, kw_only=True):
     """A mapper was taken out of use, until a version of it is published again."""
 
@@ -277,8 +330,10 @@ AnyEvent = (
     | PersonaDefined
     | PersonaRetired
     | PersonaCoreGenerated
+    | PersonaWeightsAdjusted
     | MapperPublished
     | RuleWeightChanged
+    | RuleWeightsAdjusted
     | MapperWithdrawn
     | ComputedTraitsPublished
     | ComputedTraitsWithdrawn
@@ -298,8 +353,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
         PersonaDefined,
         PersonaRetired,
         PersonaCoreGenerated,
+        PersonaWeightsAdjusted,
         MapperPublished,
         RuleWeightChanged,
+        RuleWeightsAdjusted,
         MapperWithdrawn,
         ComputedTraitsPublished,
         ComputedTraitsWithdrawn,
@@ -319,6 +376,7 @@ def _without_reasons(content: dict[str, Any]) -> dict[str, Any]:
 
 UPCASTS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "ObservationRecorded.1": _as_it_was,
+    "FeedbackReceived.1": _as_it_was,
     "MindscapeUpdated.1": _as_it_was,
     "MindscapeUpdated.2": _as_it_was,
     "MindscapeUpdated.3": _as_it_was,

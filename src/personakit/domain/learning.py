@@ -145,7 +145,7 @@ def votes_of(
         return VOTE, 0
     if outcome == "dismissed":
         return 0, VOTE
-    if outcome == "ignored" and rank:
+    if outcome == "ignored" and rank is not None and rank > 0:
         return 0, VOTE // (2 * rank - 1)
     return 0, 0
 

@@ -11,7 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from personakit.domain.events import MapperPublished, MapperWithdrawn, RuleWeightChanged
+from personakit.domain.adjusted import Adjusted, adjusted_by
+from personakit.domain.events import (
+    MapperPublished,
+    MapperWithdrawn,
+    RuleWeightChanged,
+    RuleWeightsAdjusted,
+)
 from personakit.domain.mapper_document import accept
 from personakit.domain.publishing import SHIPPED, Provenance, require_match, require_no_less, semver
 from personakit_sdk.errors import PersonaKitError
@@ -19,7 +25,7 @@ from personakit_sdk.rules.plan import Plan
 
 Status = Literal["draft", "active"]
 ShownStatus = Literal["", "draft", "active", "deprecated"]
-MapperEvent = MapperPublished | RuleWeightChanged | MapperWithdrawn
+MapperEvent = MapperPublished | RuleWeightChanged | RuleWeightsAdjusted | MapperWithdrawn
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -32,14 +38,18 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class MapperState(msgspec.Struct, frozen=True):
-    """What a mapper's stream says: of its newest version what the next is held against; and what is shown."""
+    """What a mapper's stream says: its version; of the newest version that is not just learned (`newest`) what
+    the next document is held against; what is shown; and what was learned of the rules, which stays whatever
+    is published: what is learned of a rule is its id's."""
 
     version: int = 0
+    newest: int = 0
     status: ShownStatus = ""
     hash: str = ""
     origin: str = ""
     author_version: str = "0.0.0"
     shown: Shown = Shown()
+    adjusted: Adjusted = Adjusted()
 
 
 class MapperUnknown(PersonaKitError):
@@ -61,19 +71,30 @@ def evolve(state: MapperState, event: MapperEvent) -> MapperState:
         case MapperPublished(document=document, hash=hash_, status=status):
             shown = Shown(version, status, hash_, document)
             replaces = status == "active" or state.shown.status in ("", "draft")
-            return _newest(version, status, shown, event.origin, shown if replaces else state.shown)
+            return _newest(state, status, shown, event.origin, shown if replaces else state.shown)
         case RuleWeightChanged(rule_id=rule_id, weight=weight, hash=hash_):
             document = with_weight(state.shown.document, rule_id, weight)
             shown = Shown(version, state.shown.status, hash_, document)
-            return _newest(version, shown.status, shown, event.origin, shown)
+            return _newest(state, shown.status, shown, event.origin, shown)
+        case RuleWeightsAdjusted():
+            shown = msgspec.structs.replace(state.shown, version=version)
+            return msgspec.structs.replace(state, version=version, shown=shown, adjusted=adjusted_by(event))
         case MapperWithdrawn():
             shown = Shown(version, "deprecated", state.shown.hash, state.shown.document)
-            return _newest(version, "deprecated", shown, event.origin, shown)
+            return _newest(state, "deprecated", shown, event.origin, shown)
 
 
-def _newest(version: int, status: ShownStatus, made: Shown, origin: str, shown: Shown) -> MapperState:
-    author_version = made.document["metadata"]["version"]
-    return MapperState(version, status, made.hash, origin, author_version, shown)
+def _newest(before: MapperState, status: ShownStatus, made: Shown, origin: str, shown: Shown) -> MapperState:
+    return MapperState(
+        version=made.version,
+        newest=made.version,
+        status=status,
+        hash=made.hash,
+        origin=origin,
+        author_version=made.document["metadata"]["version"],
+        shown=shown,
+        adjusted=before.adjusted,
+    )
 
 
 def require_known(state: MapperState, mapper_id: str) -> None:

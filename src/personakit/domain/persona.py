@@ -8,7 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from personakit.domain.events import PersonaCoreGenerated, PersonaDefined, PersonaRetired
+from personakit.domain.events import (
+    PersonaCoreGenerated,
+    PersonaDefined,
+    PersonaRetired,
+    PersonaWeightsAdjusted,
+)
 from personakit.domain.mindscape import EMPTY, Mindscape
 from personakit.domain.traits import Trait
 
@@ -38,7 +43,7 @@ class CoreState(msgspec.Struct, frozen=True):
     source: str = "composed"
 
 
-PersonaEvent = PersonaDefined | PersonaRetired | PersonaCoreGenerated
+PersonaEvent = PersonaDefined | PersonaRetired | PersonaCoreGenerated | PersonaWeightsAdjusted
 """What stands in a persona's stream."""
 
 
@@ -53,6 +58,8 @@ def evolve(state: CoreState, event: PersonaEvent) -> CoreState:
             made_from = event.mindscape_versions
             made = state.made + 1
             return msgspec.structs.replace(state, made=made, made_from=made_from, source=event.source)
+        case PersonaWeightsAdjusted():
+            return state
 
 
 def definition_of(event: PersonaDefined) -> Definition:

@@ -185,4 +185,5 @@ def _received(sent: wire.Feedback, about: About, person: Person) -> FeedbackRece
         rating=sent.rating,
         outcome=sent.outcome,
         comment=sent.comment,
+        occurred_at=sent.occurred_at,
     )

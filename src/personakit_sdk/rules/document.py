@@ -44,6 +44,8 @@ SETTINGS: Final = {
     "max_weight": (2.0, 0.0, LARGEST_WEIGHT),
 }
 """Default, lowest and highest; whole numbers where the default is one."""
+PUBLISHING: Final = ("auto", "propose", "off")
+"""What becomes of what feedback teaches: the first one where a document says nothing."""
 _SHOWN: Final = 8
 """Names of a cycle of conditions that its problem shows."""
 _GROWTH: Final = 4
@@ -123,11 +125,15 @@ def _read_version(node: Node) -> str:
     return text
 
 
-def _read_settings(node: Node) -> dict[str, float]:
-    fields = node.fields(SETTINGS)
-    settings = {name: _read_setting(fields, name) for name in SETTINGS}
+def _read_settings(node: Node) -> dict[str, Any]:
+    """`publishing` stands in the normal form only where it was given: it came later, and no hash changes by
+    a default."""
+    fields = node.fields((*SETTINGS, "publishing"))
+    settings: dict[str, Any] = {name: _read_setting(fields, name) for name in SETTINGS}
     if settings["min_weight"] > settings["max_weight"]:
         node.fault("min_weight is above max_weight")
+    if "publishing" in fields:
+        settings["publishing"] = fields["publishing"].choice("way of publishing", PUBLISHING)
     return settings
 
 

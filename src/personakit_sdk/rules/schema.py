@@ -10,6 +10,7 @@ from typing import Final
 
 from personakit_sdk.rules.conditions import CHECKS, KINDS
 from personakit_sdk.rules.document import (
+    PUBLISHING,
     SECTIONS,
     SEMVER,
     SETTINGS,
@@ -103,7 +104,17 @@ _SECTION_SCHEMAS: Final[Schema] = {
     },
     "feedback_settings": {
         "description": "How feedback moves the weights.",
-        **closed({name: _setting(*bounds) for name, bounds in SETTINGS.items()}),
+        **closed(
+            {name: _setting(*bounds) for name, bounds in SETTINGS.items()}
+            | {
+                "publishing": {
+                    "enum": list(PUBLISHING),
+                    "default": PUBLISHING[0],
+                    "description": "Whether what is learned is published by itself, proposed only, or not "
+                    "learned at all.",
+                }
+            }
+        ),
     },
     "tests": {"type": "array", "items": TEST, "description": "Run at every upload, which fails with them."},
 }

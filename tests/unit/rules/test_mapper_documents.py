@@ -98,6 +98,17 @@ def test_the_normal_form_writes_every_default_out() -> None:
     }
 
 
+@pytest.mark.parametrize("publishing", ["auto", "propose", "off"])
+def test_how_learning_is_published_stands_in_the_normal_form_where_it_was_said(publishing: str) -> None:
+    """And nowhere else: it came later than documents that have a hash already."""
+    silent = compile_mapper(mapper(rule("a")))
+    said = compile_mapper(mapper(rule("a"), feedback_settings={"publishing": publishing}))
+    assert said.document["feedback_settings"]["publishing"] == publishing
+    assert "publishing" not in silent.document["feedback_settings"]
+    assert said.hash != silent.hash
+    assert compile_mapper(said.document).document == said.document
+
+
 def test_metadata_keeps_the_authors_other_keys_and_a_date_its_text() -> None:
     text = "{id: m, version: 1.0.0, description: d, author: Ada, created: 2026-03-02, tags: [a, 1]}"
     document = small_mapper() | {"metadata": load_yaml(text)}
