@@ -512,8 +512,8 @@ class Why(Answer, frozen=True, kw_only=True):
 
 
 class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona. `occurredAt` is
-    when that was; without it, when it is received."""
+    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona. `occurredAt`
+    is when that was; without it, when it is received."""
 
     id: UUID | None = None
     suggestion_id: Annotated[str, Meta(max_length=1024)] | None = None

@@ -73,7 +73,7 @@ FEEDBACK = st.tuples(
 def test_the_sums_are_those_of_all_feedback_whenever_it_came(
     quiet: Service, people: list[Person], given_: list[tuple[int, str, int | None, dict[str, Any]]]
 ) -> None:
-    """`day` is when it was given; what a client's clock says ahead of the service's counts as received now."""
+    """The day is when it was given; what a client's clock says ahead of the service's counts as of now."""
     mapper, expected, newest = str(uuid4()), Counter[tuple[UUID, str, date, str]](), dict[UUID, int]()
     for index, rule, ago, said in given_:
         person = people[index]

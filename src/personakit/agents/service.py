@@ -15,6 +15,7 @@ from personakit.agents.actors import (
     in_process_broker,
     redis_broker,
 )
+from personakit.agents.adjuster import Adjuster
 from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
@@ -108,6 +109,7 @@ class Service:
         self.regenerator = Regenerator(self.reader, self.streams, summariser)
         self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
+        self.adjuster = Adjuster(self.reader, self.streams, self.mappers)
         self._releases = Releases(self.pool, self.projections.values(), self.keys)
         self._work = Work(
             self._wakeups,
@@ -117,6 +119,7 @@ class Service:
             followers=Followers(self.pool, self.projections.values(), self.keys),
             mindscaper=self.mindscaper,
             regenerator=self.regenerator,
+            adjuster=self.adjuster,
             expiry=self.expiry,
             inference=self.inference,
         )

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from personakit.agents.buckets import alone_with
+from personakit.agents.adjuster import Adjuster
+from personakit.agents.alone import alone_at
 from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
 from personakit.agents.mindscaper import Mindscaper
@@ -43,6 +44,7 @@ class Work:
         followers: Followers,
         mindscaper: Mindscaper,
         regenerator: Regenerator,
+        adjuster: Adjuster,
         expiry: Expiry,
         inference: InferenceRoom | None,
     ) -> None:
@@ -53,6 +55,7 @@ class Work:
         self._followers = followers
         self._mindscaper = mindscaper
         self._regenerator = regenerator
+        self._adjuster = adjuster
         self._expiry = expiry
         self._inference = inference
         self._following = threading.Lock()
@@ -66,6 +69,7 @@ class Work:
             "derive": self._derive,
             "core_due": self._core_due,
             "infer_due": self._infer_due,
+            "adjust_due": self._adjust_due,
             "expire": self._expire,
         }
 
@@ -81,6 +85,7 @@ class Work:
         self._wakeups.wake("core_due")
         if self._inference is not None:
             self._wakeups.wake("infer_due")
+        self._wakeups.wake("adjust_due")
         self._wakeups.wake("expire")
 
     def _follow(self) -> None:
@@ -99,6 +104,8 @@ class Work:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
         if self._inference is not None and "inference_due" in step.changed:
             self._wakeups.wake("infer_due", delay=DEBOUNCE_SECONDS)
+        if "votes" in step.changed:
+            self._wakeups.wake("adjust_due", delay=DEBOUNCE_SECONDS)
 
     def _derive_due(self) -> None:
         with self._reader.snapshot() as snapshot:
@@ -112,7 +119,7 @@ class Work:
             self._wakeups.wake("derive", str(row["bucket"]))
 
     def _derive(self, bucket: str) -> None:
-        with alone_with(self._pool, int(bucket)) as alone:
+        with alone_at(self._pool, f"bucket {bucket}") as alone:
             if alone:  # else what the other process appends will wake this one again
                 self._mindscaper.derive_due(int(bucket))
 
@@ -123,6 +130,12 @@ class Work:
     def _infer_due(self) -> None:
         if self._inference is not None:
             self._inference.calls.start_due()
+
+    def _adjust_due(self) -> None:
+        with alone_at(self._pool, "adjuster") as alone:
+            again = self._adjuster.adjust_due(datetime.now(UTC).date()) if alone else None
+        if again is not None:
+            self._wakeups.wake("adjust_due", delay=again)
 
     def _expire(self) -> None:
         if self._expiry.sweep(datetime.now(UTC)):

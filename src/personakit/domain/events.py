@@ -247,8 +247,8 @@ AdjustmentCause = Literal["learned", "approved", "frozen", "thawed", "rolled_bac
 
 
 class RuleWeightsAdjusted(Event, frozen=True, kw_only=True):
-    """What was learned of a mapper's rules, or which of them learn, became this, which makes the next version,
-    with the same document.
+    """What was learned of a mapper's rules, or which of them learn, became this: the next version, with the
+    same document.
 
     `learned` are all multipliers by rule (1 where one is not named), `frozen` the rules that do not learn.
     `morning` are the multipliers that stood when `day` began, from which that day's steps are counted, and

@@ -38,9 +38,9 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class MapperState(msgspec.Struct, frozen=True):
-    """What a mapper's stream says: its version; of the newest version that is not just learned (`newest`) what
-    the next document is held against; what is shown; and what was learned of the rules, which stays whatever
-    is published: what is learned of a rule is its id's."""
+    """What a mapper's stream says: its version; of the newest one that was not just learned (`newest`) what
+    the next document is held against; what is shown; and what was learned of the rules, by their ids, which
+    stays whatever is published."""
 
     version: int = 0
     newest: int = 0

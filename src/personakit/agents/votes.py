@@ -1,0 +1,62 @@
+"""The votes on a mapper, read as of a day: each with the weight of its age, summed exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from personakit.domain.adjustment import Votes
+from personakit.domain.learning import SLOWER, Evidence, Settings, Tally, day_weight
+from personakit.projections.read import Reader, Snapshot
+
+
+class VotesOn:
+    """Those on one mapper as of one day, read once for each half-life that is asked for."""
+
+    def __init__(self, reader: Reader, tenant: str, mapper_id: str, today: date) -> None:
+        self._reader = reader
+        self._tenant = tenant
+        self._mapper_id = mapper_id
+        self._today = today
+        self._read: dict[int, Votes] = {}
+
+    def by(self, document: Mapping[str, Any]) -> Votes:
+        """As a mapper's document weighs them."""
+        half_life = Settings.of(document).half_life_days
+        if half_life not in self._read:
+            with self._reader.snapshot() as snapshot:
+                self._read[half_life] = read_votes(
+                    snapshot, self._tenant, self._mapper_id, half_life, self._today
+                )
+        return self._read[half_life]
+
+
+def read_votes(snapshot: Snapshot, tenant: str, mapper_id: str, half_life_days: int, today: date) -> Votes:
+    """The votes on a mapper, those of the last `half_life_days` counting half and more."""
+    asked = {"tenant": tenant, "mapper_id": mapper_id}
+    days = [row["day"] for row in snapshot.rows("votes.days", **asked)]
+    rows = snapshot.rows(
+        "votes.tallies",
+        **asked,
+        days=days,
+        recent=[_weight(day, today, half_life_days) for day in days],
+        history=[_weight(day, today, SLOWER * half_life_days) for day in days],
+    )
+    voters = {row["persona"]: row["position"] for row in snapshot.rows("votes.voters", **asked)}
+    return Votes(_by_persona(rows), voters)
+
+
+def _weight(day: date, today: date, half_life_days: int) -> int:
+    """A day that by this clock is still to come counts as today."""
+    return day_weight(max(0, (today - day).days), half_life_days)
+
+
+def _by_persona(rows: Iterable[dict[str, Any]]) -> dict[UUID, dict[str, Evidence]]:
+    found: dict[UUID, dict[str, Evidence]] = {}
+    for row in rows:
+        recent = Tally(int(row["recent_good"]), int(row["recent_bad"]))
+        history = Tally(int(row["history_good"]), int(row["history_bad"]))
+        found.setdefault(row["persona"], {})[row["rule_id"]] = Evidence(recent, history)
+    return found
