@@ -23,6 +23,7 @@ CREATE TABLE mapper_versions (
     PRIMARY KEY (tenant, mapper_id, version)
 );
 CREATE INDEX ON mapper_versions (tenant, mapper_id, version) WHERE status = 'active';
+CREATE INDEX ON mapper_versions (cause) WHERE cause IS NOT NULL;
 
 -- What a change of a mapper starts from: its active version, or the newest where none is. `newest` is the
 -- number of the newest, whichever that is, which has what was learned; there is no row of a mapper without
@@ -115,11 +116,25 @@ SELECT * FROM mapper_versions
 WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND version = %(version)s
 
 -- :query has_rule
--- Whether any version of the mapper, gone ones too, has this rule.
-SELECT EXISTS (SELECT FROM mapper_versions
-               WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
-                 AND document->'rules' @> jsonb_build_array(jsonb_build_object('id', %(rule_id)s::text))
-              ) AS found
+-- Whether any version of the mapper, gone ones too, has this rule, and whether the active one has.
+SELECT count(*) > 0 AS found, coalesce(bool_or(status = 'active'), false) AS in_use FROM mapper_versions
+WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
+  AND document->'rules' @> jsonb_build_array(jsonb_build_object('id', %(rule_id)s::text))
+
+-- :query causes
+-- How often the multipliers of any mapper changed, and why.
+SELECT cause, count(*) AS times FROM mapper_versions WHERE cause IS NOT NULL GROUP BY cause ORDER BY cause
+
+-- :query moved
+-- Which version gave each rule the multiplier that it has at a version.
+SELECT moved FROM mapper_versions
+WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND version <= %(version)s
+ORDER BY version DESC LIMIT 1
+
+-- :query made
+-- When some versions were made.
+SELECT version, created_at FROM mapper_versions
+WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND version = ANY (%(versions)s)
 
 -- :query list
 SELECT version, status, document->'metadata'->>'version' AS author_version, hash, origin, reason, change,

@@ -188,6 +188,10 @@ SELECT w.persona, p.version, w.learned, w.day, w.morning, w.settled, w.evidence,
 FROM persona_weights AS w JOIN personas AS p USING (tenant, persona)
 WHERE w.tenant = %(tenant)s AND w.mapper_id = %(mapper_id)s
 
+-- :query with_weights
+-- For how many personas anything was learned of a mapper's rules.
+SELECT count(DISTINCT (tenant, persona)) AS personas FROM persona_weights
+
 -- :query without_core
 -- Own personas that have no core yet, in the log either, although there are traits to put into one; with
 -- the person's mindscape as text.

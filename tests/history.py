@@ -133,6 +133,22 @@ def hours() -> dict[str, Any]:
     }
 
 
+def let_feedback_teach(service: Service, *people: str) -> None:
+    """Each dislikes one rule much, so that it weighs less for all, where they are several, and for each."""
+    day = datetime.now(UTC) - timedelta(days=1)
+    about = About(mapper_id="work_rhythm", rule_id="evening_builder")
+    for person in people:
+        found = service.people.find(TENANT, person)
+        assert found is not None
+        for _ in range(8):
+            service.intake.receive(TENANT, wire.Feedback(helpful=False, occurred_at=day), about, found)
+        liked = About(mapper_id="work_rhythm", rule_id="night_builder")
+        for _ in range(8):
+            service.intake.receive(TENANT, wire.Feedback(helpful=True, occurred_at=day), liked, found)
+    follow(service)
+    service.adjuster.adjust(TENANT, "work_rhythm", datetime.now(UTC).date())
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
@@ -168,4 +184,5 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         let_a_model_read_one(service, person_seen)
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
+    let_feedback_teach(service, *people)
     follow(service)

@@ -33,6 +33,7 @@ MapperStatus = Literal["draft", "active", "deprecated"]
 TraitsStatus = Literal["active", "withdrawn"]
 MapperChange = Literal["published", "restored", "weight", "learned", "withdrawn"]
 LearningCause = Literal["learned", "approved", "frozen", "thawed", "rolled_back"]
+Publishing = Literal["auto", "propose", "off"]
 Reason = Annotated[str, Meta(max_length=500, description="Why, in the words of whoever does it")]
 
 
@@ -350,7 +351,8 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A view of one or more mindscapes: the cached core, and the overlay read live.
 
     `core_version` counts the generated cores; 0 is one composed in memory that is not cached. `uses` are
-    the traits that a created persona uses; without it, all.
+    the traits that a created persona uses; without it, all. `learned` are the persona's own multipliers, by
+    mapper and rule; 1 where a rule is not named.
     """
 
     id: str
@@ -365,6 +367,7 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     uses: list[str] | None = None
     regenerate: Regenerate | None = None
+    learned: dict[str, dict[str, float]] = {}
 
 
 class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -538,10 +541,54 @@ class RuleWeight(Request, frozen=True, kw_only=True, omit_defaults=True):
     reason: Reason = ""
 
 
+class RuleLearning(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """What was learned of one rule: its suggestions count `weight` (the author's) times `learned`. `proposed`
+    is the multiplier that would be published now. `rate` is the share of good votes that is believed in,
+    `votes` how many it rests on, the older the less, of how many `personas`. A rule that is `frozen` does not
+    learn. `version` gave the rule its multiplier, at `changedAt`."""
+
+    rule_id: str
+    learned: float
+    weight: float | None = None
+    proposed: float | None = None
+    rate: float | None = None
+    votes: float = 0.0
+    personas: int = 0
+    frozen: bool = False
+    version: int | None = None
+    changed_at: datetime | None = None
+
+
+class LearnedWeights(Answer, frozen=True, kw_only=True):
+    """What was learned of a mapper's rules for all, and what would be by the votes there are. `gone` are
+    rules of earlier versions that have votes or a multiplier: both are kept for when the rule comes back."""
+
+    id: str
+    version: int
+    hash: str
+    publishing: Publishing
+    rules: list[RuleLearning]
+    gone: list[RuleLearning]
+
+
+class AdjustWeights(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be done about what was learned of a mapper's rules: `approve` what is proposed, `freeze`
+    rules so that they do not learn, `thaw` them, or `roll_back` to the multipliers of a `version`, which
+    freezes the rules that it changes. `rules` are their ids; without it, all. `weights` are, of an approval,
+    the multipliers that were seen: 409 where they are no longer what is proposed."""
+
+    action: Literal["approve", "freeze", "thaw", "roll_back"]
+    rules: list[RuleRef] | None = None
+    version: int | None = None
+    weights: dict[str, float] | None = None
+    reason: Reason = ""
+
+
 class Mapper(Answer, frozen=True, kw_only=True):
     """One version of a mapper. `hash` is of the document alone: learning never changes it.
 
-    `change` says what made this version, `origin` who or what did, and `reason` why.
+    `change` says what made this version, `origin` who or what did, and `reason` why. `learned` multiplies
+    weights, by rule; 1 where a rule is not named.
     """
 
     id: str
@@ -553,6 +600,7 @@ class Mapper(Answer, frozen=True, kw_only=True):
     origin: str
     reason: str = ""
     change: MapperChange = "published"
+    learned: dict[str, float] = {}
 
 
 class MapperSummary(Answer, frozen=True, kw_only=True):

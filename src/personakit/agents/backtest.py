@@ -15,10 +15,13 @@ from typing import Any, Final, Literal
 import msgspec
 
 from personakit.agents.past import Past
+from personakit.domain.adjusted import Adjusted
 from personakit.eventlog.codec import SealBroken
 from personakit.eventlog.everybody import Known
 from personakit.eventlog.person_keys import PersonErased
 from personakit_sdk.rules import Decision, Facts, Plan, evaluate
+from personakit_sdk.rules.evaluate import NOTHING_LEARNED
+from personakit_sdk.rules.learned import combined
 
 EXAMPLES_KEPT: Final = 3
 """Of each kind of change of each rule."""
@@ -83,8 +86,12 @@ def instants_between(since: datetime, until: datetime, count: int) -> list[datet
 class Backtester:
     """Maps people with both versions, and keeps what differs."""
 
-    def __init__(self, before: Plan, after: Plan, question: Question) -> None:
+    def __init__(
+        self, before: Plan, after: Plan, question: Question, learned: Mapping[str, float] = NOTHING_LEARNED
+    ) -> None:
+        """`learned` is what both versions have learned of their rules, for all."""
         self._before, self._after = before, after
+        self._learned = learned
         self._question = question
         self._tallies: dict[str, Counter[str]] = {}
         self._examples: list[Example] = []
@@ -124,12 +131,13 @@ class Backtester:
                 continue
             facts = facts if state is seen else {**state.facts()}
             seen, mapped = state, True
-            self.compare(person.id, Facts(traits=facts, context=self._question.context, at=instant))
+            weights = state.weights.get(self._before.mapper_id, Adjusted()).learned.multipliers
+            self.compare(person.id, Facts(traits=facts, context=self._question.context, at=instant), weights)
         self._personas += mapped
 
-    def compare(self, persona_id: str, facts: Facts) -> None:
-        """Maps once with each version."""
-        before, after = (self._places(plan, persona_id, facts) for plan in (self._before, self._after))
+    def compare(self, persona_id: str, facts: Facts, own: Mapping[str, float] = NOTHING_LEARNED) -> None:
+        """Maps once with each version; `own` is what was learned for this persona."""
+        before, after = (self._places(plan, persona_id, facts, own) for plan in (self._before, self._after))
         self._mappings += 1
         self._differing += before != after
         for place in {**before, **after}:
@@ -141,9 +149,18 @@ class Backtester:
                 if tally[kind] <= EXAMPLES_KEPT:
                     self._keep(kind, place, persona_id, facts.at, before, after)
 
-    def _places(self, plan: Plan, persona_id: str, facts: Facts) -> dict[Place, int]:
-        limit = self._question.limit
-        return places(evaluate(plan, facts, persona_id=persona_id, mapper_version=1, limit=limit))
+    def _places(
+        self, plan: Plan, persona_id: str, facts: Facts, own: Mapping[str, float]
+    ) -> dict[Place, int]:
+        decision = evaluate(
+            plan,
+            facts,
+            persona_id=persona_id,
+            mapper_version=1,
+            limit=self._question.limit,
+            learned=combined(self._learned, own, plan.document["feedback_settings"]),
+        )
+        return places(decision)
 
     def _keep(
         self,

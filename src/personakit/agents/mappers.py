@@ -45,7 +45,7 @@ class Mappers:
             row = snapshot.row("mappers.state", tenant=tenant, mapper_id=mapper_id)
         if row is None:
             return Loaded(MapperState(), 0)
-        return Loaded(_state(row), row["latest"])
+        return Loaded(state_in(row), row["latest"])
 
     def publish_shipped(self, tenant: str) -> None:
         """Gives a tenant the mappers that come with the release, except where it has its own."""
@@ -60,7 +60,8 @@ def mapper_stream(tenant: str, mapper_id: str) -> StreamId:
     return StreamId(tenant, "mapper", uuid5(_MAPPERS, f"{tenant}\n{mapper_id}"))
 
 
-def _state(row: dict[str, Any]) -> MapperState:
+def state_in(row: Mapping[str, Any]) -> MapperState:
+    """What a row of the query `mappers.state` says of a mapper's stream."""
     return MapperState(
         version=row["latest"],
         newest=row["newest"],

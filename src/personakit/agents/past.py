@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.domain.adjusted import Adjusted, adjusted_by
 from personakit.domain.events import (
     DerivationCompleted,
     Event,
@@ -18,6 +19,7 @@ from personakit.domain.events import (
     PersonaCoreGenerated,
     PersonaDefined,
     PersonaRetired,
+    PersonaWeightsAdjusted,
     TraitPinned,
     TraitTrustAdjusted,
     TraitUnpinned,
@@ -52,12 +54,14 @@ class PastMindscape(msgspec.Struct, frozen=True):
 
 
 class PastPersona(msgspec.Struct, frozen=True):
-    """A persona's core, definition and name as they were, and its people's mindscapes as they were."""
+    """A persona's core, definition and name as they were, its people's mindscapes as they were, and by mapper
+    what was learned for it."""
 
     core: CoreHistory
     definition: Definition
     mindscapes: Mapping[UUID, Mindscape]
     name: str = ""
+    weights: Mapping[str, Adjusted] = {}
 
     def facts(self) -> dict[str, TraitFact]:
         """What rules could see: the core as it was (stale or not; one made in memory where there was none),
@@ -146,6 +150,7 @@ class Past:
         stream = StreamId(tenant, "persona", persona)
         people = [persona] if own else list(dict.fromkeys(self._ever_viewed(stream, position)))
         core, mindscapes, there, name = UNMADE, dict.fromkeys(people, EMPTY), own, ""
+        weights: Mapping[str, Adjusted] = {}
         streams = [StreamId(tenant, "mindscape", person) for person in people]
         for row, event in self._merged([stream, *streams], position):
             at = row.recorded_at
@@ -160,9 +165,11 @@ class Past:
                     there = False
                 case PersonaCoreGenerated():
                     core = core_generated(core, event, at=at)
+                case PersonaWeightsAdjusted():
+                    weights = {**weights, event.mapper_id: adjusted_by(event)}
             definition = core.definition or own_definition(persona)
             viewed = {each: mindscapes[each] for each in definition.people} if there else {}
-            yield at, PastPersona(core, definition, viewed, name) if there else None
+            yield at, PastPersona(core, definition, viewed, name, weights) if there else None
 
     def _ever_viewed(self, stream: StreamId, position: int | None) -> Iterator[UUID]:
         for _, event in self._streams.events(stream, through=position):

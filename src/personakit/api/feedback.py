@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Response, post
+from litestar.datastructures import State
 from litestar.params import RawBody
 
 from personakit.api import bodies
@@ -30,6 +31,7 @@ from personakit_sdk.rules import suggestion_id
 def give_feedback(
     service: ServiceGiven,
     tenant: TenantGiven,
+    state: State,
     body: RawBody,
     key: IdempotencyKey = None,
 ) -> Response[wire.Written]:
@@ -49,6 +51,8 @@ def give_feedback(
             "GET /mappers lists what there is."
         )
     receipt = service.intake.receive(tenant, sent, about, person)
+    if receipt.status == "stored" and not known["in_use"]:
+        state.metrics.feedback_on_gone_rule()
     written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
 

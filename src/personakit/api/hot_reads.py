@@ -12,6 +12,7 @@ from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import persona_of
 from personakit.api.kept_decisions import KeptDecisions
+from personakit.api.multipliers import NOTHING, Weights, weights_in
 from personakit.api.present import PersonaState
 from personakit.api.problems import NotFound
 from personakit.projections.moved import mark
@@ -34,11 +35,12 @@ class HotPersona(NamedTuple):
 
 
 class HotMapper(NamedTuple):
-    """A mapper at its active version."""
+    """A mapper at its active version, with what was learned of its rules for all."""
 
     version: int
     hash: str
     plan: Plan
+    weights: Weights
 
 
 class Mapping(NamedTuple):
@@ -47,6 +49,11 @@ class Mapping(NamedTuple):
     persona: HotPersona
     mapper: HotMapper
     position: int
+
+    @property
+    def own_weights(self) -> Weights:
+        """What was learned of the mapper's rules for this persona."""
+        return self.persona.state.weights.get(self.mapper.plan.mapper_id, NOTHING)
 
 
 def cached_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str) -> Mapping | None:
@@ -93,7 +100,7 @@ def _read_persona(
         derived[names[row["person"]]][row["derivation"]] = row["read_through"]
     hot = HotPersona(state, versions, derived, KeptDecisions())
     marks = {mark(each) for each in (persona, *state.people)}
-    size = 2 * len(msgspec.json.encode([state.core_traits, *state.mindscapes.values()]))
+    size = 2 * len(msgspec.json.encode([state.core_traits, state.weights, *state.mindscapes.values()]))
     size += state.prepared_core.size + state.prepared_overlay.size + KeptDecisions.SIZE
     service.freshness.put(("persona", tenant, persona), hot, snapshot.positions, marks, size)
     return hot
@@ -101,9 +108,9 @@ def _read_persona(
 
 def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: str) -> HotMapper:
     row = active_mapper(snapshot, tenant, mapper_id)
-    hot = HotMapper(row["version"], row["hash"], plan_of(row))
+    hot = HotMapper(row["version"], row["hash"], plan_of(row), weights_in(row))
     marks = {mark(mapper_stream(tenant, mapper_id).stream)}
-    size = len(msgspec.json.encode(row["document"]))
+    size = len(msgspec.json.encode([row["document"], row["learned"], row["evidence"]]))
     service.freshness.put(("mapper", tenant, mapper_id), hot, snapshot.positions, marks, size)
     return hot
 

@@ -18,6 +18,7 @@ from personakit.api.answers import answer, asks_position
 from personakit.api.dependencies import service_of
 from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
 from personakit.api.map_query import LIMITS, MapQuery, asked_by
+from personakit.api.multipliers import effective, with_evidence
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit.api.regenerating import estimate, offer, regenerate
@@ -128,7 +129,10 @@ def _decide(
     """What is decided for now is kept with the persona, and taken from there for as long as it holds."""
     if ask.explain or at is not now:
         decision, _ = _evaluated(read, ask, context, at)
-        return _Decided(decision.suggestions, decision.missing_traits, decision.explanation)
+        explanation = decision.explanation
+        if explanation is not None:
+            explanation = with_evidence(explanation, read.mapper.weights, read.own_weights)
+        return _Decided(decision.suggestions, decision.missing_traits, explanation)
     mapper = read.mapper
     asked = (ask.mapper_id, mapper.version, mapper.hash, _limit(ask), msgspec.json.encode(context))
     kept = read.persona.decisions.find(asked, at)
@@ -149,6 +153,7 @@ def _evaluated(
         persona_id=ask.persona_id,
         mapper_version=read.mapper.version,
         limit=_limit(ask),
+        learned=effective(read.mapper.weights, read.own_weights, read.mapper.plan.document),
         explain=ask.explain,
     )
 

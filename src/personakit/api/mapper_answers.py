@@ -31,6 +31,7 @@ def shown(row: Row, position: int, status: int = 200) -> Response[wire.Mapper]:
         origin=row["origin"],
         reason=row["reason"],
         change=row["change"],
+        learned=row["learned"],
     )
     return answer(found, position, status, tagged(row["hash"]))
 

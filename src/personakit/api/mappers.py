@@ -13,6 +13,7 @@ from personakit.api.answers import answer, next_page, page_size
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.document_answers import ETAG
 from personakit.api.etags import tags_in
+from personakit.api.learned_weights import adjust_weights, get_weights
 from personakit.api.mapper_answers import changed, shown_as_asked, unknown
 from personakit.api.mapper_documents import MAPPER, accepted
 from personakit.api.mapper_validation import validate
@@ -227,6 +228,8 @@ router = Router(
         update,
         withdraw_mapper,
         change_weight,
+        get_weights,
+        adjust_weights,
         list_versions,
         get_version,
         diff_versions,

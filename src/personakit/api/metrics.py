@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
 from personakit.agents.service import Service
+from personakit.api.learning_metrics import LearningCollector
 from personakit.api.model_metrics import ModelCollector
 from personakit.api.shared_counts import SHARED_FOLDER, forget_the_dead
 from personakit.eventlog.recorder import Appended
@@ -49,6 +50,11 @@ class Metrics:
         self._duplicates = Counter(
             "personakit_duplicate_events", "Events that were in the log already", registry=self._counted
         )
+        self._on_gone_rules = Counter(
+            "personakit_feedback_on_gone_rules",
+            "Feedback on rules that the mapper in use does not have",
+            registry=self._counted,
+        )
         self._queue = Gauge(
             "personakit_appender_queue",
             "Submissions that wait to be appended",
@@ -59,6 +65,7 @@ class Metrics:
         self._log = CollectorRegistry()
         self._log.register(LogCollector(service))
         self._log.register(ModelCollector(service))
+        self._log.register(LearningCollector(service))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts an answer. Methods of callers' own making count together: there is no end to them."""
@@ -70,6 +77,10 @@ class Metrics:
         count, duration = self._known[key]
         count.inc()
         duration.observe(seconds)
+
+    def feedback_on_gone_rule(self) -> None:
+        """Counts feedback that is kept and teaches nothing as long as its rule does not come back."""
+        self._on_gone_rules.inc()
 
     def appended(self, events: Sequence[Appended]) -> None:
         """Counts what became of a group of events."""

@@ -14,6 +14,7 @@ from personakit.agents.mindscapes import mindscapes_of
 from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.regenerator import definition_in
 from personakit.api.answers import no_persona
+from personakit.api.multipliers import Weights, weights_in
 from personakit.api.prepared import PreparedTraits, trait
 from personakit.domain.curation import contradicts
 from personakit.domain.events import MindscapeUpdated, ModelUse
@@ -43,6 +44,8 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     is_stale: bool
     stale_since: datetime | None
     changed: tuple[str, ...]
+    weights: Mapping[str, Weights] = {}
+    """By mapper, what was learned of its rules for this persona."""
 
     @property
     def people(self) -> tuple[UUID, ...]:
@@ -105,6 +108,10 @@ def past_persona(past: PastPersona, id_: str, persona: UUID) -> PersonaState:
         "is_stale": history.is_stale,
         "stale_since": history.stale_since,
         "changed": history.changed,
+        "weights": {
+            mapper: {"learned": each.learned.multipliers, "evidence": each.evidence}
+            for mapper, each in past.weights.items()
+        },
     }
     return persona_from(row, id_, persona, past.mindscapes)
 
@@ -155,6 +162,7 @@ def persona_from(
         is_stale=row.get("is_stale", False),
         stale_since=row.get("stale_since"),
         changed=tuple(row.get("changed") or ()),
+        weights={mapper: weights_in(each) for mapper, each in (row.get("weights") or {}).items()},
     )
 
 
@@ -274,6 +282,11 @@ def core(state: PersonaState, at: datetime) -> wire.Core:
     )
 
 
+def own_multipliers(state: PersonaState) -> dict[str, dict[str, float]]:
+    """What was learned for the persona, by mapper and rule."""
+    return {mapper: dict(each.learned) for mapper, each in sorted(state.weights.items())}
+
+
 def persona(state: PersonaState, at: datetime, position: int) -> wire.Persona:
     """A persona in full."""
     return wire.Persona(
@@ -287,5 +300,6 @@ def persona(state: PersonaState, at: datetime, position: int) -> wire.Persona:
         core_version=state.core_version,
         stale_since=state.stale_since,
         changed_traits=list(state.changed),
+        learned=own_multipliers(state),
         position=position,
     )

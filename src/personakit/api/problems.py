@@ -18,6 +18,7 @@ from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
 from personakit.domain.mapper import MapperUnknown, NotInUse, RuleUnknown
+from personakit.domain.oversight import NotActive, ProposalChanged
 from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnknown
 from personakit.domain.publishing import PreconditionFailed, VersionWentDown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
@@ -71,6 +72,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (TraitsTaken, 409, "trait-taken"),
     (IdTaken, 409, "id-taken"),
     (NotInUse, 409, "mapper-withdrawn"),
+    (NotActive, 409, "mapper-not-active"),
+    (ProposalChanged, 409, "proposal-changed"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),

@@ -17,13 +17,14 @@ from personakit.api.answers import answer, persona_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import plan_of
 from personakit.api.map_query import context_of
+from personakit.api.multipliers import NOTHING, effective, weights_in, with_evidence
 from personakit.api.personas import past_of
 from personakit.api.problems import NotFound
 from personakit.domain.persona import Definition, compose_core, overlay_traits
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
 from personakit_sdk.rules import suggestion_id
-from personakit_sdk.rules.evaluate import evaluate
+from personakit_sdk.rules.evaluate import evaluate, explanation_of
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.paths import parse_path
 from personakit_sdk.rules.suggestion_id import SuggestionRef
@@ -55,16 +56,19 @@ def get_suggestion(
     mapper = _mapper(service, tenant, ref)
     then = service.past.at_instant(min(ref.at, datetime.now(UTC)))
     past = past_of(service, tenant, ref.persona_id, persona, then)
-    facts = present.past_persona(past, ref.persona_id, persona).facts
+    state = present.past_persona(past, ref.persona_id, persona)
+    facts = state.facts
+    shared, own = weights_in(mapper), state.weights.get(ref.mapper_id, NOTHING)
     decision = evaluate(
         plan_of(mapper),
         Facts(traits=facts, context=asked, at=ref.at),
         persona_id=ref.persona_id,
         mapper_version=ref.mapper_version,
         limit=MOST,
+        learned=effective(shared, own, mapper["document"]),
         explain=True,
     )
-    explained = decision.explanation.rules if decision.explanation is not None else []
+    explained = with_evidence(explanation_of(decision), shared, own).rules
     made = next((each for each in decision.suggestions if each.rule_id == ref.rule_id), None)
     rule = next(each for each in mapper["document"]["rules"] if each["id"] == ref.rule_id)
     paths = sorted({*_paths(rule), *_named(rule, mapper["document"]["conditions"])})

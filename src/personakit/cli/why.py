@@ -42,12 +42,34 @@ def told(why: Why) -> list[str]:
         f"  by rule {why.rule_id} of {why.mapper.id}, version {why.mapper.version}",
         f"  {rule['detail']}",
         f"  weight {rule['weight']:g}, learned {rule['learned']:g}, score {rule['score']:g}",
+        *_learned(rule.get("learnedFrom")),
         "",
         "Its conditions saw",
     ]
     conditions = list(_conditions(rule["conditions"], 1))
     traits = [line for trait in why.traits for line in _trait(trait)]
     return [*head, *conditions, "", f"The traits as they were at position {why.position}", *traits]
+
+
+def _learned(taught: dict[str, Any] | None) -> list[str]:
+    """Where what was learned comes from."""
+    if taught is None:
+        return []
+    return [
+        f"    {whose}: {found['multiplier']:g}{_since(found)}{_votes(found)}"
+        for whose, found in (("for all", taught["shared"]), ("for this persona", taught["own"]))
+        if found is not None
+    ]
+
+
+def _since(found: dict[str, Any]) -> str:
+    return "" if found["version"] is None else f" since version {found['version']}"
+
+
+def _votes(found: dict[str, Any]) -> str:
+    if found["rate"] is None:
+        return ""
+    return f", by {found['votes']:.1f} votes of {found['personas']}, {found['rate']:.0%} good"
 
 
 def _conditions(outcome: dict[str, Any], depth: int) -> list[str]:

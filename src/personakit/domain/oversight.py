@@ -11,9 +11,13 @@ from personakit.domain.adjusted import Adjusted
 from personakit.domain.adjustment import Votes, adjustment, believed, changes, proposal, proposed
 from personakit.domain.events import AdjustmentCause, RuleWeightsAdjusted
 from personakit.domain.learning import Learned
-from personakit.domain.mapper import MapperState, NotInUse, RuleUnknown
+from personakit.domain.mapper import MapperState, RuleUnknown
 from personakit.domain.publishing import Provenance, require_match
 from personakit_sdk.errors import Fault, PersonaKitError
+
+
+class NotActive(PersonaKitError):
+    """No version of the mapper is in use, so nothing is learned of it."""
 
 
 class ProposalChanged(PersonaKitError):
@@ -42,7 +46,7 @@ def approve(
     if_match: Collection[str] | None = None,
 ) -> RuleWeightsAdjusted | None:
     """The event that publishes what is proposed, of `rules` (None: all); None where nothing is. `seen` are
-    the multipliers that the caller approves. Raises RuleUnknown, NotInUse, PreconditionFailed, and
+    the multipliers that the caller approves. Raises RuleUnknown, NotActive, PreconditionFailed, and
     ProposalChanged where what is proposed is not what was seen."""
     _require(state, rules, if_match)
     beliefs = believed(state.shown.document, votes)
@@ -50,6 +54,8 @@ def approve(
     all_ = proposed(state, moved)
     wanted = {rule: all_[rule] for rule in all_ if rules is None or rule in rules}
     if seen is not None and dict(seen) != wanted:
+        if _stand(state, seen):
+            return None  # approved before, by an answer that was lost
         raise ProposalChanged(wanted)
     if not wanted:
         return None
@@ -73,7 +79,7 @@ def freeze(
     if_match: Collection[str] | None = None,
 ) -> RuleWeightsAdjusted | None:
     """The event after which `rules` (None: all) stay as they are, whatever is said of them; None where they
-    do already. Raises RuleUnknown, NotInUse, PreconditionFailed."""
+    do already. Raises RuleUnknown, NotActive, PreconditionFailed."""
     _require(state, rules, if_match)
     chosen = _ids(state) if rules is None else set(rules)
     return _with_frozen(state, {*state.adjusted.frozen, *chosen}, today, by, "frozen")
@@ -88,7 +94,7 @@ def thaw(
     if_match: Collection[str] | None = None,
 ) -> RuleWeightsAdjusted | None:
     """The event after which `rules` (None: all) learn again; None where they do already. Raises RuleUnknown,
-    NotInUse, PreconditionFailed."""
+    NotActive, PreconditionFailed."""
     before = set(state.adjusted.frozen)
     _require(state, None if rules is None else set(rules) - before, if_match)
     return _with_frozen(state, set() if rules is None else before - set(rules), today, by, "thawed")
@@ -104,7 +110,7 @@ def roll_back(
     if_match: Collection[str] | None = None,
 ) -> RuleWeightsAdjusted | None:
     """The event that brings the multipliers of a version back, `then`; None where they are there. The rules
-    that it changes are frozen: they would learn the same again at once. Raises NotInUse,
+    that it changes are frozen: they would learn the same again at once. Raises NotActive,
     PreconditionFailed."""
     _require(state, None, if_match)
     now = state.adjusted.learned
@@ -136,14 +142,21 @@ def _with_frozen(
 
 
 def _require(state: MapperState, rules: Collection[str] | None, if_match: Collection[str] | None) -> None:
-    """Raises NotInUse for a mapper of which no version is active, PreconditionFailed, and RuleUnknown for
+    """Raises NotActive for a mapper of which no version is active, PreconditionFailed, and RuleUnknown for
     rules that its document does not have."""
     mapper_id = state.shown.document["metadata"]["id"]
     if state.shown.status != "active":
-        raise NotInUse(f"No version of the mapper {mapper_id!r} is in use, so nothing is learned of it.")
+        raise NotActive(
+            f"No version of the mapper {mapper_id!r} is in use, so nothing is learned of it; publish one."
+        )
     require_match(state.shown.hash, if_match, f"mapper {mapper_id!r}")
     for rule in sorted(set(rules or ()) - _ids(state)):
         raise RuleUnknown(f"The mapper {mapper_id!r} has no rule {rule!r} in the version that is shown.")
+
+
+def _stand(state: MapperState, multipliers: Mapping[str, float]) -> bool:
+    now = state.adjusted.learned.multipliers
+    return all(now.get(rule, 1.0) == multiplier for rule, multiplier in multipliers.items())
 
 
 def _ids(state: MapperState) -> set[str]:

@@ -90,6 +90,13 @@ def evaluate(
     )[0]
 
 
+def explanation_of(decision: Decision) -> Explanation:
+    """The explanation of a decision that was to be explained. Raises LookupError where it was not."""
+    if decision.explanation is None:
+        raise LookupError("An evaluation that was to be explained was not.")
+    return decision.explanation
+
+
 def evaluate_until(
     plan: Plan,
     facts: Facts,

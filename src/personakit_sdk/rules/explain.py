@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from personakit_sdk.rules.outcome import Outcome
 from personakit_sdk.rules.plan import Plan, PlannedRule
@@ -20,8 +21,27 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     detail: str
 
 
+class Taught(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A multiplier, and what was believed when it was learned: the rate of good votes, how many votes that
+    rests on, of how many personas; `version` is the mapper's that gave it, where that is told."""
+
+    multiplier: float
+    rate: float | None
+    votes: float
+    personas: int
+    version: int | None = None
+
+
+class LearnedFrom(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where what was learned of a rule comes from: what all have of it (`shared`), and the persona's own."""
+
+    shared: Taught | None
+    own: Taught | None
+
+
 class RuleExplanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One rule, fired or not: `detail` says why in a sentence, `conditions` what each check saw."""
+    """One rule, fired or not: `detail` says why in a sentence, `conditions` what each check saw.
+    `learned_from` is there where anything was learned and it is known where from."""
 
     id: str
     fired: bool
@@ -32,6 +52,7 @@ class RuleExplanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     score: float
     conditions: Outcome
     suggestions: list[Fate]
+    learned_from: LearnedFrom | UnsetType = UNSET
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

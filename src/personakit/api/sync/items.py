@@ -44,7 +44,11 @@ def _mappers(
         ("mapper", row["mapper_id"]): (
             row["mapper_id"],
             wire.SyncedMapper(
-                id=row["mapper_id"], version=row["version"], hash=row["hash"], document=row["document"]
+                id=row["mapper_id"],
+                version=row["version"],
+                hash=row["hash"],
+                document=row["document"],
+                learned=row["learned"],
             ),
         )
         for row in rows
@@ -69,6 +73,7 @@ def _personas(
                     name: state.mindscapes[person].version
                     for name, person in zip(state.people_ids, state.people, strict=True)
                 },
+                learned=present.own_multipliers(state),
             ),
         )
         for state in states

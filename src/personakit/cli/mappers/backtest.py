@@ -75,12 +75,12 @@ def backtest(
     after = compiled(file)
     question = Question(context=context_of(context), limit=limit)
     with opened_log(settings) as log, progress(sys.stderr) as report:
-        version, before = _published(log.reader, tenant, against)
+        version, before, learned = _published(log.reader, tenant, against)
         end = until or datetime.now(UTC)
         begin = since or _first_recorded(log.recorder) or end
         if begin > end:
             raise InvalidInput(f"--since {begin.isoformat()} lies after --until {end.isoformat()}.")
-        found = Backtester(before, after, question).run(
+        found = Backtester(before, after, question, learned).run(
             log.past,
             tenant,
             islice(everybody(log.recorder, tenant), people),
@@ -106,8 +106,9 @@ def _first_recorded(recorder: LogRecorder) -> datetime | None:
     return first[0].recorded_at if first and isinstance(first[0], LogNotification) else None
 
 
-def _published(reader: Reader, tenant: str, against: str) -> tuple[int, Plan]:
-    """The version of a mapper that `ID` or `ID@VERSION` names. Raises InvalidInput where there is none."""
+def _published(reader: Reader, tenant: str, against: str) -> tuple[int, Plan, dict[str, float]]:
+    """The version of a mapper that `ID` or `ID@VERSION` names, and what it had learned. Raises InvalidInput
+    where there is none."""
     mapper_id, at, version = against.partition("@")
     if at and not (version.isascii() and version.isdigit()):
         raise InvalidInput(f"{against!r} is no ID@VERSION, such as daily_focus@3.")
@@ -121,4 +122,4 @@ def _published(reader: Reader, tenant: str, against: str) -> tuple[int, Plan]:
         raise InvalidInput(
             f"The tenant {tenant!r} has no mapper {against!r}; `personakit mappers list` has all."
         )
-    return int(row["version"]), compile_mapper(row["document"])
+    return int(row["version"]), compile_mapper(row["document"]), row["learned"]

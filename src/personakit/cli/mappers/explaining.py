@@ -16,13 +16,16 @@ from personakit.config import Settings
 from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
 from personakit_sdk.rules import Decision, Facts, Plan, TraitFact, evaluate
 from personakit_sdk.rules.clock import find_zone
+from personakit_sdk.rules.evaluate import explanation_of
 from personakit_sdk.rules.explain import Explanation
 from personakit_sdk.rules.inline_case import read_case
 from personakit_sdk.rules.inline_tests import DEFAULT_AT
+from personakit_sdk.rules.learned import combined
 from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.operators import instant
 from personakit_sdk.rules.yaml import Marks
-from personakit_sdk.wire import MapAnswer, MapPersona, Persona
+from personakit_sdk.transport import ServiceError
+from personakit_sdk.wire import MapAnswer, Mapper, MapPersona, Persona
 
 _AS_OF_NOW: Final = (
     "The service says how far traits are believed now: confidences are those of now, not of --at."
@@ -79,8 +82,20 @@ def by_persona(settings: Settings, file: str, person: str, asked: Asked) -> Expl
     persona = connect(settings).request("GET", f"/personas/{person}").decode(Persona)
     at = asked.at or instant(asked.context.get("current_time")) or datetime.now(UTC)
     facts = Facts(traits=facts_of(persona), context=_context(asked), at=at)
-    explained = _explained(plan, person, at, _decide(plan, facts, person, asked.limit, {}))
+    own = persona.learned.get(plan.mapper_id, {})
+    learned = combined(_learned(settings, plan.mapper_id), own, plan.document["feedback_settings"])
+    explained = _explained(plan, person, at, _decide(plan, facts, person, asked.limit, learned))
     return explained if asked.at is None else msgspec.structs.replace(explained, remarks=[_AS_OF_NOW])
+
+
+def _learned(settings: Settings, mapper_id: str) -> dict[str, float]:
+    """What the service's mapper of this id has learned; nothing where it has none."""
+    try:
+        return connect(settings).request("GET", f"/mappers/{mapper_id}").decode(Mapper).learned
+    except ServiceError as error:
+        if error.status != 404:
+            raise
+        return {}
 
 
 def by_given(file: str, given_file: Path, asked: Asked) -> Explained:
@@ -130,13 +145,11 @@ def _decide(plan: Plan, facts: Facts, person: str, limit: int, learned: dict[str
 
 
 def _explained(plan: Plan, about: str, at: datetime, decision: Decision) -> Explained:
-    if decision.explanation is None:
-        raise LookupError("An evaluation that was to be explained was not.")
     return Explained(
         mapper=plan.mapper_id,
         version=plan.author_version,
         about=about,
         at=at,
         missing_traits=decision.missing_traits,
-        explanation=decision.explanation,
+        explanation=explanation_of(decision),
     )

@@ -42,7 +42,8 @@ def versions(settings: Settings, *, mapper_id: str, limit: int, as_json: bool) -
 
 
 def _line(item: MapperVersion) -> str:
-    how = item.change if item.restores is None else f"{item.change} from {item.restores}"
+    change = item.cause.replace("_", " ") if item.cause is not None else item.change
+    how = change if item.restores is None else f"{change} from {item.restores}"
     made = f"{item.created_at:%Y-%m-%d %H:%M}  {how} by {item.origin}"
     why = f": {item.reason}" if item.reason else ""
     return f"{item.version:>4}  {item.status:<10}  {item.author_version:<8}  {made}{why}"
