@@ -162,10 +162,10 @@ def test_what_is_said_as_of_an_instant_is_what_the_service_says(past: Believed, 
     seen: dict[tuple[str, datetime], list[Any]] = {}
 
     class Watched(Backtester):
-        def compare(self, persona_id: str, facts: Facts) -> None:
+        def compare(self, persona_id: str, facts: Facts, *own: Any) -> None:
             made = [evaluate(plan, facts, persona_id=persona_id, mapper_version=1, limit=5) for plan in sides]
             seen[persona_id, facts.at] = [places(decision) for decision in made]
-            super().compare(persona_id, facts)
+            super().compare(persona_id, facts, *own)
 
     tester = Watched(*sides, Question())
     tester.run(past.service.past, TENANT, people(past.service), instants)

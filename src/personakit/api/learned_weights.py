@@ -38,7 +38,7 @@ _Decide = Callable[[MapperState], RuleWeightsAdjusted | None]
     sync_to_thread=True,
     response_headers=[ETAG],
     operation_id="getLearnedWeights",
-    summary="Read what was learned of a mapper's rules",
+    summary="Read what was learned of rules",
 )
 def get_weights(
     service: ServiceGiven, tenant: TenantGiven, mapper_id: MapperIdInPath
@@ -55,7 +55,7 @@ def get_weights(
     response_headers=[ETAG],
     operation_class=documented(wire.AdjustWeights),
     operation_id="adjustLearnedWeights",
-    summary="Approve, freeze, thaw or roll back what was learned",
+    summary="Change what was learned of rules",
 )
 def adjust_weights(
     service: ServiceGiven,
