@@ -209,3 +209,61 @@ def observe(installed: Installation, person: str) -> None:
         reply = transport.request("POST", "/observations", body=body, headers=headers)
         position = msgspec.json.decode(reply.body)["position"]
     transport.request("GET", f"/personas/{person}", headers={"PersonaKit-Min-Position": str(position)})
+
+
+TAUGHT = """metadata: {id: taught, version: 1.0.0, description: What feedback teaches}
+rules:
+  - id: liked
+    conditions: {not: {context_check: {field: never, operator: exists}}}
+    actions: [{generate_suggestion: {type: t, title: Liked, description: D}}]
+  - id: disliked
+    conditions: {not: {context_check: {field: never, operator: exists}}}
+    actions: [{generate_suggestion: {type: t, title: Disliked, description: D}}]
+feedback_settings: {publishing: propose}
+"""
+
+
+def test_what_was_learned_is_shown_approved_frozen_thawed_and_rolled_back(
+    run: Run, file: Any, installed: Installation
+) -> None:
+    assert run("push", file(TAUGHT)).exit_code == 0
+    transport = installed.transport(patience=5.0)
+    for person in ("ada", "bo"):
+        seen = {"personId": person, "type": "note", "content": {}, "occurredAt": "2026-03-02T09:00:00Z"}
+        transport.request("POST", "/observations", body=seen, idempotent=False)
+        for rule, helpful in (("liked", True), ("disliked", False)):
+            for _ in range(4):
+                said = {"mapperId": "taught", "ruleId": rule, "personaId": person, "helpful": helpful}
+                last = transport.request("POST", "/feedback", body=said, idempotent=False)
+    shown = {"PersonaKit-Min-Position": last.headers["PersonaKit-Position"]}
+    transport.request("GET", "/mappers", headers=shown)
+    proposed = run("weights", "taught").stdout.splitlines()
+    assert proposed[0] == "taught version 1, publishing propose"
+    assert proposed[2].split() == ["1", "1", "|", "8.0", "91%", "2", "liked", "(->", "1.1", "proposed)"]
+    changed = run("approve", "taught", "--seen", "liked=1.3", "--seen", "disliked=0.9")
+    assert changed.exit_code == 1
+    assert "it is now: disliked 0.9, liked 1.1" in changed.stderr
+    assert run("approve", "taught", "--seen", "liked").exit_code == 1
+    approved = run("approve", "taught", "liked", "--seen", "liked=1.1", "--reason", "they like it").stdout
+    assert ">|" not in approved
+    assert "|>" in approved.splitlines()[2]
+    assert approved.splitlines()[2].endswith("liked  (since version 2)")
+    assert "frozen" in run("freeze", "taught", "disliked").stdout.splitlines()[3]
+    assert "frozen" not in run("thaw", "taught").stdout
+    rolled = run("roll-back", "taught", "1", "--reason", "on second thoughts")
+    assert "frozen, since version 5" in rolled.stdout.splitlines()[2]
+    history = run("versions", "taught").stdout.splitlines()
+    assert "rolled back from 1 by key: first: on second thoughts" in history[0]
+    assert "approved by key: first: they like it" in history[3]
+    explained = run("explain", "taught", "--person", "ada").stdout
+    assert "learned" in explained
+    assert run("weights", "nothing").exit_code == 1
+
+
+def test_a_file_is_explained_with_what_the_service_has_learned(
+    run: Run, file: Any, installed: Installation
+) -> None:
+    installed.transport().request("POST", "/mappers/taught/weights", body={"action": "thaw"}, idempotent=True)
+    run("approve", "taught", "disliked")
+    told = run("explain", file(TAUGHT), "--person", "ada").stdout
+    assert "score 0.9 = weight 1 * learned 0.9" in told

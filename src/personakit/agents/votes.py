@@ -41,16 +41,11 @@ def read_votes(snapshot: Snapshot, tenant: str, mapper_id: str, half_life_days: 
         "votes.tallies",
         **asked,
         days=days,
-        recent=[_weight(day, today, half_life_days) for day in days],
-        history=[_weight(day, today, SLOWER * half_life_days) for day in days],
+        recent=[day_weight((today - day).days, half_life_days) for day in days],
+        history=[day_weight((today - day).days, SLOWER * half_life_days) for day in days],
     )
     voters = {row["persona"]: row["position"] for row in snapshot.rows("votes.voters", **asked)}
     return Votes(_by_persona(rows), voters)
-
-
-def _weight(day: date, today: date, half_life_days: int) -> int:
-    """A day that by this clock is still to come counts as today."""
-    return day_weight(max(0, (today - day).days), half_life_days)
 
 
 def _by_persona(rows: Iterable[dict[str, Any]]) -> dict[UUID, dict[str, Evidence]]:

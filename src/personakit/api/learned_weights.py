@@ -13,9 +13,9 @@ from personakit.agents.mappers import state_in
 from personakit.agents.service import Service
 from personakit.agents.votes import VotesOn, read_votes
 from personakit.api import bodies
-from personakit.api.answers import answer
+from personakit.api.answers import WAIT_SECONDS, answer
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
-from personakit.api.document_answers import ETAG, WAIT_SECONDS, tagged
+from personakit.api.document_answers import ETAG, tagged
 from personakit.api.etags import tags_in
 from personakit.api.mapper_answers import unknown, unknown_version
 from personakit.api.openapi import documented

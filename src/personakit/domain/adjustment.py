@@ -25,6 +25,7 @@ from personakit.domain.learning import (
     belief,
     mean_of,
     move,
+    own_belief,
     own_target,
     pooled,
     target,
@@ -137,7 +138,10 @@ def learn_for(
     moved = move(before, targets, today, settings, state.adjusted.frozen)
     if not changes(before.multipliers, moved.learned.multipliers):
         return None
-    found = {rule: belief(evidence, beliefs.by_rule[rule].rate) for rule, evidence in said.items()}
+    found = {
+        rule: own_belief(evidence, beliefs.by_rule[rule], beliefs.mean, settings)
+        for rule, evidence in said.items()
+    }
     return PersonaWeightsAdjusted(
         mapper_id=state.shown.document["metadata"]["id"],
         learned=moved.learned.multipliers,

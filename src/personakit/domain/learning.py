@@ -237,8 +237,7 @@ def own_target(own: Evidence, shared: Belief, mean: float, settings: Settings) -
     Own votes are enough from the last of `settings.evidence` votes on, be it counted in part: five that
     were cast together have faded to less than five by the next day, when there are steps yet to make.
     """
-    common = shared.rate if _shareable(shared, settings) else mean
-    found = belief(own, common)
+    common, found = _common(shared, mean, settings), own_belief(own, shared, mean, settings)
     divisor = multiplier(common, mean, settings.low, settings.high)
     low, value, high = (
         multiplier(rate, mean, settings.low, settings.high) / divisor
@@ -246,6 +245,15 @@ def own_target(own: Evidence, shared: Belief, mean: float, settings: Settings) -
     )
     least, most = settings.low / settings.high, settings.high / settings.low
     return Target(value, low, high, found.votes > settings.evidence - 1, least, most)
+
+
+def own_belief(own: Evidence, shared: Belief, mean: float, settings: Settings) -> Belief:
+    """The rate of good votes of a rule for one persona, whose own votes are shrunk towards what all have."""
+    return belief(own, _common(shared, mean, settings))
+
+
+def _common(shared: Belief, mean: float, settings: Settings) -> float:
+    return shared.rate if _shareable(shared, settings) else mean
 
 
 def _shareable(found: Belief, settings: Settings) -> bool:
