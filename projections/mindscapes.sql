@@ -8,11 +8,12 @@ CREATE TABLE mindscapes (
     traits      jsonb       NOT NULL,
     derivations jsonb       NOT NULL,
     pins        jsonb       NOT NULL DEFAULT '{}',  -- by path: value, volatility, reason, origin
-    trust       jsonb       NOT NULL DEFAULT '{}',  -- what feedback taught: multipliers by path, day, morning
+    trust       jsonb       NOT NULL DEFAULT '{}',  -- what feedback taught: multipliers by path, day, morning, settled
     position    bigint      NOT NULL,
     updated_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant, person)
 );
+CREATE INDEX ON mindscapes (tenant) WHERE trust->'settled' = 'false';
 
 -- :on MindscapeUpdated exactly
 -- Only version 1 may begin a document and only version n + 1 may follow n; anything else is a fault,
@@ -57,7 +58,7 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 UPDATE mindscapes AS m SET
     version = e.version, position = e.position, updated_at = e.recorded_at,
     trust = jsonb_build_object('multipliers', e.payload->'trust', 'day', e.payload->'day',
-                               'morning', e.payload->'morning')
+                               'morning', e.payload->'morning', 'settled', e.payload->'settled')
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 
@@ -76,6 +77,11 @@ FROM mindscapes WHERE tenant = %(tenant)s AND person = %(person)s
 -- :query by_people
 SELECT person, version, traits, derivations, pins, trust
 FROM mindscapes WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+
+-- :query unsettled
+-- Whose trust has further to go, on another day.
+SELECT person FROM mindscapes
+WHERE tenant = %(tenant)s AND trust->'settled' = 'false' AND (trust->>'day')::date < %(today)s
 
 -- :query trait_paths
 -- The paths that some of a tenant's people have traits at, derived or pinned.

@@ -21,6 +21,7 @@ CREATE TABLE voted (
     PRIMARY KEY (tenant, mapper_id, persona)
 );
 CREATE INDEX ON voted (position);
+CREATE INDEX ON votes (tenant, persona);
 -- What `learning.votes_of` says, in SQL: what is said counts before what was done, and being ignored the less
 -- the lower the suggestion stood.
 CREATE FUNCTION votes_of(feedback jsonb, OUT good bigint, OUT bad bigint) LANGUAGE sql IMMUTABLE AS $$
@@ -75,6 +76,10 @@ SELECT DISTINCT tenant, mapper_id FROM voted WHERE position > %(after)s ORDER BY
 -- :query voters
 -- Who voted on a mapper, and where their newest feedback stands.
 SELECT persona, position FROM voted WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
+
+-- :query of_persona
+-- What one persona voted, on all mappers.
+SELECT mapper_id, rule_id, day, good, bad FROM votes WHERE tenant = %(tenant)s AND persona = %(persona)s
 
 -- :query days
 SELECT DISTINCT day FROM votes WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s ORDER BY day

@@ -49,6 +49,7 @@ from personakit.domain.events import (
     RuleWeightChanged,
     RuleWeightsAdjusted,
     TraitPinned,
+    TraitTrustAdjusted,
     TraitUnpinned,
 )
 from personakit.domain.mapper import MapperState, evolve
@@ -224,6 +225,25 @@ class Histories(RuleBasedStateMachine):
         """Pins, or unpins what may not be pinned."""
         said = {"path": path, "reason": "why", "origin": "who", "material": (path,)}
         event = TraitUnpinned(**said) if value is None else TraitPinned(**said, value=value, volatility="low")
+        self._append(index, "mindscape", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(
+        index=indexes,
+        trust=st.dictionaries(st.sampled_from(PATHS), st.sampled_from([0.9, 1.1])),
+        day=days,
+        skip=skips,
+    )
+    def adjust_trust(self, index: int, trust: dict[str, float], day: date, skip: int) -> None:
+        event = TraitTrustAdjusted(
+            trust=trust,
+            day=day,
+            morning={},
+            settled=day == START.date(),
+            read_through=index,
+            reason="why",
+            material=tuple(sorted(trust)),
+        )
         self._append(index, "mindscape", event, skip)
 
     @precondition(lambda self: self.people)

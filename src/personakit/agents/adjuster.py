@@ -1,4 +1,5 @@
-"""The Configuration Adjuster: folds feedback into learned multipliers, of mappers and of single personas."""
+"""The Configuration Adjuster: folds feedback into learned multipliers, of mappers and of single personas, and
+into how far traits are believed."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from personakit.agents.mappers import Mappers, adjusted_in
+from personakit.agents.truster import Truster
 from personakit.agents.votes import VotesOn
 from personakit.domain.adjusted import Own, evolve_own
 from personakit.domain.adjustment import believed, learn, learn_for
@@ -47,6 +49,7 @@ class Adjuster:
         self._reader = reader
         self._streams = streams
         self._mappers = mappers
+        self._truster = Truster(reader, streams)
         self._clock = clock
         self._day: date | None = None
         self._looked = 0
@@ -106,10 +109,13 @@ class Adjuster:
         made = 0
         with self._reader.snapshot() as snapshot:
             known = _own_weights(snapshot, tenant, mapper_id)
+        doubted = self._truster.unsettled(tenant, today)
         seen = self._read_through.get((tenant, mapper_id), 0)
         nothing = Loaded(Own(mapper_id), 0)
         for persona, position in votes.voters.items():
             start = known.get(persona, nothing)
+            if position > seen or persona in doubted:
+                made += self._truster.adjust(tenant, persona, today, position)
             own = start.state.adjusted
             waits = not own.settled and (own.learned.day or today) < today
             if position <= max(seen, own.read_through) and not waits:

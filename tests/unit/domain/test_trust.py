@@ -20,7 +20,6 @@ from personakit_sdk.rules.facts import ALWAYS, confidence, steady_until
 PATH = "work.focus"
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TODAY = AT.date()
-ENOUGH = 5
 UNIT = 1000 << 20
 
 
@@ -40,13 +39,13 @@ def votes(good: int, bad: int) -> Evidence:
 def days_of(start: Mindscape, evidence: Evidence, days: int) -> Mindscape:
     """After a pass a day."""
     for day in range(days):
-        event = adjust_trust(start, {PATH: evidence}, TODAY + timedelta(days=day), 41, ENOUGH)
+        event = adjust_trust(start, {PATH: evidence}, TODAY + timedelta(days=day), 41)
         start = start if event is None else evolve(start, event)
     return start
 
 
 def test_what_is_turned_down_makes_its_traits_believed_less_and_never_changes_a_value() -> None:
-    event = adjust_trust(mindscape(), {PATH: votes(0, 20)}, TODAY, 41, ENOUGH)
+    event = adjust_trust(mindscape(), {PATH: votes(0, 20)}, TODAY, 41)
     assert event is not None
     after = evolve(mindscape(), event)
     shown, before = after.visible_traits()[PATH], trait()
@@ -63,11 +62,11 @@ def test_what_is_turned_down_makes_its_traits_believed_less_and_never_changes_a_
 
 def test_a_confidence_that_leaves_its_band_is_material() -> None:
     below = mindscape(**{PATH: trait(weight=10.0)})  # believed by 0.71
-    event = adjust_trust(below, {PATH: votes(0, 20)}, TODAY, 41, ENOUGH)
+    event = adjust_trust(below, {PATH: votes(0, 20)}, TODAY, 41)
     assert event is not None
     assert event.material == (PATH,)
     fast = mindscape(**{PATH: trait(weight=10.0, volatility="high")})
-    event = adjust_trust(fast, {PATH: votes(0, 20)}, TODAY, 41, ENOUGH)
+    event = adjust_trust(fast, {PATH: votes(0, 20)}, TODAY, 41)
     assert event is not None
     assert event.material == ()
 
@@ -81,13 +80,13 @@ def test_a_derivation_that_comes_later_keeps_the_trust() -> None:
 
 @pytest.mark.parametrize("evidence", [votes(0, 4), votes(3, 3), votes(0, 0)])
 def test_too_few_votes_and_as_many_for_as_against_move_nothing(evidence: Evidence) -> None:
-    assert adjust_trust(mindscape(), {PATH: evidence}, TODAY, 41, ENOUGH) is None
+    assert adjust_trust(mindscape(), {PATH: evidence}, TODAY, 41) is None
 
 
 def test_neither_a_pinned_trait_nor_one_that_is_not_there_is_touched() -> None:
     pinned = Mindscape(3, {PATH: trait()}, {}, {PATH: Pin(60, "low", "I know", "key: me")})
-    assert adjust_trust(pinned, {PATH: votes(0, 20)}, TODAY, 41, ENOUGH) is None
-    assert adjust_trust(EMPTY, {PATH: votes(0, 20)}, TODAY, 41, ENOUGH) is None
+    assert adjust_trust(pinned, {PATH: votes(0, 20)}, TODAY, 41) is None
+    assert adjust_trust(EMPTY, {PATH: votes(0, 20)}, TODAY, 41) is None
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(1, 40))
@@ -96,14 +95,14 @@ def test_trust_stays_in_its_bounds_and_comes_to_rest(good: int, bad: int, days: 
     trust = after.trust.multipliers.get(PATH, 1.0)
     assert LOWEST <= trust <= HIGHEST
     at_rest = days_of(after, votes(good, bad), 40)
-    assert adjust_trust(at_rest, {PATH: votes(good, bad)}, date(2027, 1, 1), 41, ENOUGH) is None
+    assert adjust_trust(at_rest, {PATH: votes(good, bad)}, date(2027, 1, 1), 41) is None
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(2, 9))
 def test_no_day_moves_trust_by_more_than_a_tenth(good: int, bad: int, passes: int) -> None:
     after = mindscape()
     for _ in range(passes):
-        event = adjust_trust(after, {PATH: votes(good, bad)}, TODAY, 41, ENOUGH)
+        event = adjust_trust(after, {PATH: votes(good, bad)}, TODAY, 41)
         after = after if event is None else evolve(after, event)
     assert 0.9 <= after.trust.multipliers.get(PATH, 1.0) <= 1.1
 
