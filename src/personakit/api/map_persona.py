@@ -16,16 +16,18 @@ from personakit.agents.service import Service
 from personakit.api import bodies, present
 from personakit.api.answers import answer, asks_position
 from personakit.api.dependencies import service_of
-from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
+from personakit.api.exploring import Explorer
+from personakit.api.hot_reads import HotMapper, Mapping, cached_mapping, read_mapping
 from personakit.api.map_query import LIMITS, MapQuery, asked_by
 from personakit.api.multipliers import effective, with_evidence
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit.api.regenerating import estimate, offer, regenerate
+from personakit.domain import exposure
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules.clock import find_zone
-from personakit_sdk.rules.evaluate import Decision, evaluate_until
+from personakit_sdk.rules.evaluate import Decision, Reorder, evaluate_until
 from personakit_sdk.rules.facts import Facts
 
 
@@ -75,7 +77,11 @@ async def _map(
     if read.persona.state.is_stale and ask.if_stale != "serve":
         fresh, status = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
         read = fresh
-    decided = _decide(read, ask, context, at, now)
+    explorer = _explorer(service, tenant, ask, read.mapper, at)
+    if explorer is None:
+        decided = _decide(read, ask, context, at, now)
+    else:
+        decided = _explored(explorer, read, ask, context, at)
     return answer(_answer(service, read, decided, ask, now), read.position, status)
 
 
@@ -144,8 +150,30 @@ def _decide(
     return _Decided(suggestions, kept.missing_traits, None)
 
 
+def _explorer(
+    service: Service, tenant: str, ask: wire.MapPersona, mapper: HotMapper, at: datetime
+) -> Explorer | None:
+    """Of this question; None where the mapper does not explore."""
+    if mapper.exploration is None:
+        return None
+    seed = exposure.seed(service.secret, tenant, ask.persona_id, ask.mapper_id, mapper.version, at)
+    return Explorer(mapper.exploration, service.secret, tenant, seed)
+
+
+def _explored(
+    explorer: Explorer, read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime
+) -> _Decided:
+    """What is decided in an order of its own, which each instant has: nothing of it is kept."""
+    decision, _ = _evaluated(read, ask, context, at, explorer.reorder)
+    return _Decided(explorer.exposed(decision).suggestions, decision.missing_traits, decision.explanation)
+
+
 def _evaluated(
-    read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime
+    read: Mapping,
+    ask: wire.MapPersona,
+    context: dict[str, Any],
+    at: datetime,
+    reorder: Reorder | None = None,
 ) -> tuple[Decision, datetime]:
     return evaluate_until(
         read.mapper.plan,
@@ -155,6 +183,7 @@ def _evaluated(
         limit=_limit(ask),
         learned=effective(read.mapper.weights, read.own_weights, read.mapper.plan.document),
         explain=ask.explain,
+        reorder=reorder,
     )
 
 

@@ -18,8 +18,9 @@ from functools import lru_cache
 from itertools import accumulate, groupby
 from math import exp, log
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
+from personakit_sdk.rules.document import EXPLORATION
 from personakit_sdk.rules.plan import Candidate
 
 CELLS: Final = 64
@@ -48,6 +49,22 @@ class Believed(NamedTuple):
     votes: float = 0.0
 
 
+class Exploration(NamedTuple):
+    """How a version of a mapper explores: within which part of the best score, and what is believed of its
+    rules."""
+
+    width: float
+    beliefs: Mapping[str, Believed]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], evidence: Mapping[str, Mapping[str, Any]]) -> Self | None:
+        """That of a document in normal form, by the evidence of its rules; None for one that does not."""
+        width = document["feedback_settings"].get(EXPLORATION)
+        if width is None:
+            return None
+        return cls(width, {rule: Believed(one["rate"], one["votes"]) for rule, one in evidence.items()})
+
+
 class Place(NamedTuple):
     """A rule's chance to stand where it does, above 0, and the rules that could have stood there."""
 
@@ -60,11 +77,6 @@ class Explored(NamedTuple):
 
     order: list[Candidate]
     places: list[Place]
-
-    @property
-    def randomised(self) -> bool:
-        """Whether chance had any say."""
-        return any(len(place.among) > 1 for place in self.places)
 
 
 NOTHING_BELIEVED: Final = Believed()
