@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
+from personakit.agents.service import Service
 from personakit.domain import exposure
 from personakit.domain.exploration import Exploration, Place, explore
 from personakit_sdk.rules import suggestion_id
@@ -11,10 +14,28 @@ from personakit_sdk.rules.evaluate import Decision, Suggestion
 from personakit_sdk.rules.plan import Candidate
 
 
+def explorer_of(
+    service: Service,
+    tenant: str,
+    exploration: Exploration | None,
+    *,
+    persona_id: str,
+    mapper_id: str,
+    version: int,
+    at: datetime,
+) -> Explorer | None:
+    """That of a question to a version of a mapper; None where it does not explore."""
+    if exploration is None:
+        return None
+    seed = exposure.seed(service.secret, tenant, persona_id, mapper_id, version, at)
+    return Explorer(exploration, seed, service.secret, tenant)
+
+
 class Explorer:
     """Of one question to a mapper that explores."""
 
-    def __init__(self, exploration: Exploration, secret: bytes, tenant: str, seed: bytes) -> None:
+    def __init__(self, exploration: Exploration, seed: bytes, secret: bytes, tenant: str) -> None:
+        """`secret` seals what is said to this tenant."""
         self._exploration = exploration
         self._secret = secret
         self._tenant = tenant

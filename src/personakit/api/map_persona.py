@@ -16,14 +16,13 @@ from personakit.agents.service import Service
 from personakit.api import bodies, present
 from personakit.api.answers import answer, asks_position
 from personakit.api.dependencies import service_of
-from personakit.api.exploring import Explorer
-from personakit.api.hot_reads import HotMapper, Mapping, cached_mapping, read_mapping
+from personakit.api.exploring import Explorer, explorer_of
+from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
 from personakit.api.map_query import LIMITS, MapQuery, asked_by
 from personakit.api.multipliers import effective, with_evidence
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit.api.regenerating import estimate, offer, regenerate
-from personakit.domain import exposure
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules.clock import find_zone
@@ -77,7 +76,15 @@ async def _map(
     if read.persona.state.is_stale and ask.if_stale != "serve":
         fresh, status = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
         read = fresh
-    explorer = _explorer(service, tenant, ask, read.mapper, at)
+    explorer = explorer_of(
+        service,
+        tenant,
+        read.mapper.exploration,
+        persona_id=ask.persona_id,
+        mapper_id=ask.mapper_id,
+        version=read.mapper.version,
+        at=at,
+    )
     if explorer is None:
         decided = _decide(read, ask, context, at, now)
     else:
@@ -148,16 +155,6 @@ def _decide(
         return _Decided(decision.suggestions, decision.missing_traits, None)
     suggestions = kept.suggestions_at(ask.persona_id, ask.mapper_id, mapper.version, at)
     return _Decided(suggestions, kept.missing_traits, None)
-
-
-def _explorer(
-    service: Service, tenant: str, ask: wire.MapPersona, mapper: HotMapper, at: datetime
-) -> Explorer | None:
-    """Of this question; None where the mapper does not explore."""
-    if mapper.exploration is None:
-        return None
-    seed = exposure.seed(service.secret, tenant, ask.persona_id, ask.mapper_id, mapper.version, at)
-    return Explorer(mapper.exploration, service.secret, tenant, seed)
 
 
 def _explored(

@@ -15,11 +15,13 @@ from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.exploring import explorer_of
 from personakit.api.hot_reads import plan_of
 from personakit.api.map_query import context_of
 from personakit.api.multipliers import NOTHING, effective, weights_in, with_evidence
 from personakit.api.personas import past_of
 from personakit.api.problems import NotFound
+from personakit.domain.exploration import Exploration
 from personakit.domain.persona import Definition, compose_core, overlay_traits
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
@@ -59,6 +61,15 @@ def get_suggestion(
     state = present.past_persona(past, ref.persona_id, persona)
     facts = state.facts
     shared, own = weights_in(mapper), state.weights.get(ref.mapper_id, NOTHING)
+    explorer = explorer_of(
+        service,
+        tenant,
+        Exploration.of(mapper["document"], mapper["evidence"]),
+        persona_id=ref.persona_id,
+        mapper_id=ref.mapper_id,
+        version=ref.mapper_version,
+        at=ref.at,
+    )
     decision = evaluate(
         plan_of(mapper),
         Facts(traits=facts, context=asked, at=ref.at),
@@ -67,6 +78,7 @@ def get_suggestion(
         limit=MOST,
         learned=effective(shared, own, mapper["document"]),
         explain=True,
+        reorder=None if explorer is None else explorer.reorder,
     )
     explained = with_evidence(explanation_of(decision), shared, own).rules
     made = next((each for each in decision.suggestions if each.rule_id == ref.rule_id), None)

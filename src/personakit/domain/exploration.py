@@ -49,6 +49,11 @@ class Believed(NamedTuple):
     votes: float = 0.0
 
 
+def beliefs_of(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Believed]:
+    """By rule, from the evidence that a mapper's row bears."""
+    return {rule: Believed(one["rate"], one["votes"]) for rule, one in evidence.items()}
+
+
 class Exploration(NamedTuple):
     """How a version of a mapper explores: within which part of the best score, and what is believed of its
     rules."""
@@ -62,7 +67,7 @@ class Exploration(NamedTuple):
         width = document["feedback_settings"].get(EXPLORATION)
         if width is None:
             return None
-        return cls(width, {rule: Believed(one["rate"], one["votes"]) for rule, one in evidence.items()})
+        return cls(width, beliefs_of(evidence))
 
 
 class Place(NamedTuple):

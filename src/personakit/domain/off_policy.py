@@ -25,6 +25,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from personakit_sdk.errors import PersonaKitError
+
 NORMAL: Final = 1.959964
 """Standard errors on each side of an estimate, at 95 %."""
 LEAST_EFFECTIVE: Final = 30.0
@@ -79,15 +81,26 @@ class Estimates(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     gain: Estimate
 
 
-class NotRandomised(ValueError):
+class NotRandomised(PersonaKitError):
     """Nothing was left to chance, so nothing can be said of what was not shown."""
 
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            f"Of what {rows} votes can be held against, nothing was left to chance: they say nothing of what "
+            "was not shown. Set `exploration` in the mapper's feedback_settings, and let feedback bring back "
+            "the `exposure` of each suggestion."
+        )
 
-class TooFew(ValueError):
+
+class TooFew(PersonaKitError):
     """What was shown is too seldom what the other version would have shown."""
 
-    def __init__(self, effective: float) -> None:
-        super().__init__(effective)
+    def __init__(self, rows: int, effective: float) -> None:
+        super().__init__(
+            f"What was shown is too seldom what this version would have shown: {rows} votes say as much as "
+            f"those of {effective:.1f} answers would that all count the same, and it takes "
+            f"{LEAST_EFFECTIVE:g}. More feedback, or a wider `exploration`, brings more."
+        )
         self.effective = effective
 
 
@@ -98,12 +111,12 @@ def estimate(rows: Sequence[Row]) -> Estimates:
     """
     randomised = sum(row.propensity < 1 for row in rows)
     if not randomised:
-        raise NotRandomised
+        raise NotRandomised(len(rows))
     weights = [row.weight for row in rows]
     answers = [row.answer for row in rows]
     effective = effective_size(_by_answer(weights, answers))
     if effective < LEAST_EFFECTIVE:
-        raise TooFew(effective)
+        raise TooFew(len(rows), effective)
     rewards = [row.reward for row in rows]
     corrected = [row.expected + row.weight * (row.reward - row.believed) for row in rows]
     return Estimates(

@@ -128,8 +128,8 @@ def _read_version(node: Node) -> str:
 
 
 def _read_settings(node: Node) -> dict[str, Any]:
-    """`publishing` and `exploration` stand in the normal form only where they were given: they came later, and
-    no hash changes by a default."""
+    """`publishing` and `exploration` stand in the normal form only where they were given: they came later,
+    and no hash changes by a default."""
     fields = node.fields((*SETTINGS, "publishing", EXPLORATION))
     settings: dict[str, Any] = {name: _read_setting(fields, name) for name in SETTINGS}
     if settings["min_weight"] > settings["max_weight"]:
