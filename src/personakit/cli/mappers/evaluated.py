@@ -53,7 +53,7 @@ def _head(evaluated: Evaluated) -> list[str]:
 
 
 def _table(estimates: Estimates) -> Table:
-    table = Table("", box=None)
+    table = Table("", box=None, pad_edge=False)
     for name in ("mean vote", "from", "to"):
         table.add_column(name, justify="right")
     for name, found, form in (
