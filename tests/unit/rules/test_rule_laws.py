@@ -246,7 +246,7 @@ def test_in_another_order_the_same_is_cut_and_rendered(
     documents = [rule(f"r{n}", priority=each[0], weight=each[1]) for n, each in enumerate(rules)]
     plan, given_ = compile_mapper(mapper(*documents)), facts({"go": 1})
     plain = decide(plan, given_, explain=True)
-    same = decide(plan, given_, explain=True, reorder=lambda ranked: list(ranked))
+    same = decide(plan, given_, explain=True, reorder=list)
     assert msgspec.json.encode(same) == msgspec.json.encode(plain)
     order = data.draw(st.permutations(range(len(rules))))
     limit = data.draw(st.integers(0, len(rules)))
