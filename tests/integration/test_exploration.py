@@ -17,13 +17,19 @@ from litestar.testing import TestClient
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.cli.main import personakit
-from personakit.domain.events import MindscapeUpdated, RuleEvidence, RuleWeightsAdjusted
+from personakit.domain.events import (
+    MindscapeUpdated,
+    PersonaWeightsAdjusted,
+    RuleEvidence,
+    RuleWeightsAdjusted,
+)
 from personakit.domain.exposure import decode
 from personakit.domain.mapper import publish
 from personakit.domain.mindscape import EMPTY, Mindscape, evolve
 from personakit.domain.publishing import Provenance
 from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key
+from personakit.eventlog.appender import NewEvent, wait
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
 from personakit.projections.verify import verify
@@ -369,6 +375,37 @@ def test_the_last_word_on_a_suggestion_counts(
     assert told["estimates"]["snips"]["value"] == 1
 
 
+def test_what_was_learned_for_a_persona_by_then_counts(
+    exploring: Service, client: Client, database: str
+) -> None:
+    """To p0 the version would have said `rest` first, from when that was learned on."""
+    publish_(exploring, document("own", exploration=1))
+    for at in instants(60):
+        vote(client, first := suggested(client, at, "p0", mapper_id="own")[0], helpful=says(first, "walk"))
+    learned = PersonaWeightsAdjusted(
+        mapper_id="own",
+        learned={"rest": 1.5},
+        day=date(2026, 3, 2),
+        morning={},
+        settled=True,
+        evidence={},
+        read_through=1,
+    )
+    person = exploring.people.register(TENANT, ["p0"])["p0"]
+    stream = StreamId(TENANT, "persona", person.surrogate)
+    wait(exploring.appender.append([NewEvent(stream, 1, learned, person)]))
+    follow(exploring)
+    for at in instants(60):
+        vote(client, first := suggested(client, at, "p0", mapper_id="own")[0], helpful=says(first, "rest"))
+    follow(exploring)
+    told = msgspec.json.decode(command(database, "own", "--version", "1", "--json").stdout)
+    assert told["estimates"]["snips"]["value"] == 1
+
+
+def says(suggestion: dict[str, Any], rule_id: str) -> bool:
+    return bool(suggestion["ruleId"] == rule_id)
+
+
 def test_where_nothing_was_left_to_chance_it_refuses(
     exploring: Service, client: Client, database: str
 ) -> None:
@@ -405,12 +442,14 @@ def test_where_too_little_was_left_to_chance_it_refuses(
         (("nothing", "--version", "1"), "has no mapper 'nothing'"),
         (("curious", "--version", "99"), "has no version 99"),
         (("curious",), "either --version or --file"),
+        (("settled", "--file", "other.json"), "is a version of 'curious', not of 'settled'"),
     ],
 )
 def test_what_cannot_be_asked_is_exit_2(
-    exploring: Service, database: str, arguments: tuple[str, ...], said: str
+    exploring: Service, database: str, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    result = command(database, *arguments)
+    other = file_of(tmp_path)
+    result = command(database, *(other if each == "other.json" else each for each in arguments))
     assert result.exit_code == 2
     assert said in result.stderr
 

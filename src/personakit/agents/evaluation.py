@@ -19,7 +19,8 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.backtest import Report
-from personakit.agents.past import Past
+from personakit.agents.past import Past, PastPersona
+from personakit.domain.adjusted import Adjusted
 from personakit.domain.exploration import NOTHING_BELIEVED, Believed
 from personakit.domain.learning import votes_of
 from personakit.domain.off_policy import Row
@@ -27,6 +28,7 @@ from personakit.eventlog.codec import SealBroken
 from personakit.eventlog.everybody import Known
 from personakit.eventlog.person_keys import PersonErased
 from personakit_sdk.rules import Facts, Plan, evaluate, suggestion_id
+from personakit_sdk.rules.learned import combined
 
 MOST = 10_000
 """More suggestions than any mapper makes: nothing is cut, for what was shown was cut already."""
@@ -37,7 +39,7 @@ Left = Literal["changed", "beyond", "empty", "unreadable"]
 
 
 class Version(NamedTuple):
-    """The version that is evaluated: its rules, and what is learned and believed of them."""
+    """The version that is evaluated: its rules, and what is learned of them for all, and believed."""
 
     plan: Plan
     learned: Mapping[str, float] = {}
@@ -102,13 +104,16 @@ class Evaluator:
         try:
             for at, state in self._past.persona_at(self._tenant, person, list(at_instant), own=own):
                 facts = Facts(traits=state.facts() if state else {}, context=self._context, at=at)
-                compared += self._of_instant(person, name, facts, at_instant[at])
+                wanted = self._wanted(name, facts, state)
+                compared += self._of_instant(person, name, facts, at_instant[at], wanted)
         except (PersonErased, SealBroken):
             return ["unreadable"] * len(votes)
         return compared
 
-    def _of_instant(self, person: UUID, name: str, facts: Facts, votes: list[Vote]) -> Iterator[Row | Left]:
-        wanted = self._wanted(name, facts)
+    def _of_instant(
+        self, person: UUID, name: str, facts: Facts, votes: list[Vote], wanted: Mapping[int, str]
+    ) -> Iterator[Row | Left]:
+        """`wanted` is the rule that the version has at each place."""
         versions = {vote["mapper_version"] for vote in votes}
         fired = {version: self._fired(self._plans[version], name, facts) for version in versions}
         for vote in votes:
@@ -122,9 +127,12 @@ class Evaluator:
             else:
                 yield self._row((person, version, facts.at), vote, rule)
 
-    def _wanted(self, name: str, facts: Facts) -> dict[int, str]:
-        """The rule that the version has at each place."""
-        plan, learned = self._version.plan, self._version.learned
+    def _wanted(self, name: str, facts: Facts, state: PastPersona | None) -> dict[int, str]:
+        """The rule that the version has at each place, with what was learned for the persona by then."""
+        plan, nothing = self._version.plan, Adjusted()
+        own = nothing if state is None else state.weights.get(plan.mapper_id, nothing)
+        settings = plan.document["feedback_settings"]
+        learned = combined(self._version.learned, own.learned.multipliers, settings)
         made = evaluate(plan, facts, persona_id=name, mapper_version=1, limit=MOST, learned=learned)
         return {suggestion_id.decode(each.id).rank: each.rule_id for each in made.suggestions}
 

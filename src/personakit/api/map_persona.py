@@ -141,11 +141,7 @@ def _decide(
 ) -> _Decided:
     """What is decided for now is kept with the persona, and taken from there for as long as it holds."""
     if ask.explain or at is not now:
-        decision, _ = _evaluated(read, ask, context, at)
-        explanation = decision.explanation
-        if explanation is not None:
-            explanation = with_evidence(explanation, read.mapper.weights, read.own_weights)
-        return _Decided(decision.suggestions, decision.missing_traits, explanation)
+        return _whole(read, _evaluated(read, ask, context, at)[0])
     mapper = read.mapper
     asked = (ask.mapper_id, mapper.version, mapper.hash, _limit(ask), msgspec.json.encode(context))
     kept = read.persona.decisions.find(asked, at)
@@ -162,7 +158,15 @@ def _explored(
 ) -> _Decided:
     """What is decided in an order of its own, which each instant has: nothing of it is kept."""
     decision, _ = _evaluated(read, ask, context, at, explorer.reorder)
-    return _Decided(explorer.exposed(decision).suggestions, decision.missing_traits, decision.explanation)
+    return _whole(read, explorer.exposed(decision))
+
+
+def _whole(read: Mapping, decision: Decision) -> _Decided:
+    """A decision as it was made, its explanation with what was learned."""
+    explanation = decision.explanation
+    if explanation is not None:
+        explanation = with_evidence(explanation, read.mapper.weights, read.own_weights)
+    return _Decided(decision.suggestions, decision.missing_traits, explanation)
 
 
 def _evaluated(

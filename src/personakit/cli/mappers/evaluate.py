@@ -25,7 +25,6 @@ from personakit.eventlog.everybody import everybody
 from personakit.projections.read import Snapshot
 from personakit_sdk.errors import InvalidInput
 from personakit_sdk.rules import Plan, compile_mapper
-from personakit_sdk.rules.learned import combined
 
 
 @click.command()
@@ -52,14 +51,14 @@ def evaluate(
     on what chance put in its place.
 
     Only a mapper that explores tells something of what it does not prefer, and only feedback that brought
-    back the `exposure` of its suggestion. The version is taken as it would be in use now, with what is
-    learned by now, and without exploring. The command reads the database, beside a running service or without
-    one, and writes nothing. Exit 1 where nothing can be said: nothing was left to chance, or too little of
-    it is what the version would have done.
+    back the `exposure` of its suggestion. The version is taken with what is learned of its rules by now, for
+    each persona by then, and without exploring. The command reads the database, beside a running service or
+    without one, and writes nothing. Exit 1 where nothing can be said: nothing was left to chance, or too
+    little of it is what the version would have done.
     """
     if (version is None) == (file is None):
         raise click.UsageError("Say what to evaluate: either --version or --file.")
-    document = None if file is None else compiled(file)
+    document = None if file is None else _of(mapper, file)
     told = context_of(context)
     with opened_log(settings) as log, progress(sys.stderr) as report:
         with log.reader.snapshot() as snapshot:
@@ -68,7 +67,8 @@ def evaluate(
             wanted = {vote["mapper_version"] for vote in votes} | ({version} if version else set())
             plans = {number: _plan(snapshot, tenant, mapper, number) for number in sorted(wanted)}
         plan = document or plans[version or 0]
-        evaluator = Evaluator(log.past, tenant, plans, _as_if_in_use(plan, in_use), told)
+        evaluated = Version(plan, in_use["learned"], beliefs_of(in_use["evidence"]))
+        evaluator = Evaluator(log.past, tenant, plans, evaluated, told)
         rows, left_out = evaluator.compare(votes, everybody(log.recorder, tenant), report)
     found = Evaluated(
         mapper=mapper,
@@ -79,6 +79,13 @@ def evaluate(
         left_out=left_out,
     )
     _tell(found, rows, as_json=as_json)
+
+
+def _of(mapper: str, file: Path) -> Plan:
+    plan = compiled(file)
+    if plan.mapper_id != mapper:
+        raise InvalidInput(f"{file} is a version of {plan.mapper_id!r}, not of {mapper!r}.")
+    return plan
 
 
 def _tell(found: Evaluated, rows: list[Row], *, as_json: bool) -> None:
@@ -114,9 +121,3 @@ def _plan(snapshot: Snapshot, tenant: str, mapper: str, version: int) -> Plan:
             f"`personakit mappers versions {mapper}` has all."
         )
     return compile_mapper(row["document"])
-
-
-def _as_if_in_use(plan: Plan, in_use: dict[str, Any]) -> Version:
-    """With what is learned and believed of the rules in use that have the names of its own."""
-    learned = combined(in_use["learned"], {}, plan.document["feedback_settings"])
-    return Version(plan, learned, beliefs_of(in_use["evidence"]))
