@@ -515,11 +515,15 @@ class Why(Answer, frozen=True, kw_only=True):
 
 
 class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona. `occurredAt`
-    is when that was; without it, when it is received."""
+    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona.
+
+    `occurredAt` is when that was; without it, when it is received. `exposure` is the suggestion's own, where
+    it had one: with it the vote counts for the evaluation of other versions too.
+    """
 
     id: UUID | None = None
     suggestion_id: Annotated[str, Meta(max_length=1024)] | None = None
+    exposure: Annotated[str, Meta(max_length=4096)] | None = None
     mapper_id: RuleRef | None = None
     rule_id: RuleRef | None = None
     persona_id: PersonaId | None = None

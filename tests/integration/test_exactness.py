@@ -359,6 +359,8 @@ class Histories(RuleBasedStateMachine):
             rating=rating,
             outcome="ignored",
             occurred_at=None if ago is None else datetime.now(UTC) - timedelta(days=ago),
+            propensity=1 / 3 if rank else None,
+            among=("q", "r") if rank else (),
         )
         tenant, person = self._somebody(index)
         self._write(NewEvent(StreamId(tenant, "feedback", uuid4()), 1, event, person))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 IMPORT = PAGES / "bring-rules-from-elsewhere.md"
 PAST = PAGES / "try-a-mapper-on-the-past.md"
 TRAITS = PAGES / "define-computed-traits.md"
+EXPLORE = PAGES / "explore-and-evaluate.md"
 
 
 class Step(NamedTuple):
@@ -30,12 +33,18 @@ class Step(NamedTuple):
 
 def files(page: Path) -> dict[str, str]:
     """The blocks that have the name of a file."""
-    return dict(re.findall(r"^```(?:yaml|json) (\S+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+    return dict(
+        re.findall(r"^```(?:yaml|json|python) (\S+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
 
 
 def steps(page: Path) -> list[Step]:
+    return steps_of(page.read_text())
+
+
+def steps_of(text: str) -> list[Step]:
     found: list[Step] = []
-    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
             if line.startswith("# exit "):
                 found[-1] = found[-1]._replace(code=int(line.removeprefix("# exit ")))
@@ -51,7 +60,11 @@ def steps(page: Path) -> list[Step]:
 def follow(page: Path, installed: Installation, folder: Path) -> None:
     for name, text in files(page).items():
         (folder / name).write_text(text, encoding="utf-8")
-    for step in steps(page):
+    take(steps(page), installed, folder)
+
+
+def take(all_steps: list[Step], installed: Installation, folder: Path) -> None:
+    for step in all_steps:
         assert step.said, step
         done = installed.run(*step.arguments, cwd=folder)
         assert done.returncode == step.code, (step, done.stdout, done.stderr)
@@ -92,3 +105,26 @@ def test_computed_traits_are_checked_published_and_derived(tmp_path: Path) -> No
     with data_dir() as folder, installation(folder) as installed:
         installed.start()
         follow(TRAITS, installed, tmp_path)
+
+
+def test_a_mapper_explores_and_another_is_evaluated(tmp_path: Path) -> None:
+    before, after = (steps_of(part) for part in EXPLORE.read_text().split("```python app.py"))
+    assert (len(before), len(after)) == (4, 4)
+    with data_dir() as folder, installation(folder) as installed:
+        installed.start()
+        for name, text in files(EXPLORE).items():
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        take(before, installed, tmp_path)
+        settle(installed, run_program(tmp_path / "app.py", installed))
+        take(after, installed, tmp_path)
+
+
+def run_program(path: Path, installed: Installation) -> str:
+    """What a program of a page prints; it is told where the service is."""
+    key = (installed.data_dir / "api-key").read_text().strip()
+    told = {"PERSONAKIT_URL": f"http://127.0.0.1:{installed.port}", "PERSONAKIT_API_KEY": key}
+    done = subprocess.run(
+        [sys.executable, path], env=installed.environ | told, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

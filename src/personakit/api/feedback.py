@@ -7,12 +7,15 @@ from litestar import Response, post
 from litestar.datastructures import State
 from litestar.params import RawBody
 
+from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import answer, keyed_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
+from personakit.domain import exposure
+from personakit.domain.exploration import Place
 from personakit.eventlog.intake import About, id_of_key
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
@@ -39,7 +42,7 @@ def give_feedback(
     sent = bodies.decode(body, wire.Feedback)
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(tenant, key))
-    persona_id, about = _about(sent)
+    persona_id, about = _about(service, tenant, sent)
     person = keyed_of(service, tenant, persona_id)
     with service.reader.snapshot() as snapshot:
         known = snapshot.row(
@@ -57,8 +60,9 @@ def give_feedback(
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
 
 
-def _about(sent: wire.Feedback) -> tuple[str, About]:
-    """The persona's id and the rule. Raises InvalidInput for feedback that says too little."""
+def _about(service: Service, tenant: str, sent: wire.Feedback) -> tuple[str, About]:
+    """The persona's id and the rule. Raises InvalidInput for feedback that says too little, and
+    ExposureInvalid for an exposure that is not the suggestion's."""
     if (sent.helpful, sent.rating, sent.outcome) == (None, None, None):
         raise InvalidInput("Feedback says `helpful`, `rating` or `outcome`; this says none of them.")
     if sent.suggestion_id is not None:
@@ -69,6 +73,12 @@ def _about(sent: wire.Feedback) -> tuple[str, About]:
             mapper_version=ref.mapper_version,
             rank=ref.rank,
             at=ref.at,
+            place=_place(service, tenant, sent.suggestion_id, sent.exposure),
+        )
+    if sent.exposure is not None:
+        raise InvalidInput(
+            "An `exposure` belongs to one suggestion; send it with that one's `suggestionId`.",
+            (Fault("/suggestionId", "missing"),),
         )
     if sent.mapper_id is None or sent.rule_id is None or sent.persona_id is None:
         raise InvalidInput(
@@ -76,3 +86,7 @@ def _about(sent: wire.Feedback) -> tuple[str, About]:
             (Fault("/suggestionId", "missing"),),
         )
     return sent.persona_id, About(mapper_id=sent.mapper_id, rule_id=sent.rule_id)
+
+
+def _place(service: Service, tenant: str, suggestion: str, sealed: str | None) -> Place | None:
+    return None if sealed is None else exposure.decode(service.secret, tenant, suggestion, sealed)

@@ -15,6 +15,7 @@ from personakit.api.kept_decisions import KeptDecisions
 from personakit.api.multipliers import NOTHING, Weights, weights_in
 from personakit.api.present import PersonaState
 from personakit.api.problems import NotFound
+from personakit.domain.exploration import Exploration
 from personakit.projections.moved import mark
 from personakit.projections.read import Snapshot
 from personakit_sdk.rules import compile_mapper
@@ -41,6 +42,7 @@ class HotMapper(NamedTuple):
     hash: str
     plan: Plan
     weights: Weights
+    exploration: Exploration | None
 
 
 class Mapping(NamedTuple):
@@ -108,7 +110,13 @@ def _read_persona(
 
 def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: str) -> HotMapper:
     row = active_mapper(snapshot, tenant, mapper_id)
-    hot = HotMapper(row["version"], row["hash"], plan_of(row), weights_in(row))
+    hot = HotMapper(
+        row["version"],
+        row["hash"],
+        plan_of(row),
+        weights_in(row),
+        Exploration.of(row["document"], row["evidence"]),
+    )
     marks = {mark(mapper_stream(tenant, mapper_id).stream)}
     size = len(msgspec.json.encode([row["document"], row["learned"], row["evidence"]]))
     service.freshness.put(("mapper", tenant, mapper_id), hot, snapshot.positions, marks, size)

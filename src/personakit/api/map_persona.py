@@ -16,6 +16,7 @@ from personakit.agents.service import Service
 from personakit.api import bodies, present
 from personakit.api.answers import answer, asks_position
 from personakit.api.dependencies import service_of
+from personakit.api.exploring import Explorer, explorer_of
 from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
 from personakit.api.map_query import LIMITS, MapQuery, asked_by
 from personakit.api.multipliers import effective, with_evidence
@@ -25,7 +26,7 @@ from personakit.api.regenerating import estimate, offer, regenerate
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules.clock import find_zone
-from personakit_sdk.rules.evaluate import Decision, evaluate_until
+from personakit_sdk.rules.evaluate import Decision, Reorder, evaluate_until
 from personakit_sdk.rules.facts import Facts
 
 
@@ -75,7 +76,19 @@ async def _map(
     if read.persona.state.is_stale and ask.if_stale != "serve":
         fresh, status = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
         read = fresh
-    decided = _decide(read, ask, context, at, now)
+    explorer = explorer_of(
+        service,
+        tenant,
+        read.mapper.exploration,
+        persona_id=ask.persona_id,
+        mapper_id=ask.mapper_id,
+        version=read.mapper.version,
+        at=at,
+    )
+    if explorer is None:
+        decided = _decide(read, ask, context, at, now)
+    else:
+        decided = _explored(explorer, read, ask, context, at)
     return answer(_answer(service, read, decided, ask, now), read.position, status)
 
 
@@ -128,11 +141,7 @@ def _decide(
 ) -> _Decided:
     """What is decided for now is kept with the persona, and taken from there for as long as it holds."""
     if ask.explain or at is not now:
-        decision, _ = _evaluated(read, ask, context, at)
-        explanation = decision.explanation
-        if explanation is not None:
-            explanation = with_evidence(explanation, read.mapper.weights, read.own_weights)
-        return _Decided(decision.suggestions, decision.missing_traits, explanation)
+        return _whole(read, _evaluated(read, ask, context, at)[0])
     mapper = read.mapper
     asked = (ask.mapper_id, mapper.version, mapper.hash, _limit(ask), msgspec.json.encode(context))
     kept = read.persona.decisions.find(asked, at)
@@ -144,8 +153,28 @@ def _decide(
     return _Decided(suggestions, kept.missing_traits, None)
 
 
+def _explored(
+    explorer: Explorer, read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime
+) -> _Decided:
+    """What is decided in an order of its own, which each instant has: nothing of it is kept."""
+    decision, _ = _evaluated(read, ask, context, at, explorer.reorder)
+    return _whole(read, explorer.exposed(decision))
+
+
+def _whole(read: Mapping, decision: Decision) -> _Decided:
+    """A decision as it was made, its explanation with what was learned."""
+    explanation = decision.explanation
+    if explanation is not None:
+        explanation = with_evidence(explanation, read.mapper.weights, read.own_weights)
+    return _Decided(decision.suggestions, decision.missing_traits, explanation)
+
+
 def _evaluated(
-    read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime
+    read: Mapping,
+    ask: wire.MapPersona,
+    context: dict[str, Any],
+    at: datetime,
+    reorder: Reorder | None = None,
 ) -> tuple[Decision, datetime]:
     return evaluate_until(
         read.mapper.plan,
@@ -155,6 +184,7 @@ def _evaluated(
         limit=_limit(ask),
         learned=effective(read.mapper.weights, read.own_weights, read.mapper.plan.document),
         explain=ask.explain,
+        reorder=reorder,
     )
 
 

@@ -17,6 +17,7 @@ from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
 from personakit.domain.curation import NotPinned
+from personakit.domain.exposure import ExposureInvalid
 from personakit.domain.mapper import MapperUnknown, NotInUse, RuleUnknown
 from personakit.domain.oversight import NotActive, ProposalChanged
 from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnknown
@@ -59,6 +60,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Malformed, 400, "malformed-json"),
     (TooLarge, 413, "too-large"),
     (DocumentInvalid, 422, "document-invalid"),
+    (ExposureInvalid, 400, "exposure-invalid"),
     (InvalidInput, 422, "invalid-input"),
     (Unauthorized, 401, "unauthorized"),
     (NotFound, 404, "not-found"),

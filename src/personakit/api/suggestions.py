@@ -15,16 +15,18 @@ from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
 from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.exploring import explorer_of
 from personakit.api.hot_reads import plan_of
 from personakit.api.map_query import context_of
 from personakit.api.multipliers import NOTHING, effective, weights_in, with_evidence
 from personakit.api.personas import past_of
 from personakit.api.problems import NotFound
+from personakit.domain.exploration import Exploration
 from personakit.domain.persona import Definition, compose_core, overlay_traits
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
 from personakit_sdk.rules import suggestion_id
-from personakit_sdk.rules.evaluate import evaluate, explanation_of
+from personakit_sdk.rules.evaluate import Decision, evaluate, explanation_of
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.paths import parse_path
 from personakit_sdk.rules.suggestion_id import SuggestionRef
@@ -59,15 +61,8 @@ def get_suggestion(
     state = present.past_persona(past, ref.persona_id, persona)
     facts = state.facts
     shared, own = weights_in(mapper), state.weights.get(ref.mapper_id, NOTHING)
-    decision = evaluate(
-        plan_of(mapper),
-        Facts(traits=facts, context=asked, at=ref.at),
-        persona_id=ref.persona_id,
-        mapper_version=ref.mapper_version,
-        limit=MOST,
-        learned=effective(shared, own, mapper["document"]),
-        explain=True,
-    )
+    learned = effective(shared, own, mapper["document"])
+    decision = _again(service, tenant, ref, mapper, Facts(traits=facts, context=asked, at=ref.at), learned)
     explained = with_evidence(explanation_of(decision), shared, own).rules
     made = next((each for each in decision.suggestions if each.rule_id == ref.rule_id), None)
     rule = next(each for each in mapper["document"]["rules"] if each["id"] == ref.rule_id)
@@ -85,6 +80,36 @@ def get_suggestion(
         traits=[_there(service, tenant, past, path, ref.at) for path in _found(paths, facts)],
     )
     return answer(why, service.reader.head())
+
+
+def _again(
+    service: Service,
+    tenant: str,
+    ref: SuggestionRef,
+    mapper: dict[str, Any],
+    facts: Facts,
+    learned: Mapping[str, float],
+) -> Decision:
+    """What was decided, made again: where it was explored, in the order that was drawn."""
+    explorer = explorer_of(
+        service,
+        tenant,
+        Exploration.of(mapper["document"], mapper["evidence"]),
+        persona_id=ref.persona_id,
+        mapper_id=ref.mapper_id,
+        version=ref.mapper_version,
+        at=ref.at,
+    )
+    return evaluate(
+        plan_of(mapper),
+        facts,
+        persona_id=ref.persona_id,
+        mapper_version=ref.mapper_version,
+        limit=MOST,
+        learned=learned,
+        explain=True,
+        reorder=None if explorer is None else explorer.reorder,
+    )
 
 
 def _mapper(service: Service, tenant: str, ref: SuggestionRef) -> dict[str, Any]:

@@ -60,7 +60,11 @@ class ObservationRetracted(Event, frozen=True, kw_only=True):
 
 class FeedbackReceived(Event, frozen=True, kw_only=True):
     """A person, or an application for them, said what became of a suggestion of one rule; `occurred_at` is
-    when, where the application told."""
+    when, where the application told.
+
+    Where the answer was explored and the suggestion's exposure came back, `propensity` is the chance that the
+    rule stood where it did, and `among` are the rules that could have stood there.
+    """
 
     schema = 2
 
@@ -75,6 +79,8 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     outcome: Literal["accepted", "dismissed", "ignored"] | None = None
     comment: str | None = None
     occurred_at: datetime | None = None
+    propensity: float | None = None
+    among: tuple[str, ...] = ()
 
 
 class ModelUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 
 from personakit.domain.events import FeedbackReceived, ObservationRecorded
+from personakit.domain.exploration import Place
 from personakit.eventlog import codec
 from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.corrections import Corrections, Refused
@@ -46,13 +47,15 @@ Fate = Receipt | Refused
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """The rule that feedback is about, and, where the suggestion itself was named, which one it was."""
+    """The rule that feedback is about, and, where the suggestion itself was named, which one it was; and its
+    place, where that came with it."""
 
     mapper_id: str
     rule_id: str
     mapper_version: int | None = None
     rank: int | None = None
     at: datetime | None = None
+    place: Place | None = None
 
 
 def id_of_key(tenant: str, idempotency_key: str) -> UUID:
@@ -186,4 +189,6 @@ def _received(sent: wire.Feedback, about: About, person: Person) -> FeedbackRece
         outcome=sent.outcome,
         comment=sent.comment,
         occurred_at=sent.occurred_at,
+        propensity=None if about.place is None else about.place.propensity,
+        among=() if about.place is None else about.place.among,
     )

@@ -46,6 +46,8 @@ SETTINGS: Final = {
 """Default, lowest and highest; whole numbers where the default is one."""
 PUBLISHING: Final = ("auto", "propose", "off")
 """What becomes of what feedback teaches: the first one where a document says nothing."""
+EXPLORATION: Final = "exploration"
+"""How far below the best score, as a part of it, those lie that change places; none where it is not given."""
 _SHOWN: Final = 8
 """Names of a cycle of conditions that its problem shows."""
 _GROWTH: Final = 4
@@ -126,14 +128,16 @@ def _read_version(node: Node) -> str:
 
 
 def _read_settings(node: Node) -> dict[str, Any]:
-    """`publishing` stands in the normal form only where it was given: it came later, and no hash changes by
-    a default."""
-    fields = node.fields((*SETTINGS, "publishing"))
+    """`publishing` and `exploration` stand in the normal form only where they were given: they came later,
+    and no hash changes by a default."""
+    fields = node.fields((*SETTINGS, "publishing", EXPLORATION))
     settings: dict[str, Any] = {name: _read_setting(fields, name) for name in SETTINGS}
     if settings["min_weight"] > settings["max_weight"]:
         node.fault("min_weight is above max_weight")
     if "publishing" in fields:
         settings["publishing"] = fields["publishing"].choice("way of publishing", PUBLISHING)
+    if EXPLORATION in fields:
+        settings[EXPLORATION] = _read_exploration(fields[EXPLORATION])
     return settings
 
 
@@ -142,6 +146,13 @@ def _read_setting(fields: dict[str, Node], name: str) -> float:
     if isinstance(default, int):
         return take(fields, name, lambda node: node.whole(int(low), int(high)), default)
     return take(fields, name, lambda node: node.number(low, high), default)
+
+
+def _read_exploration(node: Node) -> float:
+    width = node.number(0, 1)
+    if node.value == 0:
+        node.fault("it must be above 0; nothing is explored where it is left out")
+    return width
 
 
 def _check_ids(nodes: list[Node], rules: list[dict[str, Any]]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from operator import attrgetter
 from types import MappingProxyType
@@ -23,13 +23,16 @@ from personakit_sdk.rules.template import text_of
 _RANK: Final = attrgetter("rank")
 _RULE_ID: Final = attrgetter("rule.id")
 NOTHING_LEARNED: Final[Mapping[str, float]] = MappingProxyType({})
+Reorder = Callable[[list[Candidate]], list[Candidate]]
+"""Puts what fired, the best first, into another order, before it is cut."""
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What a fired rule proposes.
 
     `score` is `weight` (the author's) times `learned` (from feedback). `because` are the checks it rests
-    on. `parameters` keep their types; `metadata` is the template's own.
+    on. `parameters` keep their types; `metadata` is the template's own. `exposure` is of a service that
+    explores: by which chance it stands where it does, sealed; feedback brings it back.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     parameters: dict[str, Any]
     because: list[Reason]
     metadata: dict[str, Any] = {}
+    exposure: str | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -73,10 +77,12 @@ def evaluate(
     limit: int,
     learned: Mapping[str, float] = NOTHING_LEARNED,
     explain: bool = False,
+    reorder: Reorder | None = None,
 ) -> Decision:
     """At most `limit` suggestions for a persona at `facts.at`.
 
-    `learned` multiplies the weights, by rule id; 1 where a rule is not named. Raises InvalidInput when
+    `learned` multiplies the weights, by rule id; 1 where a rule is not named. `reorder` is for a service that
+    explores: it may give the same candidates in another order. Raises InvalidInput when
     `facts.at` has no offset.
     """
     return evaluate_until(
@@ -87,6 +93,7 @@ def evaluate(
         limit=limit,
         learned=learned,
         explain=explain,
+        reorder=reorder,
     )[0]
 
 
@@ -106,6 +113,7 @@ def evaluate_until(
     limit: int,
     learned: Mapping[str, float] = NOTHING_LEARNED,
     explain: bool = False,
+    reorder: Reorder | None = None,
 ) -> tuple[Decision, datetime]:
     """As `evaluate`, and the instant up to which the same facts give the same decision, but for the ids of
     the suggestions, which name the instant that they were made for."""
@@ -115,6 +123,8 @@ def evaluate_until(
         )
     reading = Reading(plan.slots, facts)
     ranked = _ranked(plan, reading, learned)
+    if reorder is not None:
+        ranked = reorder(ranked)
     kept = ranked[: max(0, limit)]
     rendered = [_render(candidate, reading) for candidate in kept]
     places = [(candidate.rule.id, rank) for rank, candidate in enumerate(kept, start=1)]

@@ -10,6 +10,7 @@ import msgspec
 from personakit_sdk.errors import Fault
 from personakit_sdk.rules.conditions import Condition, leaves, needs_of, references
 from personakit_sdk.rules.contradiction import contradiction
+from personakit_sdk.rules.document import EXPLORATION
 from personakit_sdk.rules.operators import number
 from personakit_sdk.rules.paths import parse_path
 from personakit_sdk.rules.plain import is_list, is_object, pointer_to
@@ -30,6 +31,7 @@ def lint(plan: Plan, known_traits: Collection[str] | None = None) -> list[Fault]
         *_duplicates(plan.document),
         *_shadowed(plan.document),
         *_never(plan.document),
+        *_unexplored(plan.document),
         *(_unknown_traits(plan, known_traits) if known_traits is not None else ()),
     ]
 
@@ -75,6 +77,15 @@ def _never(document: dict[str, Any]) -> Iterator[Fault]:
     for pointer, condition in _conditions(document):
         for why in never_holding(condition, document["conditions"]):
             yield Fault(pointer, f"a condition in it can never hold: {why}")
+
+
+def _unexplored(document: dict[str, Any]) -> Iterator[Fault]:
+    """An exploration that never changes anything: only rules of one priority change places."""
+    priorities = [rule["priority"] for rule in document["rules"] if _counts(rule)]
+    if EXPLORATION in document["feedback_settings"] and len(set(priorities)) == len(priorities):
+        yield Fault(
+            f"/feedback_settings/{EXPLORATION}", "nothing is explored, for no two rules have one priority"
+        )
 
 
 def never_holding(condition: Condition, named: Mapping[str, Condition]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from personakit_sdk.rules.conditions import CHECKS, KINDS
 from personakit_sdk.rules.document import (
+    EXPLORATION,
     PUBLISHING,
     SECTIONS,
     SEMVER,
@@ -69,6 +70,13 @@ def _setting(default: float, low: float, high: float) -> Schema:
     return {"type": kind, "minimum": low, "maximum": high, "default": default}
 
 
+_BAND: Final[Schema] = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "maximum": 1,
+    "description": "Rules whose score is lower than the best one's by no more than this part change places "
+    "by chance; without it, none.",
+}
 _SECTION_SCHEMAS: Final[Schema] = {
     "metadata": {
         "type": "object",
@@ -112,7 +120,8 @@ _SECTION_SCHEMAS: Final[Schema] = {
                     "default": PUBLISHING[0],
                     "description": "Whether what is learned is published by itself, proposed only, or not "
                     "learned at all.",
-                }
+                },
+                EXPLORATION: _BAND,
             }
         ),
     },

@@ -109,6 +109,14 @@ def test_how_learning_is_published_stands_in_the_normal_form_where_it_was_said(p
     assert compile_mapper(said.document).document == said.document
 
 
+@pytest.mark.parametrize("width", [0.001, 0.3, 1])
+def test_an_exploration_stands_in_the_normal_form_where_it_was_said(width: float) -> None:
+    said = compile_mapper(mapper(rule("a"), feedback_settings={"exploration": width}))
+    assert said.document["feedback_settings"]["exploration"] == width
+    assert "exploration" not in compile_mapper(mapper(rule("a"))).document["feedback_settings"]
+    assert compile_mapper(said.document).hash == said.hash
+
+
 def test_metadata_keeps_the_authors_other_keys_and_a_date_its_text() -> None:
     text = "{id: m, version: 1.0.0, description: d, author: Ada, created: 2026-03-02, tags: [a, 1]}"
     document = small_mapper() | {"metadata": load_yaml(text)}

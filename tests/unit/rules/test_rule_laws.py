@@ -20,7 +20,7 @@ from personakit_sdk.rules.suggestion_id import SuggestionRef
 from personakit_sdk.rules.template import parse_template
 from personakit_sdk.rules.transforms import TRANSFORMS
 from personakit_sdk.rules.yaml import load_json, load_yaml
-from tests.unit.rules.mapper_cases import decide, mapper, rule
+from tests.unit.rules.mapper_cases import decide, facts, mapper, rule
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 SCALARS = (
@@ -233,6 +233,31 @@ def test_a_template_value_is_never_expanded_again(text: str, value: str) -> None
         return  # a brace that is neither doubled nor around a name
     marked = template.render(dict.fromkeys(template.names, "\ue000"))
     assert template.render(dict.fromkeys(template.names, value)) == marked.replace("\ue000", value)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0.5, 1, 2])), min_size=1, max_size=6), st.data()
+)
+def test_in_another_order_the_same_is_cut_and_rendered(
+    rules: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    """What is put into the order that it has anyway is the same to the byte; what is put into another is the
+    same in that order, but for the ids, which name the place."""
+    documents = [rule(f"r{n}", priority=each[0], weight=each[1]) for n, each in enumerate(rules)]
+    plan, given_ = compile_mapper(mapper(*documents)), facts({"go": 1})
+    plain = decide(plan, given_, explain=True)
+    same = decide(plan, given_, explain=True, reorder=list)
+    assert msgspec.json.encode(same) == msgspec.json.encode(plain)
+    order = data.draw(st.permutations(range(len(rules))))
+    limit = data.draw(st.integers(0, len(rules)))
+    turned = decide(plan, given_, limit=limit, reorder=lambda ranked: [ranked[n] for n in order])
+    wanted = [plain.suggestions[n] for n in order]
+    assert turned.fired == [each.rule_id for each in wanted]
+    ids = [suggestion_id.decode(made.id) for made in turned.suggestions]
+    assert [each.rank for each in ids] == list(range(1, limit + 1))
+    assert [msgspec.structs.replace(made, id="") for made in turned.suggestions] == [
+        msgspec.structs.replace(made, id="") for made in wanted[:limit]
+    ]
 
 
 IDS = st.text("ABCxyz019._:@-", min_size=1, max_size=128)

@@ -152,3 +152,16 @@ def test_a_rule_that_adds_nothing_to_another_is_shadowed() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_shipped_mappers_give_no_warning(path: Path) -> None:
     assert lint(shipped(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("priorities", "explored"), [((0, 1), False), ((0, 0), True), ((0, 1, 1), True), ((3,), False)]
+)
+def test_an_exploration_among_rules_of_no_common_priority_is_warned_of(
+    priorities: tuple[int, ...], explored: bool
+) -> None:
+    rules = [rule(f"r{n}", priority=priority) for n, priority in enumerate(priorities)]
+    rules.append(rule("off", enabled=False))
+    found = lint(compile_mapper(mapper(*rules, feedback_settings={"exploration": 0.1})))
+    said = [fault.message for fault in found if fault.pointer == "/feedback_settings/exploration"]
+    assert said == ([] if explored else ["nothing is explored, for no two rules have one priority"])

@@ -11,6 +11,7 @@ COMMANDS = {
     "approve": LazyCommand(f"{_HERE}.learned:approve", "Publish what feedback proposes."),
     "backtest": LazyCommand(f"{_HERE}.backtest:backtest", "Say what another version would have suggested."),
     "diff": LazyCommand(f"{_HERE}.diff:diff", "Compare two versions of a mapper, rule by rule."),
+    "evaluate": LazyCommand(f"{_HERE}.evaluate:evaluate", "Say how good another version would have been."),
     "explain": LazyCommand(f"{_HERE}.explain:explain", "Say why each rule fired or not."),
     "freeze": LazyCommand(f"{_HERE}.learned:freeze", "Let rules stay as they are, whatever is said of them."),
     "import": LazyCommand(
