@@ -18,7 +18,7 @@ import msgspec
 
 from personakit.agents.budget import Budget, BudgetSpent
 from personakit.agents.mindscapes import read_mindscape
-from personakit.agents.model import BYTES_PER_TOKEN, LONGEST_WAIT, Ask, ModelFailed, PatientModel, Understood
+from personakit.agents.model import BYTES_PER_TOKEN, Ask, ModelFailed, PatientModel, Understood
 from personakit.config import ModelSettings
 from personakit.domain.events import DerivationCompleted, MindscapeUpdated, ModelUse
 from personakit.domain.inference import (
@@ -97,8 +97,7 @@ class Inferrer:
     def infer(self, tenant: str, person: UUID) -> int | None:
         """One pass over a person's unread text; the position of its event, or None where there was nothing to
         do, or nothing can be done now. Then what is due stays due."""
-        settings = self._settings
-        seconds = settings.attempts * (settings.timeout + LONGEST_WAIT) + LEASE_MARGIN
+        seconds = self._settings.ask_seconds + LEASE_MARGIN
         lease = self._leases.take(tenant, LEASE, person, seconds)
         if lease is None:
             return None

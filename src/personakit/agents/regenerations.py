@@ -13,7 +13,7 @@ from enum import Enum
 from uuid import UUID
 
 from personakit.agents.budget import BudgetSpent
-from personakit.agents.model import LONGEST_WAIT, ModelFailed
+from personakit.agents.model import ModelFailed
 from personakit.agents.regenerator import Regenerator
 from personakit.config import ModelSettings
 from personakit.eventlog.leases import Leases
@@ -44,7 +44,7 @@ class Regenerations:
     def __init__(self, regenerator: Regenerator, leases: Leases, settings: ModelSettings) -> None:
         self._regenerator = regenerator
         self._leases = leases
-        self._lease_seconds = settings.attempts * (settings.timeout + LONGEST_WAIT) + LEASE_MARGIN
+        self._lease_seconds = settings.ask_seconds + LEASE_MARGIN
         self.waiting = 0
         """How many in this process wait for somebody else's."""
         self._counting = threading.Lock()
