@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from personakit.agents.inferred import complete
 from personakit.agents.mindscapes import mindscape_in, mindscapes_of
 from personakit.agents.model import ModelFailed
 from personakit.agents.summariser import Summariser
@@ -137,12 +138,9 @@ class Regenerator:
             use=use,
             dropped={reason: 1},
         )
-        mine = StreamId(stream.tenant, f"derivation.{SUMMARY}", stream.stream)
-        updated = self._streams.update(
-            mine, self._streams.last(mine), lambda _, each: each, lambda _: event, person=stream.stream
-        )
-        if updated.position is not None:
-            summariser.budget.paid(stream.tenant, updated.position, use.usd)
+        position = complete(self._streams, stream.tenant, stream.stream, event)
+        if position is not None:
+            summariser.budget.paid(stream.tenant, position, use.usd)
 
     def _wanted(self, core: PersonaCoreGenerated, state: CoreState) -> bool:
         """Whether the core is newer than the newest, or better: a model can word what was only composed."""

@@ -17,6 +17,7 @@ from personakit.domain.events import (
 )
 from personakit.domain.inference import reason_of
 from personakit.domain.mindscape import Derived, Mindscape, evolve
+from personakit.domain.rereading import REREADER
 from personakit.domain.traits import Trait
 
 
@@ -85,6 +86,8 @@ def _shown(trait: Trait | None) -> Trait | None:
 
 
 def _reading(derived: Derived | None, event: MindscapeUpdated) -> str:
+    if event.agent == REREADER:
+        return f"read all free text again through position {event.read_through}"
     if derived is None:
         return f"read the observations through position {event.read_through} for the first time"
     if derived.definition != event.definition:

@@ -342,6 +342,12 @@ WHERE (l.holder IS NULL OR l.until <= clock_timestamp())
   AND (NOT %(patient)s OR l.not_before <= clock_timestamp())
 RETURNING failures
 
+-- :query extend_lease
+-- No row where another has taken it.
+UPDATE personakit.leases SET until = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s AND holder = %(holder)s
+RETURNING until
+
 -- :query end_lease
 DELETE FROM personakit.leases
 WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s AND holder = %(holder)s
