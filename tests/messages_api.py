@@ -80,6 +80,8 @@ class MessagesApi:
         self._next: list[Reply] = []
         self._lock = threading.Lock()
         self.url = ""
+        self.sent = 0
+        """How many replies were written to their end."""
         self.hung_up = threading.Event()
         """Set when who asked hung up before they had all of a reply."""
 
@@ -92,6 +94,7 @@ class MessagesApi:
         """As if nothing had been asked, nor laid in."""
         with self._lock:
             self.asked, self.headers, self._next = [], [], []
+        self.sent = 0
         self.hung_up.clear()
 
     @property
@@ -148,6 +151,7 @@ def messages_api(answer: Callable[[Asked], Reply] = lambda _: proposals()) -> It
                 time.sleep(reply.seconds)
             try:
                 _send(self, reply)
+                api.sent += 1
             except OSError:
                 api.hung_up.set()
 
