@@ -118,6 +118,12 @@ CREATE TABLE IF NOT EXISTS personakit.leases (
     PRIMARY KEY (tenant, kind, entity)
 );
 
+-- How often work met a version conflict, and was re-applied.
+CREATE TABLE IF NOT EXISTS personakit.conflicts (
+    work text   PRIMARY KEY,
+    met  bigint NOT NULL
+);
+
 -- Appends all of the given events in one transaction, or none; called in a transaction of its own, so that
 -- begin, lock, insert and commit are one round trip. `head` is the position before the first: the event at
 -- ordinal n stands at head + n, unless `repeated` says that some were there already.
@@ -364,6 +370,14 @@ SELECT holder IS NOT NULL AND until > clock_timestamp() AS held,
        CASE WHEN failed_at > clock_timestamp() - make_interval(secs => %(seconds)s) THEN error END AS error
 FROM personakit.leases
 WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
+
+-- :query count_conflicts
+INSERT INTO personakit.conflicts AS c
+SELECT * FROM unnest(%(works)s::text[], %(times)s::bigint[]) AS met(work, times) ORDER BY work
+ON CONFLICT (work) DO UPDATE SET met = c.met + excluded.met
+
+-- :query conflicts
+SELECT work, met FROM personakit.conflicts ORDER BY work
 
 -- :query failing_leases
 -- How many entities are left alone for a while because work on them failed, by kind.
