@@ -46,13 +46,20 @@ class Leases:
         self._pause_seconds = pause_seconds
 
     def take(
-        self, tenant: str, kind: str, entity: UUID, seconds: float, *, patient: bool = True
+        self,
+        tenant: str,
+        kind: str,
+        entity: UUID,
+        seconds: float,
+        *,
+        patient: bool = True,
+        failed_within: float = 0.0,
     ) -> Lease | None:
-        """The lease, for `seconds` at most; None where another has it or, for who is `patient`, where it
-        failed a short while ago."""
+        """The lease, for `seconds` at most; None where another has it, where it failed with an error in the
+        last `failed_within` seconds or, for who is `patient`, where it is to be left alone."""
         holder = uuid4()
         values = {"tenant": tenant, "kind": kind, "entity": entity, "holder": holder}
-        row = self._row("take_lease", **values, seconds=seconds, patient=patient)
+        row = self._row("take_lease", **values, seconds=seconds, patient=patient, failed_within=failed_within)
         return None if row is None else Lease(tenant, kind, entity, holder, row["failures"])
 
     def extend(self, lease: Lease, seconds: float) -> None:

@@ -340,12 +340,14 @@ INSERT INTO personakit.api_keys (prefix, tenant, hash, name) VALUES (%(prefix)s,
 SELECT tenant, hash, name FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
 
 -- :query take_lease
--- No row where another has it, or where it is to be left alone (`patient` heeds that).
+-- No row where another has it, where it failed with an error in the last `failed_within` seconds, or where it
+-- is to be left alone (`patient` heeds that).
 INSERT INTO personakit.leases AS l (tenant, kind, entity, holder, until)
 VALUES (%(tenant)s, %(kind)s, %(entity)s, %(holder)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (tenant, kind, entity) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE (l.holder IS NULL OR l.until <= clock_timestamp())
   AND (NOT %(patient)s OR l.not_before <= clock_timestamp())
+  AND (l.error IS NULL OR l.failed_at <= clock_timestamp() - make_interval(secs => %(failed_within)s))
 RETURNING failures
 
 -- :query extend_lease
