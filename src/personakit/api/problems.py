@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
-from personakit.domain.curation import NotPinned
+from personakit.domain.curation import NotPinned, TooManyPins
 from personakit.domain.mapper import MapperUnknown, NotInUse, RuleUnknown
 from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnknown
 from personakit.domain.publishing import PreconditionFailed, VersionWentDown
@@ -70,6 +70,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (TraitsShipped, 409, "comes-with-release"),
     (TraitsTaken, 409, "trait-taken"),
     (IdTaken, 409, "id-taken"),
+    (TooManyPins, 409, "too-many-pins"),
     (NotInUse, 409, "mapper-withdrawn"),
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),

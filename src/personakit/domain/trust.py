@@ -46,7 +46,7 @@ def adjust_trust(
     suggestions.
     """
     settings = Settings(evidence=enough, low=LOWEST, high=HIGHEST)
-    traits = {path: trait for path, trait in mindscape.traits.items() if path not in mindscape.pins}
+    traits = {path: trait for path, trait in mindscape.traits.items() if not mindscape.hidden(path)}
     targets = {
         path: own_target(votes[path], NOTHING_SAID, EVEN, settings)
         for path in sorted(votes.keys() & traits.keys())
