@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -49,7 +49,7 @@ def trait_changes(before: Mindscape, event: MindscapeEvent) -> tuple[TraitChange
     return tuple(change for change in changes if change.before is not None or change.after is not None)
 
 
-def _touched(before: Mindscape, event: MindscapeEvent, came_or_went: Set[str]) -> Set[str]:
+def _touched(before: Mindscape, event: MindscapeEvent, came_or_went: Collection[str]) -> set[str]:
     match event:
         case MindscapeUpdated():
             return {path for path in (*event.traits, *event.removed) if not before.hidden(path)}
@@ -57,7 +57,7 @@ def _touched(before: Mindscape, event: MindscapeEvent, came_or_went: Set[str]) -
             old, new = before.trust.multipliers, event.trust
             return {path for path in old.keys() | new.keys() if old.get(path, 1.0) != new.get(path, 1.0)}
         case TraitPinned() | TraitUnpinned():  # what lies below a pin is hidden by it, and seen without
-            return {event.path} | came_or_went
+            return {event.path, *came_or_went}
 
 
 def reason(before: Mindscape, event: MindscapeEvent, changes: Sequence[TraitChange]) -> str:
