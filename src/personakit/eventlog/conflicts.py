@@ -15,6 +15,7 @@ from personakit.domain.events import (
     Event,
     MindscapeUpdated,
     TraitPinned,
+    TraitTrustAdjusted,
     TraitUnpinned,
 )
 from personakit.eventlog.log_sql import SQL
@@ -68,5 +69,7 @@ def work_of(stream: StreamId, event: Event) -> str:
             return event.derivation
         case TraitPinned() | TraitUnpinned():
             return "curation"
+        case TraitTrustAdjusted():
+            return "trust"
         case _:
             return stream.kind
