@@ -98,9 +98,9 @@ SELECT definition, read_through FROM derivation_due
 WHERE tenant = %(tenant)s AND person = %(person)s AND derivation = %(derivation)s
 
 -- :query of_people
--- `summary` reads no observations; its events say only what was paid.
+-- The events of `summary` and `rereading` say only what was paid: for the mindscape they read nothing.
 SELECT person, derivation, read_through FROM derivation_due
-WHERE tenant = %(tenant)s AND person = ANY (%(people)s) AND derivation <> 'summary'
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s) AND derivation NOT IN ('summary', 'rereading')
 
 -- :query derived_through
 -- Of a tenant: does an observation recorded up to `position` await derivation still; and where the

@@ -112,6 +112,20 @@ WHERE t.tenant = %(tenant)s AND t.person = %(person)s AND o.retracted IS NULL
   AND t.position > %(after)s AND t.position <= %(through)s
 ORDER BY t.position LIMIT %(limit)s
 
+-- :query texts
+-- All free text of a person after a position, read or not. What is free text, and how long it is, is said as
+-- above: `tests/integration/test_free_text.py` holds the two against each other.
+SELECT o.id, o.type, o.content, o.occurred_at, o.position, 20 + octet_length(o.content::text) / 3 AS tokens,
+       extract(epoch FROM o.local_time - o.occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
+FROM observations AS o
+WHERE o.tenant = %(tenant)s AND o.person = %(person)s AND o.retracted IS NULL
+  AND o.position > %(after)s AND o.position <= %(through)s
+  AND CASE WHEN o.content::text ~ '([^"\\\s]|\\.)((\s|\\[nrtf])+([^"\\\s]|\\.)+){3}|[\u0E00-\u0E7F\u3040-\u30FF\u3400-\u9FFF]{8}'
+      THEN jsonb_path_exists(o.content, '$.** ? (@.type() == "string" && (
+          @ like_regex "\\S\\s+\\S+\\s+\\S+\\s+\\S" || @ like_regex "[\u0E00-\u0E7F\u3040-\u30FF\u3400-\u9FFF]{8}"))')
+      ELSE false END
+ORDER BY o.position LIMIT %(limit)s
+
 -- :query waiting
 -- Whether anything of a person's waits up to a position.
 SELECT EXISTS (SELECT FROM inference_texts

@@ -173,10 +173,12 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         service.curator.pin(TENANT, surrogate(service, person), "gone", Pin(1, "low", "told", "key: me"))
         service.curator.unpin(TENANT, surrogate(service, person), "gone", "wrong", "key: me")
         person_seen = surrogate(service, person)
-        pair, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,), paths=("work.*",)))
+        pair = service.personas.create(
+            TENANT, PersonaDefined(people=(person_seen,), paths=("work.*",))
+        ).persona
         follow(service)
         service.regenerator.regenerate(TENANT, pair)
-        gone, _ = service.personas.create(TENANT, PersonaDefined(people=(person_seen,)))
+        gone = service.personas.create(TENANT, PersonaDefined(people=(person_seen,))).persona
         follow(service)
         service.personas.retire(TENANT, gone, PersonaRetired(origin="key: me"))
         service.intake.record(TENANT, [observation(person, text="four words and more") for _ in range(3)])

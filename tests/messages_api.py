@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +15,8 @@ Asked = dict[str, Any]
 
 
 class Reply:
-    """What the server does with a request: a status, headers and a body; or nothing, or a cut."""
+    """What the server does with a request: a status, headers and a body; or nothing, or a cut. One that drips
+    sends all of it byte by byte, with `drip` seconds before each."""
 
     def __init__(
         self,
@@ -25,15 +26,19 @@ class Reply:
         *,
         cut: bool = False,
         seconds: float = 0.0,
+        drip: float = 0.0,
     ) -> None:
         self.body = body
         self.status = status
         self.headers = {"content-type": "application/json", **(headers or {})}
         self.cut = cut
         self.seconds = seconds
+        self.drip = drip
 
 
-def message(text: str, *, stop_reason: str = "end_turn", thinking: bool = False, **usage: int) -> Reply:
+def message(
+    text: str, *, stop_reason: str = "end_turn", thinking: bool = False, drip: float = 0.0, **usage: int
+) -> Reply:
     """A message with this text; with `thinking` a block of that comes first."""
     content: list[dict[str, str]] = [{"type": "text", "text": text}]
     if thinking:
@@ -49,7 +54,7 @@ def message(text: str, *, stop_reason: str = "end_turn", thinking: bool = False,
         "stop_sequence": None,
         "usage": counted,
     }
-    return Reply(json.dumps(body).encode())
+    return Reply(json.dumps(body).encode(), drip=drip)
 
 
 def proposals(*traits: dict[str, Any]) -> Reply:
@@ -75,6 +80,10 @@ class MessagesApi:
         self._next: list[Reply] = []
         self._lock = threading.Lock()
         self.url = ""
+        self.sent = 0
+        """How many replies were written to their end."""
+        self.hung_up = threading.Event()
+        """Set when who asked hung up before they had all of a reply."""
 
     def next(self, *replies: Reply) -> None:
         """The replies to the next requests."""
@@ -85,6 +94,8 @@ class MessagesApi:
         """As if nothing had been asked, nor laid in."""
         with self._lock:
             self.asked, self.headers, self._next = [], [], []
+        self.sent = 0
+        self.hung_up.clear()
 
     @property
     def calls(self) -> int:
@@ -100,6 +111,31 @@ class MessagesApi:
         return laid_in or self.answer(asked)
 
 
+def _send(to: BaseHTTPRequestHandler, reply: Reply) -> None:
+    if reply.cut:
+        to.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{")
+        to.wfile.flush()
+        to.close_connection = True
+        return
+    if reply.drip:
+        _drip(to, reply)
+        return
+    to.send_response(reply.status)
+    for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():
+        to.send_header(name, value)
+    to.end_headers()
+    to.wfile.write(reply.body)
+
+
+def _drip(to: BaseHTTPRequestHandler, reply: Reply) -> None:
+    head = f"HTTP/1.1 {reply.status} OK\r\ncontent-type: application/json\r\n"
+    to.close_connection = True
+    for byte in f"{head}content-length: {len(reply.body)}\r\n\r\n".encode() + reply.body:
+        time.sleep(reply.drip)
+        to.wfile.write(bytes([byte]))
+        to.wfile.flush()
+
+
 @contextmanager
 def messages_api(answer: Callable[[Asked], Reply] = lambda _: proposals()) -> Iterator[MessagesApi]:
     """The server, on a port of its own, until the block ends."""
@@ -113,20 +149,11 @@ def messages_api(answer: Callable[[Asked], Reply] = lambda _: proposals()) -> It
             reply = api.reply(asked, {name.lower(): value for name, value in self.headers.items()})
             if reply.seconds:
                 time.sleep(reply.seconds)
-            with suppress(OSError):  # who asked may be gone
-                self._send(reply)
-
-        def _send(self, reply: Reply) -> None:
-            if reply.cut:
-                self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{")
-                self.wfile.flush()
-                self.close_connection = True
-                return
-            self.send_response(reply.status)
-            for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(reply.body)
+            try:
+                _send(self, reply)
+                api.sent += 1
+            except OSError:
+                api.hung_up.set()
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""

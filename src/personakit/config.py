@@ -38,10 +38,16 @@ KNOWN_PRICES: Mapping[str, Prices] = {
 """List prices of November 2026, from the provider's pages about its models; haiku-5-5 costs five times as
 much for a prompt over 100,000 tokens, which none of ours is (`call_tokens`)."""
 MOST_CALL_TOKENS = 90_000
+LONGEST_WAIT = 5.0
+"""Seconds between two attempts at a question. A provider that asks to be left alone for longer is: what waits
+for the answer is left for later."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a model is asked, and what it may cost. Times are in seconds.
+
+    One call takes `timeout` at most, from connecting to the end of its answer; a question is asked `attempts`
+    times at most, with waits of LONGEST_WAIT at most between.
 
     A person's free text is read once there are `batch_tokens` of it that were not read, or some of it has
     waited for `batch_seconds`; at most `call_tokens` in one call, and `calls` calls of one process at once.
@@ -60,6 +66,11 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_seconds: float = 900.0
     call_tokens: int = 20_000
     calls: int = 2
+
+    @property
+    def ask_seconds(self) -> float:
+        """The most that a question takes, with all attempts and the waits between them."""
+        return self.attempts * self.timeout + (self.attempts - 1) * LONGEST_WAIT
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

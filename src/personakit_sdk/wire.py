@@ -263,7 +263,7 @@ class ModelUse(Answer, frozen=True, kw_only=True):
 
 class DayOfModelUse(Answer, frozen=True, kw_only=True):
     """What one agent asked of one model on a day (UTC), and what that cost: `anthropic` reads free text,
-    `summary` words the cores of personas."""
+    `summary` words the cores of personas, `rereading` reads all again, aside."""
 
     day: date
     agent: str

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from psycopg import Connection
 
 from personakit.agents.service import Service
+from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.intake import Receipt
 from personakit.projections.follow import Followers
 from personakit_sdk import wire
-from tests.faults.chaos import log_checks
+from tests.faults.chaos import change_checks, log_checks
+from tests.faults.chaos.changes import PIN, RETRACTION, UNPIN, Changes
 from tests.faults.chaos.items import Items
 from tests.faults.chaos.ledger import Acknowledged, Claim, Ledger
 from tests.faults.chaos.settled import open_models
@@ -103,3 +106,46 @@ def test_an_item_that_is_acknowledged_as_stored_twice_or_at_two_places_is_named(
     ledger.acknowledge(entry, "stored")
     ledger.acknowledge(entry._replace(position=6), "duplicate")
     assert len(ledger.findings) == 2
+
+
+@pytest.fixture(scope="module")
+def changed(stored: list[Acknowledged], database: str) -> Iterator[Changes]:
+    """Of Ada's observations one is taken back, and two of her traits are pinned, one of them no longer."""
+    service = Service(database, MASTER_KEY)
+    ada = service.people.find(TENANT, "ada")
+    assert ada is not None
+    made = Changes("ada")
+    gone = service.retractions.retract(TENANT, UUID(stored[0].id), "not mine")
+    made.retracted[stored[0].id] = gone.position
+    for path in ("taste", "rest"):
+        service.curator.pin(TENANT, ada.surrogate, path, Pin(path, "low", "told", "key: me"))
+    service.curator.unpin(TENANT, ada.surrogate, "rest", "not any more", "key: me")
+    made.done.update({RETRACTION: 1, PIN: 2, UNPIN: 1})
+    yield made
+    service.close()
+
+
+def test_changes_that_stand_as_acknowledged_are_no_finding(
+    changed: Changes, models: Connection[dict[str, Any]]
+) -> None:
+    assert list(change_checks.in_the_log(models, [changed])) == []
+
+
+@pytest.mark.parametrize("topic", ["ObservationRetracted", "TraitPinned", "TraitUnpinned"])
+def test_a_change_that_is_lost_is_named(
+    topic: str, changed: Changes, models: Connection[dict[str, Any]]
+) -> None:
+    newest = "SELECT max(position) FROM personakit.events WHERE topic LIKE %s"
+    models.execute(f"DELETE FROM personakit.events WHERE position = ({newest})", [f"{topic}.%"])  # type: ignore[arg-type]
+    assert len(list(change_checks.in_the_log(models, [changed]))) == 1
+
+
+def test_a_change_that_was_done_twice_or_that_nobody_asked_for_is_named(
+    changed: Changes, models: Connection[dict[str, Any]]
+) -> None:
+    nothing = Changes("ada")
+    assert len(list(change_checks.in_the_log(models, [nothing]))) == 3
+    nothing.unsure = (PIN, "taste")  # one may have been done, and two were
+    assert len(list(change_checks.in_the_log(models, [nothing]))) == 3
+    nothing.done[PIN] = 1
+    assert len(list(change_checks.in_the_log(models, [nothing]))) == 2

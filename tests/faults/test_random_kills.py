@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.chaos.changes import DEFINITION, PIN, RETRACTION
 from tests.faults.chaos.plan import VICTIMS, strikes
 from tests.faults.chaos.run import run
 
@@ -26,6 +27,7 @@ def test_ten_kills_at_random_lose_double_and_misread_nothing() -> None:
     assert min(outcome.kills.values()) >= 1, str(outcome)
     assert outcome.counts["acknowledged observation"] > 100, str(outcome)
     assert outcome.counts["own writes seen"] > 0, str(outcome)
+    assert all(outcome.counts[f"acknowledged {kind}"] for kind in (RETRACTION, PIN, DEFINITION)), str(outcome)
 
 
 @pytest.mark.soak

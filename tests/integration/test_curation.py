@@ -9,6 +9,12 @@ from uuid import uuid4
 import pytest
 
 from personakit.agents.service import Service
+from personakit.domain import curation
+from personakit.domain.events import MindscapeUpdated
+from personakit.domain.mindscape import EMPTY, evolve
+from personakit.domain.traits import Trait
+from personakit.eventlog.stored import StreamId
+from personakit.eventlog.streams import Loaded
 from tests.integration.conftest import Client
 
 PERSON = "ada"
@@ -181,3 +187,52 @@ def test_a_mapper_may_read_what_is_pinned_and_nowhere_derived(client: Client) ->
     assert warned()
     pin(client, 3, "mood.level")
     assert not warned()
+
+
+def test_a_pin_of_a_large_number_is_recognised_again(client: Client) -> None:
+    observe(client, "Python")
+    first = pin(client, 1e25, path="wealth")
+    again = pin(client, 1e25, path="wealth")
+    assert (first.status_code, again.status_code) == (200, 200)
+    evidence = client.get(f"/mindscapes/{PERSON}/traits/wealth/evidence").json()
+    assert len(evidence["history"]) == 1, evidence["history"]
+    assert again.json()["traits"]["wealth"]["value"] == 1e25
+
+
+def test_pins_are_bounded_and_it_is_said(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    observe(client, "Python")
+    pins = len(pin(client, 1, path="bounded").json()["pins"])
+    monkeypatch.setattr(curation, "MOST_PINS", pins)
+    refused = pin(client, 1, path="one_too_many")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:personakit:problem:too-many-pins")
+    assert "unpin one" in refused.json()["detail"]
+    assert pin(client, 2, path="bounded").status_code == 200
+
+
+def test_what_a_model_set_below_a_path_that_is_pinned_later_is_hidden_from_readers(
+    client: Client, service: Service
+) -> None:
+    client.get(f"/mindscapes/{PERSON}", headers=at(observe(client, "Python")))
+    found = service.people.find("default", PERSON)
+    assert found is not None
+    stream = StreamId("default", "mindscape", found.surrogate)
+    said = MindscapeUpdated(
+        traits={"taste.food.sweet": Trait(value="much", volatility="low", source="anthropic:m")},
+        derivation="anthropic",
+        definition="m",
+        read_through=1,
+        material=("taste.food.sweet",),
+    )
+    start = Loaded(EMPTY, 0)
+    position = service.streams.update(stream, start, evolve, lambda _: said, person=found.surrogate).position
+    shown = client.get(f"/mindscapes/{PERSON}", headers=at(position or 0)).json()["traits"]
+    assert shown["taste.food.sweet"]["value"] == "much"
+    core = client.post(f"/personas/{PERSON}/regenerate").json()
+    assert "taste.food.sweet" in core["core"]["traits"]
+    pinned = pin(client, {"sweet": "little"}, path="taste.food").json()
+    assert "taste.food.sweet" not in pinned["traits"]
+    persona = client.get(f"/personas/{PERSON}", headers=at(pinned["position"])).json()
+    assert persona["isStale"] is True
+    fresh = client.post(f"/personas/{PERSON}/regenerate").json()["core"]["traits"]
+    assert fresh["taste.food"]["value"] == {"sweet": "little"}
+    assert "taste.food.sweet" not in fresh

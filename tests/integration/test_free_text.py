@@ -65,15 +65,11 @@ def waits(service: Service, person: str, *contents: dict[str, Any]) -> list[bool
     ]
     recorded = service.intake.record(TENANT, sent)
     follow(service, "inference_due", "observations")
+    whose = {"tenant": TENANT, "person": surrogate(service, person), "after": 0, "through": 2**62}
     with service.reader.snapshot() as snapshot:
-        rows = snapshot.rows(
-            "inference_due.unread",
-            tenant=TENANT,
-            person=surrogate(service, person),
-            after=0,
-            through=2**62,
-            limit=10_000,
-        )
+        rows = snapshot.rows("inference_due.unread", **whose, limit=10_000)
+        all_again = snapshot.rows("inference_due.texts", **whose, limit=10_000)
+    assert all_again == rows, "what would be read again is not what is read"
     found = {row["position"] for row in rows}
     return [each.position in found for each in recorded]
 

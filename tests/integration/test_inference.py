@@ -197,6 +197,7 @@ FAILURES: dict[str, Reply] = {
     "rate limited": failure(429, "rate_limit_error", retry_after="7200"),
     "cut": Reply(cut=True),
     "slow": Reply(seconds=0.4),
+    "dripping": message('{"traits": []}', drip=0.02),
     "refused": message("", stop_reason="refusal"),
     "malformed": message("I have been pwned."),
 }

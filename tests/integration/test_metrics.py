@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.domain.events import FeedbackReceived
+from personakit.domain.mindscape import Pin
 from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.stored import StreamId
+from personakit_sdk import wire
 from tests.integration.conftest import Client, follow
 from tests.people import somebody
 from tests.postgres import MASTER_KEY
 
+TOTAL = "personakit_conflicts_total"
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -74,6 +81,50 @@ def test_labels_are_routes_and_never_what_a_caller_made_up(client: Client) -> No
     assert 'route="(none)"' in text
     for made_up in ("a-person-nobody-knows", "such", "SNEEZE", "default"):
         assert made_up not in text
+
+
+def test_conflicts_of_derivations_and_of_curation_are_counted(
+    client: Client, service: Service, database: str
+) -> None:
+    """Two services at one mindscape: each pins and derives, until each kind of work met the other."""
+    labels = [f'work="{work}"' for work in ("computed", "curation")]
+    before = figures(client)
+    one, another = Service(database, MASTER_KEY), Service(database, MASTER_KEY)
+    receipt = one.intake.record("default", [msgspec.convert(observation("contended"), wire.Observation)])
+    service.reader.wait_for("default", receipt[0].position, 30)
+    found = one.people.find("default", "contended")
+    assert found is not None
+    try:
+        for round_ in range(50):
+            together(
+                partial(work, each, found.surrogate, f"{name}{round_}")
+                for each, name in ((one, "a"), (another, "b"))
+            )
+            for each in (one, another):
+                each.streams.conflicts.keep()
+            now = figures(client)
+            met = [now[TOTAL, label] - before[TOTAL, label] for label in labels]
+            if all(met):
+                break
+    finally:
+        one.close()
+        another.close()
+    assert all(met)
+
+
+def work(service: Service, person: UUID, path: str) -> None:
+    """Pins, and derives what was just observed."""
+    for number in range(4):
+        body = observation("contended") | {"type": "code_commit", "content": {"lines_changed": number}}
+        service.intake.record("default", [msgspec.convert(body, wire.Observation)])
+        service.curator.pin("default", person, f"{path}.{number}", Pin(number, "low", "told", "key: me"))
+        service.mindscaper.derive("default", person)
+
+
+def together(calls: Iterable[Callable[[], None]]) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for each in [threads.submit(call) for call in calls]:
+            each.result()
 
 
 def test_a_quarantined_stream_is_loud(quiet: Service) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -229,7 +230,7 @@ def test_exactly_the_cores_that_depend_on_what_changed_are_stale(
         uses = None if paths is None else tuple(paths)
         definition = Definition(tuple(people[n] for n in viewed), uses)
         event = PersonaDefined(people=definition.people, paths=uses)
-        made[machine.personas.create(TENANT, event)[0]] = definition
+        made[machine.personas.create(TENANT, event).persona] = definition
     follow(machine)
     for persona in made:
         assert machine.regenerator.regenerate(TENANT, persona) is not None
@@ -265,3 +266,53 @@ def test_exactly_the_cores_that_depend_on_what_changed_are_stale(
         for row in rows
         if any(v > 1 for p, v in versions.items() if p in made[row["persona"]].people)
     )
+
+
+def test_the_same_again_with_the_same_key_is_the_persona_that_was_made_first(
+    client: Client, people: list[str]
+) -> None:
+    body = {"people": people, "name": "Once"}
+    key = {"Idempotency-Key": str(uuid4())}
+    first = client.post("/personas", json=body, headers=key)
+    client.put(f"/personas/{first.json()['id']}", json={**body, "name": "Renamed"})
+    again = client.post("/personas", json=body, headers=key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert (again.json()["id"], again.json()["name"]) == (first.json()["id"], "Renamed")
+    for other in ({**body, "name": "Twice"}, {**body, "people": people[:1]}, {**body, "uses": ["work.*"]}):
+        refused = client.post("/personas", json=other, headers=key)
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:personakit:problem:id-taken")
+    assert client.post("/personas", json=body).json()["id"] != first.json()["id"]
+
+
+def test_eight_at_once_with_one_key_make_one(client: Client, people: list[str]) -> None:
+    body, key = {"people": people, "name": "Crowded"}, {"Idempotency-Key": str(uuid4())}
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(client.post, "/personas", json=body, headers=key) for _ in range(8)]
+        answers = [each.result(30) for each in asked]
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    named = [item for item in client.get("/personas?limit=500").json()["items"] if item["name"] == "Crowded"]
+    assert len(named) == 1
+
+
+def test_a_persons_surrogate_with_a_tilde_is_no_persona_and_changes_nothing(
+    client: Client, service: Service, people: list[str]
+) -> None:
+    found = service.people.find(TENANT, "ada")
+    assert found is not None
+    version, head = client.get("/personas/ada").json()["coreVersion"], service.reader.head()
+    position = client.post(
+        "/observations",
+        json={
+            "personId": "ada",
+            "type": "code_commit",
+            "content": {"lines_changed": 900, "languages": ["Zig"], "merge": False},
+            "occurredAt": START.isoformat(),
+        },
+    ).headers["PersonaKit-Position"]
+    client.get("/mindscapes/ada", headers={"PersonaKit-Min-Position": position})
+    refused = client.post(f"/personas/~{found.surrogate}/regenerate")
+    assert refused.status_code == 404
+    assert client.get("/personas/ada").json()["coreVersion"] == version
+    later = service.recorder.select_notifications(start=head + 1, limit=100)
+    assert not any(event.topic.startswith("PersonaCoreGenerated") for event in later)

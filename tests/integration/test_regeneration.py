@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 from litestar.testing import TestClient
 
+from personakit.agents.model import ModelFailed
 from personakit.agents.service import Service
 from personakit.api import regenerating
 from personakit.api.app import create_app
 from personakit.eventlog.access import create_key
+from personakit.eventlog.leases import Lease, Leases
 from tests.history import TENANT, observation, surrogate
 from tests.integration.asked_model import USD_A_CALL, asking, model_settings, spent
 from tests.integration.conftest import Client, follow
@@ -275,3 +278,109 @@ def test_without_a_model_it_is_composed_for_free(database: str, working: Service
         without.close()
     assert (core["core"]["source"], core["isStale"]) == ("composed", False)
     assert core["regenerate"]["estimate"]["usd"] == 0
+
+
+def test_one_that_is_defined_anew_meanwhile_is_asked_for_again_under_a_lease_of_full_length(
+    working: Service, client: Client, api: MessagesApi
+) -> None:
+    stale(working, "moving")
+    pair = client.post("/personas", json={"people": ["moving"], "name": "First"}).json()["id"]
+    persona = UUID(pair[1:])
+    already, ends = spent(working), []
+
+    def redefining(_: Asked) -> Reply:
+        ends.append(lease_end(working, persona))
+        if len(ends) < 3:
+            client.put(f"/personas/{pair}", json={"people": ["moving"], "uses": [f"a{len(ends)}", "work.*"]})
+        return SAID
+
+    api.answer = redefining
+    made = client.post(f"/personas/{pair}/regenerate")
+    assert (made.status_code, made.json()["core"]["source"]) == (200, "model")
+    assert ends[0] < ends[1] < ends[2]
+    follow(working)
+    assert spent(working) - already == pytest.approx(3 * USD_A_CALL)
+
+
+def test_one_that_is_defined_anew_all_the_time_is_given_up_and_paid_for_no_further(
+    working: Service, client: Client, api: MessagesApi
+) -> None:
+    stale(working, "restless")
+    pair = client.post("/personas", json={"people": ["restless"], "name": "First"}).json()["id"]
+
+    def redefining(_: Asked) -> Reply:
+        client.put(f"/personas/{pair}", json={"people": ["restless"], "uses": [f"a{api.calls}", "work.*"]})
+        return SAID
+
+    api.answer = redefining
+    assert client.post(f"/personas/{pair}/regenerate").status_code == 503
+    assert api.calls == 3
+
+
+def lease_end(service: Service, entity: UUID) -> Any:
+    with service.pool.connection() as connection:
+        found = connection.execute(
+            "SELECT until FROM personakit.leases WHERE entity = %s", [entity]
+        ).fetchone()
+    assert found is not None
+    return found["until"]
+
+
+def test_who_lost_the_lease_before_it_asked_waits_for_who_has_it(
+    working: Service, client: Client, api: MessagesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process took it over while this one was held up."""
+    stale(working, "overtaken")
+    persona = surrogate(working, "overtaken")
+    extend, taken = Leases.extend, []
+
+    def too_late(leases: Leases, lease: Lease, seconds: float) -> None:
+        if not taken:
+            with working.pool.connection() as connection:
+                connection.execute("UPDATE personakit.leases SET until = now() WHERE entity = %s", [persona])
+            taken.append(leases.take(TENANT, "core", persona, 60, patient=False))
+        extend(leases, lease, seconds)
+
+    monkeypatch.setattr(Leases, "extend", too_late)
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(client.post, "/personas/overtaken/regenerate")
+        until(lambda: working._regenerations is not None and working._regenerations.waiting == 1)
+        assert api.calls == 0
+        working.leases.failed(taken[0], "the other one failed")
+        assert answer.result(30).status_code == 502
+    assert api.calls == 0
+
+
+def test_those_that_queued_before_one_failed_take_its_failure_as_theirs(
+    database: str, working: Service, api: MessagesApi
+) -> None:
+    """One thread, which is busy with somebody else while they come."""
+    for person in ("ahead", "queued"):
+        stale(working, person)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def answer(_: Asked) -> Reply:
+        if not begun.is_set():
+            begun.set()
+            go_on.wait(20)
+            return SAID
+        return failure(400, "invalid_request_error")
+
+    api.answer = answer
+    with asking(database, api, calls=1) as service, ThreadPoolExecutor(5) as threads:
+        regenerations = service._regenerations
+        assert regenerations is not None
+        first = threads.submit(service.regenerate, TENANT, surrogate(service, "ahead"), 30)
+        begun.wait(20)
+        persona = surrogate(service, "queued")
+        queued = [threads.submit(service.regenerate, TENANT, persona, 30) for _ in range(4)]
+        until(lambda: regenerations._threads._work_queue.qsize() == 4)
+        go_on.set()
+        assert first.result(30) is not None
+        errors = [each.exception(30) for each in queued]
+        assert all(isinstance(error, ModelFailed) for error in errors), errors
+        assert api.calls == 2
+        # whoever asks later pays again
+        with pytest.raises(ModelFailed):
+            service.regenerate(TENANT, persona, 30)
+        assert api.calls == 3

@@ -32,16 +32,22 @@ def one_more(path: str, mindscape: Mindscape) -> MindscapeUpdated:
     )
 
 
-def write(recorder: LogRecorder, keys: PersonKeys, stream: StreamId, path: str, person: Person) -> None:
+def write(
+    recorder: LogRecorder, keys: PersonKeys, stream: StreamId, path: str, person: Person, tries: list[str]
+) -> None:
     appender = Appender(recorder)
     streams = Streams(recorder, appender, keys)
     seen = Loaded(EMPTY, 0)
+
+    def decide(state: Mindscape) -> MindscapeUpdated:
+        tries.append(path)
+        return one_more(path, state)
+
     for _ in range(UPDATES):
-        updated = streams.update(
-            stream, seen, evolve, lambda state: one_more(path, state), person=person.surrogate
-        )
+        updated = streams.update(stream, seen, evolve, decide, person=person.surrogate)
         seen = Loaded(updated.state, updated.version)
     appender.close()
+    streams.conflicts.keep()
 
 
 def test_eight_writers_of_one_mindscape_lose_no_update(
@@ -52,14 +58,21 @@ def test_eight_writers_of_one_mindscape_lose_no_update(
     person = somebody(recorder, keys, TENANT)
     stream = StreamId(TENANT, "mindscape", person.surrogate)
     paths = ["shared" if n % 2 else f"own.{n}" for n in range(WRITERS)]
-    threads = [threading.Thread(target=write, args=(recorder, keys, stream, path, person)) for path in paths]
+    tries: list[str] = []
+    threads = [
+        threading.Thread(target=write, args=(recorder, keys, stream, path, person, tries)) for path in paths
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     versions = [event.originator_version for event in recorder.select_events(str(stream))]
-    final = Streams(recorder, appender, keys).load(stream, Loaded(EMPTY, 0), evolve)
+    streams = Streams(recorder, appender, keys)
+    final = streams.load(stream, Loaded(EMPTY, 0), evolve)
+    met = len(tries) - WRITERS * UPDATES
+    assert met > 0, "they never met"
+    assert streams.conflicts.totals() == {"test": met}
     assert versions == list(range(1, WRITERS * UPDATES + 1))
     assert final.version == final.state.version == 1600
     assert final.state.traits["shared"].value == 4 * UPDATES

@@ -1,8 +1,14 @@
 """The provider's Messages API behind `Model`. The package is imported where one is opened, so that a start
-without a key costs nothing."""
+without a key costs nothing.
+
+A client's time-outs are of single reads: who sends a byte now and then would hold a call for ever. So calls
+run in an event loop, in a thread of its own, where one deadline ends a call whatever it is at.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from personakit.agents.model import Answer, Ask, ModelFailed
@@ -26,9 +32,12 @@ class AnthropicModel:
         self._errors = anthropic
         self._settings = settings
         # No retries of the client's own: it waits as long as a Retry-After says, be that hours.
-        self._client = anthropic.Anthropic(
+        self._client = anthropic.AsyncAnthropic(
             api_key=settings.api_key, base_url=settings.base_url, timeout=settings.timeout, max_retries=0
         )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="model", daemon=True)
+        self._thread.start()
 
     @property
     def name(self) -> str:
@@ -36,8 +45,11 @@ class AnthropicModel:
         return self._settings.name
 
     def close(self) -> None:
-        """Lets go of the connections."""
-        self._client.close()
+        """Lets go of the connections; nobody may be asking any more."""
+        asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def usd(self, input_tokens: int, output_tokens: int) -> float:
         """What so many tokens would cost, none of them cached."""
@@ -45,21 +57,30 @@ class AnthropicModel:
         return round((input_tokens * prices.input + output_tokens * prices.output) / MILLION, 9)
 
     def ask(self, ask: Ask) -> Answer:
-        """One call. Raises ModelFailed; its message has nothing of the question in it."""
+        """One call, from connecting to the end of its answer within the time-out. Raises ModelFailed; its
+        message has nothing of the question in it."""
         try:
-            message: Any = self._client.messages.create(
-                model=self._settings.name,
-                max_tokens=ask.max_tokens,
-                system=[{"type": "text", "text": ask.instructions, "cache_control": {"type": "ephemeral"}}],
-                messages=[{"role": "user", "content": ask.question}],
-                output_config={"format": {"type": "json_schema", "schema": ask.schema}},
-            )
+            message = asyncio.run_coroutine_threadsafe(self._within_deadline(ask), self._loop).result()
+        except TimeoutError:
+            raise ModelFailed(
+                f"The model did not answer within {self._settings.timeout:g} seconds.", reason="too slow"
+            ) from None
         except self._errors.APIStatusError as error:
             raise self._refused(error) from None
         except self._errors.APIError as error:  # no answer, or one that is none
             kind = type(error).__name__
             raise ModelFailed(f"The model could not be asked: {kind}.", reason="unreachable") from None
         return self._answer(ask, message)
+
+    async def _within_deadline(self, ask: Ask) -> Any:
+        async with asyncio.timeout(self._settings.timeout):
+            return await self._client.messages.create(
+                model=self._settings.name,
+                max_tokens=ask.max_tokens,
+                system=[{"type": "text", "text": ask.instructions, "cache_control": {"type": "ephemeral"}}],
+                messages=[{"role": "user", "content": ask.question}],
+                output_config={"format": {"type": "json_schema", "schema": ask.schema}},
+            )
 
     def _refused(self, error: Any) -> ModelFailed:
         status = int(error.status_code)

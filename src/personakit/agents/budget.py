@@ -71,6 +71,11 @@ class Budget:
             with self._lock:
                 del self._under_way[key]
 
+    def left(self, tenant: str) -> float:
+        """What a tenant may still spend today, in USD."""
+        with self._lock:
+            return max(0.0, self.usd - self._spent(tenant, self._today()))
+
     def paid(self, tenant: str, position: int, usd: float) -> None:
         """Notes what was paid, and at which position that stands in the log."""
         with self._lock:

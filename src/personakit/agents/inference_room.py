@@ -7,8 +7,10 @@ from collections.abc import Callable
 from personakit.agents.anthropic_model import AnthropicModel
 from personakit.agents.budget import Budget
 from personakit.agents.calls import Calls
-from personakit.agents.inferrer import MAX_OUTPUT, Inferrer
+from personakit.agents.free_text import MAX_OUTPUT
+from personakit.agents.inferrer import Inferrer
 from personakit.agents.model import PatientModel
+from personakit.agents.rereader import Rereader
 from personakit.agents.summariser import Summariser
 from personakit.config import ModelSettings
 from personakit.eventlog.leases import Leases
@@ -35,6 +37,7 @@ class InferenceRoom:
         self.model = PatientModel(self._provider, settings.attempts, settings.retry_seconds)
         self.budget = Budget(reader, settings.budget_usd)
         self.inferrer = Inferrer(reader, streams, leases, self.model, self.budget, settings, owned)
+        self.rereader = Rereader(reader, streams, leases, self.model, self.budget, settings, owned)
         self.summariser = Summariser(self.model, self.budget)
         self.calls = Calls(self.inferrer, settings.calls, ended)
 

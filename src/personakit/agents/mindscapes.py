@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.domain.curation import pinned_value
 from personakit.domain.learning import Learned
 from personakit.domain.mindscape import EMPTY, Derived, Mindscape, Pin
 from personakit.domain.traits import Trait
@@ -36,7 +37,7 @@ def mindscape_of(row: dict[str, Any] | None) -> Mindscape:
         version=row["version"],
         traits=msgspec.convert(row["traits"], dict[str, Trait]),
         derivations=msgspec.convert(row["derivations"], dict[str, Derived]),
-        pins=msgspec.convert(row["pins"], dict[str, Pin]),
+        pins=_as_pinned(msgspec.convert(row["pins"], dict[str, Pin])),
         trust=msgspec.convert(row["trust"], Learned, strict=False),
     )
 
@@ -47,7 +48,7 @@ def mindscape_in(row: dict[str, Any]) -> Mindscape:
         version=row["version"],
         traits=_traits.decode(row["traits"]),
         derivations=_derivations.decode(row["derivations"]),
-        pins=_pins.decode(row["pins"]),
+        pins=_as_pinned(_pins.decode(row["pins"])),
         trust=_trust.decode(row["trust"]),
     )
 
@@ -57,3 +58,8 @@ def mindscapes_of(snapshot: Snapshot, tenant: str, people: list[UUID]) -> dict[U
     rows = snapshot.rows("mindscapes.by_people", tenant=tenant, people=people)
     found = {row["person"]: mindscape_of(row) for row in rows}
     return {person: found.get(person, EMPTY) for person in people}
+
+
+def _as_pinned(pins: dict[str, Pin]) -> dict[str, Pin]:
+    """The pins with their values as they were pinned: the database writes a large float as a whole number."""
+    return {path: msgspec.structs.replace(pin, value=pinned_value(pin.value)) for path, pin in pins.items()}

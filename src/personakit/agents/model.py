@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from personakit.config import LONGEST_WAIT
 from personakit.domain.events import ModelUse
 from personakit.domain.model_output import MalformedAnswer
 from personakit_sdk.errors import PersonaKitError
@@ -18,8 +19,6 @@ from personakit_sdk.errors import PersonaKitError
 T = TypeVar("T")
 BYTES_PER_TOKEN = 3
 """For estimates, and rather too few than too many: English has about four to a token."""
-LONGEST_WAIT = 5.0
-"""Who asks to be left alone for longer is: what waits for the answer is left for later."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +135,7 @@ class PatientModel:
         """How long to wait before the next attempt; None where there is none."""
         if not left or not failed.again or (failed.retry_after or 0.0) > LONGEST_WAIT:
             return None
-        backoff = self._retry_seconds * 2.0 ** (self._attempts - 1 - left)
+        backoff = min(self._retry_seconds * 2.0 ** (self._attempts - 1 - left), LONGEST_WAIT)
         jittered = backoff * random.uniform(0.75, 1.0)  # noqa: S311 - jitter
         return max(failed.retry_after or 0.0, jittered)
 

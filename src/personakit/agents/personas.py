@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from personakit.agents.regenerator import state_in
 from personakit.domain.events import PersonaDefined, PersonaRetired
-from personakit.domain.persona import CoreState, definition_of, evolve
+from personakit.domain.persona import CoreState, Definition, definition_of, evolve
 from personakit.eventlog.appender import wait
+from personakit.eventlog.intake import IdTaken
 from personakit.eventlog.people import People
+from personakit.eventlog.recorder import VersionConflict
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
 from personakit.projections.read import Reader
+
+
+class Created(NamedTuple):
+    """A created persona, where its first event stands, and whether that is of now."""
+
+    persona: UUID
+    position: int
+    new: bool
 
 
 class Personas:
@@ -24,19 +35,30 @@ class Personas:
         self._streams = streams
         self._people = people
 
-    def create(self, tenant: str, event: PersonaDefined) -> tuple[UUID, int]:
-        """A new persona; its UUID, and the event's position."""
-        persona = uuid4()
+    def create(self, tenant: str, event: PersonaDefined, id_: UUID | None = None) -> Created:
+        """A new persona; of the same `id_` the one that was made first, however often it is asked for. Raises
+        IdTaken where that was defined otherwise."""
+        persona = id_ or uuid4()
         self._people.give_key(tenant, persona)
-        appended = wait(self._streams.offer(_stream(tenant, persona), 1, event, person=persona))
-        return persona, appended[0].position
+        stream = _stream(tenant, persona)
+        try:
+            appended = wait(self._streams.offer(stream, 1, event, person=persona))
+        except VersionConflict:
+            return self._made_before(stream, event)
+        return Created(persona, appended[0].position, new=True)
+
+    def _made_before(self, stream: StreamId, event: PersonaDefined) -> Created:
+        stored, first = next(self._streams.events(stream))
+        if not isinstance(first, PersonaDefined) or _says(first) != _says(event):
+            raise IdTaken("persona", stream.stream)
+        return Created(stream.stream, stored.id, new=False)
 
     def redefine(self, tenant: str, persona: UUID, event: PersonaDefined) -> int | None:
         """Another definition; the event's position, or None where it has this one already or is not there."""
 
         def decide(state: CoreState) -> PersonaDefined | None:
             there = state.definition is not None and not state.retired
-            same = (state.definition, state.name) == (definition_of(event), event.name)
+            same = (state.definition, state.name) == _says(event)
             return event if there and not same else None
 
         return self._change(tenant, persona, decide)
@@ -65,3 +87,8 @@ class Personas:
 
 def _stream(tenant: str, persona: UUID) -> StreamId:
     return StreamId(tenant, "persona", persona)
+
+
+def _says(event: PersonaDefined) -> tuple[Definition, str]:
+    """What a definition says, whoever gave it."""
+    return definition_of(event), event.name

@@ -13,10 +13,10 @@ from enum import Enum
 from uuid import UUID
 
 from personakit.agents.budget import BudgetSpent
-from personakit.agents.model import LONGEST_WAIT, ModelFailed
+from personakit.agents.model import ModelFailed
 from personakit.agents.regenerator import Regenerator
 from personakit.config import ModelSettings
-from personakit.eventlog.leases import Leases
+from personakit.eventlog.leases import Lease, LeaseLost, Leases
 from personakit.eventlog.person_keys import PersonErased
 from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import PersonaKitError
@@ -44,7 +44,7 @@ class Regenerations:
     def __init__(self, regenerator: Regenerator, leases: Leases, settings: ModelSettings) -> None:
         self._regenerator = regenerator
         self._leases = leases
-        self._lease_seconds = settings.attempts * (settings.timeout + LONGEST_WAIT) + LEASE_MARGIN
+        self._lease_seconds = settings.ask_seconds + LEASE_MARGIN
         self.waiting = 0
         """How many in this process wait for somebody else's."""
         self._counting = threading.Lock()
@@ -56,7 +56,7 @@ class Regenerations:
         began = time.monotonic()
         deadline = began + seconds
         while True:
-            future = self._threads.submit(self._make, tenant, persona)
+            future = self._threads.submit(self._make, tenant, persona, began)
             try:
                 made = future.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
@@ -71,13 +71,19 @@ class Regenerations:
         """Returns when those under way have ended."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _make(self, tenant: str, persona: UUID) -> int | _Elsewhere | None:
-        lease = self._leases.take(tenant, LEASE, persona, self._lease_seconds, patient=False)
+    def _make(self, tenant: str, persona: UUID, began: float) -> int | _Elsewhere | None:
+        """An attempt for who asked at `began`: a failure since then is theirs, and is not paid for again."""
+        asked = time.monotonic() - began
+        lease = self._leases.take(
+            tenant, LEASE, persona, self._lease_seconds, patient=False, failed_within=asked
+        )
         if lease is None:
             return _Elsewhere.ELSEWHERE
         with self._leases.closing(lease):
             try:
-                made = self._regenerator.regenerate(tenant, persona)
+                made = self._regenerator.regenerate(tenant, persona, lambda: self._extend(lease))
+            except LeaseLost:
+                return _Elsewhere.ELSEWHERE
             except ModelFailed as error:
                 logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
                 self._leases.failed(lease, str(error), error.retry_after)
@@ -89,6 +95,10 @@ class Regenerations:
                 raise
         self._leases.done(lease)
         return made
+
+    def _extend(self, lease: Lease) -> None:
+        """Before each question: one may follow another, where the persona is defined anew meanwhile."""
+        self._leases.extend(lease, self._lease_seconds)
 
     @contextmanager
     def _waited(self) -> Iterator[None]:

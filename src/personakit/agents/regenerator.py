@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from personakit.agents.inferred import complete
 from personakit.agents.mindscapes import mindscape_in, mindscapes_of
 from personakit.agents.model import ModelFailed
 from personakit.agents.summariser import Summariser
@@ -23,6 +24,8 @@ from personakit.projections.read import NotThereYet, Reader
 SUMMARY = "summary"
 """The derivation under which is recorded what a summary cost that was of no use."""
 PATIENCE_SECONDS, PAUSE_SECONDS = 5.0, 0.01
+MOST_ASKED = 3
+"""How often a model is asked to word the core of a persona that is defined anew meanwhile."""
 
 
 class Regenerator:
@@ -54,20 +57,30 @@ class Regenerator:
                 made += 1
         return made
 
-    def regenerate(self, tenant: str, persona: UUID) -> int | None:
+    def regenerate(
+        self, tenant: str, persona: UUID, before_asking: Callable[[], None] = lambda: None
+    ) -> int | None:
         """Makes a core from today's mindscapes; the event's position, or None when the newest core is of
         these or newer ones, or the persona is not there. Where a model words it, two at once would both pay:
-        `Regenerations` lets one at a time. Raises NotThereYet, PersonErased, ModelFailed, BudgetSpent."""
+        `Regenerations` lets one at a time, and hears `before_asking`. Raises NotThereYet, PersonErased,
+        ModelFailed, BudgetSpent."""
         deadline = time.monotonic() + PATIENCE_SECONDS
+        asked = 0
         while True:
             try:
-                return self._regenerate(tenant, persona)
-            except (_Redefined, _Behind):
-                if time.monotonic() > deadline:
-                    raise NotThereYet("The read models lag behind; try again shortly.") from None
-                time.sleep(PAUSE_SECONDS)
+                return self._regenerate(tenant, persona, before_asking)
+            except _Redefined as redefined:
+                if redefined.paid:  # what the model took does not count against the read models
+                    asked, deadline = asked + 1, time.monotonic() + PATIENCE_SECONDS
+                if asked == MOST_ASKED:
+                    raise NotThereYet("The persona is defined anew all the time; try again later.") from None
+            except _Behind:
+                pass
+            if time.monotonic() > deadline:
+                raise NotThereYet("The read models lag behind; try again shortly.")
+            time.sleep(PAUSE_SECONDS)
 
-    def _regenerate(self, tenant: str, persona: UUID) -> int | None:
+    def _regenerate(self, tenant: str, persona: UUID, before_asking: Callable[[], None]) -> int | None:
         with self._reader.snapshot() as snapshot:
             row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
             if row is None:
@@ -88,6 +101,7 @@ class Regenerator:
             raise _Redefined
         if not self._wanted(core, start.state):
             return None
+        before_asking()
         return self._append_worded(self._summariser, stream, start, known, core)
 
     def _append(
@@ -118,7 +132,7 @@ class Regenerator:
             position = self._append(stream, start, known, core)
         except _Redefined:
             self._paid_for_nothing(summariser, stream, core.use, "redefined")
-            raise
+            raise _Redefined(paid=core.use is not None) from None
         if position is None:
             self._paid_for_nothing(summariser, stream, core.use, "overtaken")
         elif core.use is not None:
@@ -137,12 +151,9 @@ class Regenerator:
             use=use,
             dropped={reason: 1},
         )
-        mine = StreamId(stream.tenant, f"derivation.{SUMMARY}", stream.stream)
-        updated = self._streams.update(
-            mine, self._streams.last(mine), lambda _, each: each, lambda _: event, person=stream.stream
-        )
-        if updated.position is not None:
-            summariser.budget.paid(stream.tenant, updated.position, use.usd)
+        position = complete(self._streams, stream.tenant, stream.stream, event)
+        if position is not None:
+            summariser.budget.paid(stream.tenant, position, use.usd)
 
     def _wanted(self, core: PersonaCoreGenerated, state: CoreState) -> bool:
         """Whether the core is newer than the newest, or better: a model can word what was only composed."""
@@ -151,7 +162,11 @@ class Regenerator:
 
 
 class _Redefined(Exception):
-    """The persona was given another definition meanwhile."""
+    """The persona was given another definition meanwhile; `paid`: after a model had worded its core."""
+
+    def __init__(self, *, paid: bool = False) -> None:
+        super().__init__()
+        self.paid = paid
 
 
 class _Behind(Exception):

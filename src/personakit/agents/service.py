@@ -178,6 +178,7 @@ class Service:
             if asking is not None:
                 asking.close()
         self.appender.close()
+        self.streams.conflicts.keep()
         self.pool.close()
         self.recorder.datastore.close()
 
@@ -186,6 +187,7 @@ class Service:
         return [
             FreshnessListener(self._conninfo, self.freshness, self.reader.definitions),
             Sweep(self._releases.say_used, USED_SECONDS),
+            Sweep(self.streams.conflicts.keep, USED_SECONDS),
         ]
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:

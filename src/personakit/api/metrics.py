@@ -9,11 +9,13 @@ import os
 from collections.abc import Iterator, Sequence
 
 import psycopg
+from eventsourcing.persistence import PersistenceError
 from litestar import Response, get
 from litestar.datastructures import State
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
@@ -106,18 +108,25 @@ class LogCollector(Collector):
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """A family a figure, a sample a projection; with the database away, only that it is away."""
         readable = GaugeMetricFamily("personakit_log_readable", "Whether the database answers")
         try:
             states = [state for state in self._service.reader.states() if state.state == "active"]
-        except (psycopg.Error, PoolTimeout):
+            conflicts = self._service.streams.conflicts.totals()
+        except (psycopg.Error, PersistenceError, PoolTimeout):
             readable.add_metric((), 0)
             yield readable
             return
         readable.add_metric((), 1)
         yield readable
         yield GaugeMetricFamily("personakit_log_position", "The newest position", states[0].head)
+        met = CounterMetricFamily(
+            "personakit_conflicts", "Version conflicts that were met and re-applied", labels=("work",)
+        )
+        for work, times in {"computed": 0, "anthropic": 0, "curation": 0, **conflicts}.items():
+            met.add_metric((work,), times)
+        yield met
         figures: dict[str, tuple[str, list[float]]] = {
             "position": ("How far it has come", [state.position for state in states]),
             "lag_events": ("Events it has not taken", [state.lag_events for state in states]),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, post, put
+from litestar.openapi import ResponseSpec
 from litestar.params import RawBody
 
 from personakit.agents.service import Service
@@ -17,14 +18,14 @@ from personakit.api.answers import (
     no_persona,
     page_size,
     person_of,
-    persona_of,
 )
 from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
 from personakit.api.openapi import documented
-from personakit.api.parameters import PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
-from personakit.api.personas import get_persona, regenerate, show
+from personakit.api.parameters import IdempotencyKey, PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
+from personakit.api.personas import get_persona, persona_there, regenerate, show
 from personakit.api.trait_paths import is_pattern
 from personakit.domain.events import PersonaDefined, PersonaRetired
+from personakit.eventlog.intake import id_of_key
 from personakit.eventlog.people import persona_id as id_of
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
@@ -63,15 +64,23 @@ def list_personas(
     operation_class=documented(wire.DefinePersona),
     operation_id="createPersona",
     summary="Create a persona",
+    responses={200: ResponseSpec(wire.Persona, description="It was created before", generate_examples=False)},
 )
 def create_persona(
-    service: ServiceGiven, tenant: TenantGiven, origin: OriginGiven, body: RawBody
+    service: ServiceGiven,
+    tenant: TenantGiven,
+    origin: OriginGiven,
+    body: RawBody,
+    key: IdempotencyKey = None,
 ) -> Response[wire.Persona]:
-    """Create a persona of one or more people: 201, its id begins with `~`."""
+    """Create a persona of one or more people: 201, its id begins with `~`. The same again with the same
+    Idempotency-Key: 200 and the persona that was created first, as it is now."""
     defined = _defined(service, tenant, body, origin)
-    persona, position = service.personas.create(tenant, defined)
-    service.until_shown(position, WAIT_SECONDS)
-    return show(service, tenant, id_of(persona), datetime.now(UTC), cached=False, status=201)
+    id_ = None if key is None else id_of_key(tenant, key)
+    created = service.personas.create(tenant, defined, id_)
+    service.until_shown(created.position, WAIT_SECONDS)
+    status = 201 if created.new else 200
+    return show(service, tenant, id_of(created.persona), datetime.now(UTC), cached=False, status=status)
 
 
 @put(
@@ -127,12 +136,7 @@ def _created(service: Service, tenant: str, persona_id: str) -> UUID:
             "POST /personas makes another.",
             (Fault("personaId", "a person's own"),),
         )
-    persona = persona_of(service, tenant, persona_id)
-    with service.reader.snapshot() as snapshot:
-        row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
-    if row is None or row["own"]:
-        raise no_persona(persona_id)
-    return persona
+    return persona_there(service, tenant, persona_id)
 
 
 def _defined(service: Service, tenant: str, body: bytes, origin: str) -> PersonaDefined:

@@ -14,7 +14,7 @@ from personakit.agents.past import AsOf, PastPersona
 from personakit.agents.regenerations import StillRegenerating
 from personakit.agents.service import Service
 from personakit.api import present
-from personakit.api.answers import answer, asks_position, persona_of
+from personakit.api.answers import answer, asks_position, no_persona, persona_of
 from personakit.api.as_of import require_known, resolve
 from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.hot_reads import read_persona
@@ -55,12 +55,24 @@ def regenerate(
     """Make the core anew from today's mindscapes. Where a model writes the summary this costs: about what
     `regenerate.estimate` of the persona says. When it takes longer than 30 seconds the answer is 202 with the
     old core; when it fails, 502 or, with the budget spent, 503, and the old core goes on serving."""
+    persona = persona_there(service, tenant, persona_id)
     status = 200
     try:
-        make_anew(service, tenant, persona_of(service, tenant, persona_id))
+        make_anew(service, tenant, persona)
     except StillRegenerating:
         status = 202
     return show(service, tenant, persona_id, datetime.now(UTC), cached=False, status=status)
+
+
+def persona_there(service: Service, tenant: str, persona_id: str) -> UUID:
+    """The UUID of a persona that has this id: that of a person with a ~ before it is none. Raises
+    NotFound."""
+    persona = persona_of(service, tenant, persona_id)
+    with service.reader.snapshot() as snapshot:
+        row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
+    if row is None or row["own"] == persona_id.startswith("~"):
+        raise no_persona(persona_id)
+    return persona
 
 
 def show(

@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
 from personakit.api.bodies import MAX_BODY, Malformed, TooLarge
-from personakit.domain.curation import NotPinned
+from personakit.domain.curation import NotPinned, TooManyPins
 from personakit.domain.exposure import ExposureInvalid
 from personakit.domain.mapper import MapperUnknown, NotInUse, RuleUnknown
 from personakit.domain.oversight import NotActive, ProposalChanged
@@ -73,6 +73,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (TraitsShipped, 409, "comes-with-release"),
     (TraitsTaken, 409, "trait-taken"),
     (IdTaken, 409, "id-taken"),
+    (TooManyPins, 409, "too-many-pins"),
     (NotInUse, 409, "mapper-withdrawn"),
     (NotActive, 409, "mapper-not-active"),
     (ProposalChanged, 409, "proposal-changed"),

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import msgspec
 
-from personakit.agents.rederive import Example, PathChange, Rederived, Rederiver
+from personakit.agents.rederive import Rederiver
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.cli.documents.files import read_as
 from personakit.cli.documents.upload import push_files
 from personakit.cli.opened_log import OpenedLog, opened_log
 from personakit.cli.options import FILE, PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
+from personakit.cli.rederived import told, whose_mindscapes
+from personakit.cli.rereading import reread
 from personakit.cli.traits.push import TRAITS
 from personakit.cli.up import FIRST_TENANT
-from personakit.cli.values import shown
 from personakit.config import Settings
 from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
 from personakit.domain.computed_traits import ComputedTraits
 from personakit.domain.own_traits import misfits, over_shipped
-from personakit.eventlog.everybody import Known, everybody, somebody
 from personakit_sdk.errors import DocumentInvalid, InvalidInput
 
-EXAMPLES_SHOWN: Final = 10
+MODEL: Final = "model"
+
+
+class ByWhat(click.ParamType[Path | str]):
+    """A document, or the word that means the model."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """A path, or MODEL."""
+        return MODEL if value == MODEL else Path(FILE.convert(value, param, ctx))
 
 
 @click.group()
@@ -38,40 +47,56 @@ def mindscapes() -> None:
 @mindscapes.command()
 @click.option(
     "--with",
-    "files",
+    "by",
     multiple=True,
-    type=FILE,
-    help="A computed-trait document, in the place of the one with its id; may be repeated.  "
+    metavar="FILE|model",
+    type=ByWhat(),
+    help="A computed-trait document, in the place of the one with its id; may be repeated. Or `model`: it "
+    "reads all free text again, which costs.  "
     "[default: the rules that the tenant has, of this release and its own]",
 )
 @click.option("--person", type=PersonIdType(), help="Of this one alone.  [default: everybody]")
 @click.option("--tenant", default=FIRST_TENANT, show_default=True, help="Whose people.")
-@click.option("--apply", "apply_", is_flag=True, help="Then publish the documents, once you have said yes.")
-@click.option("--yes", is_flag=True, help="With --apply: do not ask.")
+@click.option(
+    "--apply", "apply_", is_flag=True, help="Then publish the documents, or promote what the model made."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before anything is spent, published or promoted.")
 @json_option
 @with_settings
 def rederive(
     settings: Settings,
     *,
-    files: tuple[Path, ...],
+    by: tuple[Path | str, ...],
     person: str | None,
     tenant: str,
     apply_: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Fold all observations by other rules, aside, and say what they would change in whose mindscape.
+    """Fold all observations by other rules, or let the model read them again, aside, and say what that would
+    change in whose mindscape.
 
-    Nothing is written without --apply, which publishes the documents in the running service, as `traits push`
-    does, for the tenant of the API key: then everybody is derived anew by them. Computed traits cost nothing.
+    Rules cost nothing, and nothing is written without --apply, which publishes the documents in the running
+    service, as `traits push` does, for the tenant of the API key: then everybody is derived anew by them.
+
+    The model costs: what is expected is told before, and asked for; what it was stands in the log, whatever
+    becomes of the rest. The tenant's budget holds. With --apply what it made takes the place, in each
+    mindscape, of what models made before; pins, computed traits and what was read meanwhile stay.
+
     The command reads the database, like `projections`, beside a running service or without one. Exit 0,
-    whatever would change.
+    whatever would change; 1 where the model could not read all.
     """
+    if MODEL in by:
+        if len(by) > 1:
+            raise InvalidInput("--with model stands alone: documents are tried by themselves.")
+        reread(settings, person, tenant, apply_=apply_, yes=yes, as_json=as_json)
+        return
+    files = tuple(each for each in by if isinstance(each, Path))
     if apply_ and (not files or person is not None):
         raise InvalidInput("--apply publishes the documents of --with, for everybody: leave --person out.")
     with opened_log(settings) as log, progress(sys.stderr) as report:
         computed = _rules(log, tenant, files)
-        whose = _people(log, tenant, person)
+        whose = whose_mindscapes(log.recorder, tenant, person)
         found = Rederiver(computed).run(log.reader, tenant, whose, report)
     click.echo(msgspec.json.encode(found) if as_json else "\n".join(told(found)))
     if apply_:
@@ -99,42 +124,3 @@ def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTrai
         read = read_as(path, WHAT, fitting)
         own[read.id] = read
     return over_shipped(shipped.values(), list(own.values()), ever=bool(own))
-
-
-def _people(log: OpenedLog, tenant: str, person: str | None) -> Iterable[Known]:
-    if person is None:
-        return everybody(log.recorder, tenant)
-    found = somebody(log.recorder, tenant, person)
-    if found is None:
-        raise InvalidInput(f"Nothing is known of {person!r} in the tenant {tenant!r}.")
-    return [found]
-
-
-def told(found: Rederived) -> list[str]:
-    """What was found, a line for each path and for some examples."""
-    read = f"{found.people} people, {found.observations} observations"
-    head = f"{read}: {found.differing} mindscapes would differ. It cost nothing."
-    if not found.paths:
-        return [head]
-    examples = [_example(example) for example in found.examples[:EXAMPLES_SHOWN]]
-    more = len(found.examples) - EXAMPLES_SHOWN
-    rest = [f"… {more} more examples with --json"] if more > 0 else []
-    return [head, *map(_path, found.paths), *examples, *rest]
-
-
-def _path(change: PathChange) -> str:
-    counts = [
-        f"{word} for {count}"
-        for word, count in (("comes", change.came), ("changes", change.changed), ("goes", change.went))
-        if count
-    ]
-    material = f", materially for {change.material}" if change.material else ""
-    return f"  {change.path}: {', '.join(counts)}{material}"
-
-
-def _example(example: Example) -> str:
-    return f"    {example.path} of {example.person_id}: {_value(example.before)} -> {_value(example.after)}"
-
-
-def _value(value: Any) -> str:
-    return "nothing" if value is None else shown(value)

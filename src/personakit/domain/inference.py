@@ -142,6 +142,12 @@ def infer_update(
     )
 
 
+def said_of(proposed: Proposed, use: ModelUse, read_through: int) -> Said:
+    """An answer as it is recorded."""
+    definition = f"{use.model}:{use.prompt[:16]}"
+    return Said(proposed=proposed, use=use, definition=definition, read_through=read_through)
+
+
 def nothing_inferred(said: Said, dropped: dict[str, int]) -> DerivationCompleted:
     """That the model was asked and paid, and changed nothing."""
     return DerivationCompleted(
@@ -163,10 +169,10 @@ def _fault(
     """Why a proposal is dropped; None where it is not. The first reason counts."""
     checks = (
         ("bad path", not _PATH.fullmatch(proposal.path) or len(proposal.path) > LONGEST_PATH),
-        ("pinned", _meets(proposal.path, mindscape.pins)),
-        ("computed", _meets(proposal.path, _computed(mindscape, owned))),
+        ("pinned", meets(proposal.path, mindscape.pins)),
+        ("computed", meets(proposal.path, computed_paths(mindscape, owned))),
         ("too many", len(taken) >= MOST_TRAITS),
-        ("named twice", _meets(proposal.path, taken)),
+        ("named twice", meets(proposal.path, taken)),
         ("confidence out of range", not 0 <= proposal.confidence <= 1),
         ("no evidence", not proposal.evidence),
         ("unknown evidence", not shown.keys() >= set(proposal.evidence)),
@@ -178,14 +184,15 @@ def _fault(
 
 
 def _fixed(path: str, mindscape: Mindscape, owned: frozenset[str]) -> bool:
-    return path in mindscape.pins or _meets(path, _computed(mindscape, owned))
+    return path in mindscape.pins or meets(path, computed_paths(mindscape, owned))
 
 
-def _computed(mindscape: Mindscape, owned: frozenset[str]) -> frozenset[str]:
+def computed_paths(mindscape: Mindscape, owned: frozenset[str]) -> frozenset[str]:
+    """Where traits are computed, or are defined to be."""
     return owned | {path for path, trait in mindscape.traits.items() if is_computed(trait)}
 
 
-def _meets(path: str, paths: Iterable[str]) -> bool:
+def meets(path: str, paths: Iterable[str]) -> bool:
     """Whether a path is one of these, or lies below or above one: a trait at `a.b.c` would be read in place
     of the member `c` of the trait at `a.b`."""
     return any(path == each or path.startswith(f"{each}.") or each.startswith(f"{path}.") for each in paths)

@@ -50,8 +50,8 @@ class Pin(msgspec.Struct, frozen=True):
 class Mindscape(msgspec.Struct, frozen=True):
     """All that is believed about a person. `version` counts the updates; 0 is empty.
 
-    `traits` are those derived; where one is pinned, the pin is what is shown, and what is derived goes on
-    beneath it. `trust` is what feedback taught of them, by path.
+    `traits` are those derived; where one is pinned, or a path above it, the pin is what is shown, and what is
+    derived goes on beneath it. `trust` is what feedback taught of them, by path.
     """
 
     version: int
@@ -61,9 +61,21 @@ class Mindscape(msgspec.Struct, frozen=True):
     trust: Learned = Learned()
 
     def visible_traits(self) -> dict[str, Trait]:
-        """The traits that a reader may see: those with enough samples, and the pinned ones."""
-        seen = {path: self.trusted(path, trait) for path, trait in self.traits.items() if trait.visible}
+        """The traits that a reader may see: those with enough samples, and the pinned ones; of what lies
+        below a pinned path, only what is pinned itself."""
+        seen = {
+            path: self.trusted(path, trait)
+            for path, trait in self.traits.items()
+            if trait.visible and not self.hidden(path)
+        }
         return seen | {path: pin.trait() for path, pin in self.pins.items()}
+
+    def hidden(self, path: str) -> bool:
+        """Whether nobody sees what is derived at a path: it, or a path above it, is pinned."""
+        if not self.pins:
+            return False
+        above = (path[:end] for end, character in enumerate(path) if character == ".")
+        return path in self.pins or any(each in self.pins for each in above)
 
     def beneath(self, path: str) -> Trait | None:
         """What is derived at the path of a pinned trait, and would be seen if it were not."""
@@ -200,7 +212,7 @@ def material_paths(
     mindscape: Mindscape, changed: dict[str, Trait], removed: tuple[str, ...]
 ) -> tuple[str, ...]:
     """The paths of those of the changes that could make a core stale: what is pinned stays as it is shown."""
-    paths = sorted({*changed, *removed} - mindscape.pins.keys())
+    paths = [path for path in sorted({*changed, *removed}) if not mindscape.hidden(path)]
     return tuple(path for path in paths if _moved(mindscape, path, changed.get(path)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from personakit.domain.events import (
 )
 from personakit.domain.inference import reason_of
 from personakit.domain.mindscape import Derived, Mindscape, evolve
+from personakit.domain.rereading import REREADER
 from personakit.domain.traits import Trait
 
 
@@ -38,25 +39,25 @@ class TraitChange(msgspec.Struct, frozen=True):
 
 def trait_changes(before: Mindscape, event: MindscapeEvent) -> tuple[TraitChange, ...]:
     """What the event changed in the mindscape `before` it, by path; without what no reader sees, such as
-    what is derived at the path of a pinned trait."""
-    after, touched = evolve(before, event), _touched(before, event)
+    what is derived at the path of a pinned trait, or below it."""
+    after = evolve(before, event)
     old, new = before.visible_traits(), after.visible_traits()
     changes = [
         TraitChange(path, _shown(old.get(path)), _shown(new.get(path)), path in event.material)
-        for path in sorted(touched)
+        for path in sorted(_touched(before, event, old.keys() ^ new.keys()))
     ]
     return tuple(change for change in changes if change.before is not None or change.after is not None)
 
 
-def _touched(before: Mindscape, event: MindscapeEvent) -> set[str]:
+def _touched(before: Mindscape, event: MindscapeEvent, came_or_went: Collection[str]) -> set[str]:
     match event:
         case MindscapeUpdated():
-            return {*event.traits, *event.removed} - before.pins.keys()
+            return {path for path in (*event.traits, *event.removed) if not before.hidden(path)}
         case TraitTrustAdjusted():
             old, new = before.trust.multipliers, event.trust
             return {path for path in old.keys() | new.keys() if old.get(path, 1.0) != new.get(path, 1.0)}
-        case TraitPinned() | TraitUnpinned():
-            return {event.path}
+        case TraitPinned() | TraitUnpinned():  # what lies below a pin is hidden by it, and seen without
+            return {event.path, *came_or_went}
 
 
 def reason(before: Mindscape, event: MindscapeEvent, changes: Sequence[TraitChange]) -> str:
@@ -85,6 +86,8 @@ def _shown(trait: Trait | None) -> Trait | None:
 
 
 def _reading(derived: Derived | None, event: MindscapeUpdated) -> str:
+    if event.agent == REREADER:
+        return f"read all free text again through position {event.read_through}"
     if derived is None:
         return f"read the observations through position {event.read_through} for the first time"
     if derived.definition != event.definition:

@@ -97,7 +97,7 @@ def adjust_trust(
     """What becomes of the trust in a person's traits by their `votes` on what rests on them, by path; None
     where that is nothing. Where nothing rests on a trait any more it is believed as before, step by step.
     Pinned traits are certain, whatever is said of suggestions."""
-    traits = {path: trait for path, trait in mindscape.traits.items() if path not in mindscape.pins}
+    traits = {path: trait for path, trait in mindscape.traits.items() if not mindscape.hidden(path)}
     before = mindscape.trust.multipliers
     targets = {path: _target(votes.get(path)) for path in sorted({*votes, *before} & traits.keys())}
     moved = move(mindscape.trust, targets, today, SETTINGS)

@@ -12,6 +12,7 @@ import msgspec
 
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.recorder import LogRecorder
+from personakit_sdk.errors import PersonaKitError
 
 LONGEST_PAUSE = 3600.0
 
@@ -33,6 +34,10 @@ class LeaseState(msgspec.Struct, frozen=True):
     error: str | None
 
 
+class LeaseLost(PersonaKitError):
+    """It took longer than the lease lasted, and another has it now."""
+
+
 class Leases:
     """Takes leases and ends them."""
 
@@ -41,14 +46,27 @@ class Leases:
         self._pause_seconds = pause_seconds
 
     def take(
-        self, tenant: str, kind: str, entity: UUID, seconds: float, *, patient: bool = True
+        self,
+        tenant: str,
+        kind: str,
+        entity: UUID,
+        seconds: float,
+        *,
+        patient: bool = True,
+        failed_within: float = 0.0,
     ) -> Lease | None:
-        """The lease, for `seconds` at most; None where another has it or, for who is `patient`, where it
-        failed a short while ago."""
+        """The lease, for `seconds` at most; None where another has it, where it failed with an error in the
+        last `failed_within` seconds or, for who is `patient`, where it is to be left alone."""
         holder = uuid4()
         values = {"tenant": tenant, "kind": kind, "entity": entity, "holder": holder}
-        row = self._row("take_lease", **values, seconds=seconds, patient=patient)
+        row = self._row("take_lease", **values, seconds=seconds, patient=patient, failed_within=failed_within)
         return None if row is None else Lease(tenant, kind, entity, holder, row["failures"])
+
+    def extend(self, lease: Lease, seconds: float) -> None:
+        """Keeps it for `seconds` from now on, at most. Raises LeaseLost."""
+        values = {"tenant": lease.tenant, "kind": lease.kind, "entity": lease.entity, "holder": lease.holder}
+        if self._row("extend_lease", **values, seconds=seconds) is None:
+            raise LeaseLost(f"This took too long: another is at the same {lease.kind} by now.")
 
     def done(self, lease: Lease) -> None:
         """Ends it; nothing where it ran out and another took it."""

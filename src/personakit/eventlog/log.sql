@@ -118,6 +118,12 @@ CREATE TABLE IF NOT EXISTS personakit.leases (
     PRIMARY KEY (tenant, kind, entity)
 );
 
+-- How often work met a version conflict, and was re-applied.
+CREATE TABLE IF NOT EXISTS personakit.conflicts (
+    work text   PRIMARY KEY,
+    met  bigint NOT NULL
+);
+
 -- Appends all of the given events in one transaction, or none; called in a transaction of its own, so that
 -- begin, lock, insert and commit are one round trip. `head` is the position before the first: the event at
 -- ordinal n stands at head + n, unless `repeated` says that some were there already.
@@ -334,13 +340,21 @@ INSERT INTO personakit.api_keys (prefix, tenant, hash, name) VALUES (%(prefix)s,
 SELECT tenant, hash, name FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
 
 -- :query take_lease
--- No row where another has it, or where it is to be left alone (`patient` heeds that).
+-- No row where another has it, where it failed with an error in the last `failed_within` seconds, or where it
+-- is to be left alone (`patient` heeds that).
 INSERT INTO personakit.leases AS l (tenant, kind, entity, holder, until)
 VALUES (%(tenant)s, %(kind)s, %(entity)s, %(holder)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (tenant, kind, entity) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE (l.holder IS NULL OR l.until <= clock_timestamp())
   AND (NOT %(patient)s OR l.not_before <= clock_timestamp())
+  AND (l.error IS NULL OR l.failed_at <= clock_timestamp() - make_interval(secs => %(failed_within)s))
 RETURNING failures
+
+-- :query extend_lease
+-- No row where another has taken it.
+UPDATE personakit.leases SET until = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s AND holder = %(holder)s
+RETURNING until
 
 -- :query end_lease
 DELETE FROM personakit.leases
@@ -358,6 +372,14 @@ SELECT holder IS NOT NULL AND until > clock_timestamp() AS held,
        CASE WHEN failed_at > clock_timestamp() - make_interval(secs => %(seconds)s) THEN error END AS error
 FROM personakit.leases
 WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
+
+-- :query count_conflicts
+INSERT INTO personakit.conflicts AS c
+SELECT * FROM unnest(%(works)s::text[], %(times)s::bigint[]) AS met(work, times) ORDER BY work
+ON CONFLICT (work) DO UPDATE SET met = c.met + excluded.met
+
+-- :query conflicts
+SELECT work, met FROM personakit.conflicts ORDER BY work
 
 -- :query failing_leases
 -- How many entities are left alone for a while because work on them failed, by kind.

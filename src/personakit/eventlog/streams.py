@@ -14,6 +14,7 @@ from personakit.domain.events import Event
 from personakit.eventlog import codec
 from personakit.eventlog.answers import ThreadFuture
 from personakit.eventlog.appender import Appender, NewEvent, wait
+from personakit.eventlog.conflicts import Conflicts, work_of
 from personakit.eventlog.person_keys import Person, PersonKeys
 from personakit.eventlog.recorder import LogRecorder, VersionConflict
 from personakit.eventlog.stored import LogNotification, StreamId
@@ -52,6 +53,7 @@ class Streams:
         self._recorder = recorder
         self._appender = appender
         self._keys = keys
+        self.conflicts = Conflicts(recorder)
 
     def load(self, stream: StreamId, start: Loaded[S], evolve: Callable[[S, Any], S]) -> Loaded[S]:
         """`start` (a read-model row at some version, or empty at 0) plus the stream's events above it."""
@@ -118,6 +120,7 @@ class Streams:
                 new = NewEvent(stream, loaded.version + 1, event, about)
                 appended = wait(self._appender.append([new]))
             except VersionConflict:
+                self.conflicts.met(work_of(stream, event))
                 time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 4)))  # noqa: S311 - jitter
             else:
                 return Updated(evolve(loaded.state, event), loaded.version + 1, appended[0].position)

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tests.faults.chaos.changes import Changes
+
 Body = dict[str, Any]
 
 
@@ -47,6 +49,7 @@ class Ledger:
         self._findings: Counter[str] = Counter()
         self.uploads: list[Uploaded] = []
         self.claims: list[Claim] = []
+        self.changes: list[Changes] = []
         self.marks: set[str] = set()
         self.counts: Counter[str] = Counter()
 
@@ -99,6 +102,11 @@ class Ledger:
         with self._lock:
             self.uploads.append(new)
             self.counts["acknowledged mapper version"] += 1
+
+    def changed(self, changes: Changes) -> None:
+        """Notes what a changer keeps of what it does."""
+        with self._lock:
+            self.changes.append(changes)
 
     def claimed(self, claim: Claim) -> None:
         """Notes what an answer claimed."""

@@ -17,7 +17,7 @@ from tests.faults.chaos.settled import one
 _ITEMS: LiteralString = """
 SELECT e.kind, e.stream::text AS id, e.position, k.person_id
 FROM personakit.events AS e JOIN personakit.person_keys AS k USING (person)
-WHERE e.kind IN ('observation', 'feedback') ORDER BY e.position
+WHERE e.kind IN ('observation', 'feedback') AND e.version = 1 ORDER BY e.position
 """
 _ORDER: LiteralString = """
 SELECT count(*) AS misplaced FROM (
@@ -30,12 +30,13 @@ GROUP BY tenant, kind, stream HAVING count(*) <> max(version) OR min(version) <>
 """
 _UNREGISTERED: LiteralString = """
 SELECT DISTINCT k.person_id FROM personakit.events AS e JOIN personakit.person_keys AS k USING (person)
-WHERE NOT EXISTS (SELECT FROM personakit.events AS p WHERE p.kind = 'person' AND p.stream = e.person)
+WHERE k.person_id NOT LIKE '~%'
+  AND NOT EXISTS (SELECT FROM personakit.events AS p WHERE p.kind = 'person' AND p.stream = e.person)
 """
 _VERSIONS_OF: LiteralString = """
 SELECT e.kind, k.person_id, array_agg(e.position ORDER BY e.position) AS positions
 FROM personakit.events AS e JOIN personakit.person_keys AS k USING (person)
-WHERE e.topic LIKE 'MindscapeUpdated.%' OR e.topic LIKE 'PersonaCoreGenerated.%'
+WHERE e.kind = 'mindscape' OR e.topic LIKE 'PersonaCoreGenerated.%'
 GROUP BY 1, 2
 """
 _FEEDBACK: LiteralString = "SELECT id::text AS id, position, rating, comment FROM feedback"

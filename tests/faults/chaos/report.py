@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
+from tests.faults.chaos.changes import KINDS as CHANGES
 from tests.faults.chaos.plan import VICTIMS
 
 MOST_FINDINGS = 30
@@ -43,10 +44,12 @@ class Outcome(NamedTuple):
         stored = {kind: counts[f"acknowledged {kind}"] for kind in KINDS}
         each = ", ".join(f"{kind} {number:,}" for kind, number in stored.items())
         rate = sum(stored.values()) / self.load_seconds
+        changed = ", ".join(f"{kind} {counts[f'acknowledged {kind}']:,}" for kind in CHANGES)
         others = ", ".join(f"{what} {counts[what]:,}" for what in OTHERS)
         return [
             f"seed {self.seed}: {sum(self.kills.values())} kills in {self.load_seconds:.0f} s ({killed})",
             f"acknowledged: {each} ({rate:,.0f}/s)",
+            f"changed: {changed}",
             f"also: {others}",
             f"checked in {self.check_seconds:.0f} s",
         ]

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from tests.faults.chaos import log_checks, service_checks
+from tests.faults.chaos import change_checks, log_checks, service_checks
+from tests.faults.chaos.changer import Changer
 from tests.faults.chaos.client import Client
 from tests.faults.chaos.ledger import Ledger
 from tests.faults.chaos.plan import Strike, strikes
@@ -20,7 +21,8 @@ from tests.faults.chaos.settled import open_models, unsettled
 from tests.faults.chaos.site import Site, site
 from tests.faults.chaos.writer import Writer
 
-WRITERS, READERS = 5, 2
+WRITERS, READERS, CHANGERS = 5, 2, 1
+MAKERS = (*[Writer] * WRITERS, *[Reader] * READERS, *[Changer] * CHANGERS)
 WARM_UP_SECONDS = 1.0
 Loop = Callable[[], None]
 
@@ -54,9 +56,9 @@ def run(kills: int, seed: int, logs: Path | None = None) -> Outcome:
 
 @contextmanager
 def _load(made: Site, seed: int, ledger: Ledger) -> Iterator[None]:
-    """Writers and readers at work for as long as the block lasts. What one of them raises is raised."""
+    """Writers, readers and changers at work for as long as the block lasts. What one raises is raised."""
     stopping = threading.Event()
-    with ThreadPoolExecutor(WRITERS + READERS) as pool:
+    with ThreadPoolExecutor(len(MAKERS)) as pool:
         loops = [pool.submit(loop) for loop in _loops(made, seed, stopping, ledger)]
         try:
             yield
@@ -66,10 +68,9 @@ def _load(made: Site, seed: int, ledger: Ledger) -> Iterator[None]:
 
 
 def _loops(made: Site, seed: int, stopping: threading.Event, ledger: Ledger) -> Iterator[Loop]:
-    for number in range(WRITERS + READERS):
+    for number, maker in enumerate(MAKERS):
         chance = Random(f"{seed} {number}")
         client = Client(made.transports(), chance, stopping, ledger)
-        maker = Writer if number < WRITERS else Reader
         yield maker(f"{maker.__name__.lower()}-{number}", chance, client, ledger).run
 
 
@@ -99,7 +100,10 @@ def _checks(made: Site, ledger: Ledger) -> Iterator[str]:
         yield from log_checks.feedback(connection, entries)
         yield from log_checks.mappers(connection, ledger.uploads)
         yield from log_checks.claims(connection, ledger.claims)
-        yield from service_checks.people(made.transports()[0], connection, entries, ledger.marks)
+        yield from change_checks.in_the_log(connection, ledger.changes)
+        transport = made.transports()[0]
+        yield from change_checks.shown(transport, ledger.changes)
+        yield from service_checks.people(transport, connection, entries, ledger.marks, ledger.changes)
     yield from service_checks.projections(made.production)
 
 

@@ -10,15 +10,19 @@ from psycopg.rows import DictRow
 
 from personakit_sdk.transport import Transport
 from personakit_sdk.wire import Mindscape, ObservationList, Persona, StoredObservation
+from tests.faults.chaos.changes import Changes
 from tests.faults.chaos.items import COUNTED
 from tests.faults.chaos.ledger import Acknowledged, same_instant
 from tests.production import Production
 
 PAGE = 500
 _STORED = """
-SELECT k.person_id, count(*) FILTER (WHERE e.kind = 'observation') AS observations,
+SELECT k.person_id,
+       count(*) FILTER (WHERE e.topic LIKE 'ObservationRecorded.%')
+         - count(*) FILTER (WHERE e.topic LIKE 'ObservationRetracted.%') AS observations,
        count(*) FILTER (WHERE e.kind = 'mindscape') AS versions
-FROM personakit.person_keys AS k JOIN personakit.events AS e USING (person) GROUP BY k.person_id
+FROM personakit.person_keys AS k JOIN personakit.events AS e USING (person)
+WHERE k.person_id NOT LIKE '~%' GROUP BY k.person_id
 """
 
 
@@ -27,11 +31,15 @@ def people(
     connection: Connection[DictRow],
     entries: Collection[Acknowledged],
     marks: Collection[str],
+    made: Collection[Changes],
 ) -> Iterator[str]:
-    """Of each person: the observations as they were sent, each once, and a mindscape that rests on each."""
+    """Of each person: the observations as they were sent, each once, without what was taken back, and a
+    mindscape that rests on each."""
+    taken = {id_ for each in made for id_ in each.retracted}
+    gone = taken | {each.unsure[1] for each in made if each.unsure is not None}
     sent: defaultdict[str, dict[str, Acknowledged]] = defaultdict(dict)
     for each in entries:
-        if each.kind == "observation":
+        if each.kind == "observation" and each.id not in gone:
             sent[each.person][each.id] = each
     seen: Counter[str] = Counter()
     for row in connection.execute(_STORED).fetchall():
@@ -41,6 +49,7 @@ def people(
         if len(found) != row["observations"]:
             yield f"The read model has {len(found)} observations of {person}, the log {row['observations']}"
         yield from _as_sent(person, found, sent[person])
+        yield from _taken_back(found, taken)
         yield from _counted(transport, person, found, row["versions"])
     for mark, times in seen.items():
         if times > 1 or mark not in marks:
@@ -67,6 +76,12 @@ def _as_sent(
             yield f"The observation {each.id} of {person} is not shown as acknowledged at {each.position}"
 
 
+def _taken_back(found: Collection[StoredObservation], taken: Collection[str]) -> Iterator[str]:
+    for item in found:
+        if str(item.id) in taken:
+            yield f"The observation {item.id} is shown although it was taken back"
+
+
 def _same(item: StoredObservation, sent: Acknowledged) -> bool:
     body = sent.body
     return (
@@ -81,7 +96,8 @@ def _counted(
 ) -> Iterator[str]:
     commits = sum(item.type == COUNTED for item in found)
     mindscape = transport.request("GET", f"/mindscapes/{person}").decode(Mindscape)
-    trait = mindscape.traits.get("work.commits")
+    pinned = mindscape.pins.get("work.commits")  # what is derived goes on beneath
+    trait = mindscape.traits.get("work.commits") if pinned is None else pinned.derived
     counted = (trait.samples, trait.value) if trait else (0, 0)
     if counted != (commits, commits):
         yield f"The mindscape of {person} counts {counted} of {commits} observations"

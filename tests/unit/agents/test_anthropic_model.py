@@ -12,7 +12,7 @@ import pytest
 
 from personakit.agents.anthropic_model import AnthropicModel
 from personakit.agents.model import Ask, ModelFailed, PatientModel
-from personakit.config import ModelSettings, Prices
+from personakit.config import LONGEST_WAIT, ModelSettings, Prices
 from personakit.domain.model_output import MalformedAnswer
 from tests.messages_api import MessagesApi, Reply, failure, message, messages_api
 
@@ -92,6 +92,7 @@ FAILURES = {
     "rate limited": failure(429, "rate_limit_error", retry_after="0"),
     "failing": failure(500, "api_error"),
     "slow": Reply(seconds=1.0),
+    "dripping": message('{"said": "yes"}', drip=0.05),
     "cut": Reply(cut=True),
     "no JSON": Reply(b"<html>", headers={"content-type": "text/html"}),
     "no message": Reply(b"{}"),
@@ -132,6 +133,33 @@ def test_what_will_not_pass_soon_is_not_asked_again(
     with pytest.raises(ModelFailed):
         patient(model).ask(ASK, json.loads)
     assert api.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("drip", "at"), [(0.05, "the head"), (0.005, "the body")], ids=["in the head", "in the body"]
+)
+def test_a_call_ends_at_its_deadline_though_each_byte_comes_in_time(
+    drip: float, at: str, api: MessagesApi, model: AnthropicModel
+) -> None:
+    """No read of the client's waits for long, and the whole answer would be good."""
+    api.next(message('{"said": "yes"}', drip=drip))
+    with pytest.raises(ModelFailed, match=r"within 0\.5 seconds") as failed:
+        model.ask(ASK)
+    assert (failed.value.reason, failed.value.again, failed.value.use) == ("too slow", True, None)
+    assert api.hung_up.wait(10), f"the call was left to itself in {at}"
+    assert model.ask(ASK).text == '{"said": "yes"}'
+
+
+def test_no_wait_is_longer_than_a_lease_counts_with(
+    api: MessagesApi, model: AnthropicModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    api.answer = lambda _: failure(529, "overloaded_error")
+    monkeypatch.setattr("personakit.agents.model.time.sleep", waits.append)
+    with pytest.raises(ModelFailed):
+        PatientModel(model, 6, 1.0).ask(ASK, json.loads)
+    assert len(waits) == 5
+    assert max(waits) <= LONGEST_WAIT
 
 
 def test_how_long_to_leave_it_alone_is_told(api: MessagesApi, model: AnthropicModel) -> None:
