@@ -464,6 +464,11 @@ def test_an_index_finds_what_changed_among_thousands(quiet: Service, personas: l
     assert "Index" in changed
     assert 'ROW("position", kind, entity) > ROW(' in changed
     assert "Sort" not in changed
+
+
+def test_an_index_finds_the_next_page_of_a_full_pull_among_thousands(quiet: Service) -> None:
+    scope = {"tenant": "many", "personas": None, "after_kind": "persona", "after_entity": "8", "limit": 101}
     there = plan(quiet, "there", **scope, head=MANY)
+    assert "Index" in there
     assert "ROW(kind, entity) > ROW(" in there
     assert "Sort" not in there

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -90,8 +91,8 @@ def _understood(
 ) -> Iterator[Item]:
     """What can be recorded; the others have their outcome. People come first: feedback may be about somebody
     of whom this very request tells first."""
-    service.people.register(
-        tenant, {each.person_id for each in told.values() if isinstance(each, wire.Observation)}
+    _register(
+        service, tenant, {each.person_id for each in told.values() if isinstance(each, wire.Observation)}
     )
     with service.reader.snapshot() as snapshot:
         for id_, each in told.items():
@@ -107,6 +108,16 @@ def _understood(
                 raise
             except PersonaKitError as error:
                 outcomes[id_] = error
+
+
+def _register(service: Service, tenant: str, person_ids: Collection[str]) -> None:
+    """Makes those known whose key is not damaged."""
+    try:
+        service.people.register(tenant, person_ids)
+    except MasterKeyWrong:
+        for person_id in person_ids:
+            with suppress(MasterKeyWrong):
+                service.people.register(tenant, [person_id])
 
 
 def _runs(items: Sequence[Item]) -> Iterator[list[Item]]:

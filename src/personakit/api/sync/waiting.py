@@ -92,6 +92,11 @@ class Waiting:
         finally:
             self._waiters.discard(waiter)
 
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return len(self._waiters)
+
     async def look(self, ask: Callable[[], T]) -> T:
         """What the database says, asked from a thread of those that are kept for this."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
