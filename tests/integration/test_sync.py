@@ -26,7 +26,7 @@ from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.rules.document import RULE_LANGUAGE
 from tests.integration.conftest import Client, follow
-from tests.mapper_documents import mapper
+from tests.mapper_changes import publish_mapper, withdraw_mapper
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_everything_comes_once_and_then_only_what_changed(
     quiet: Service, reader: Client, tenant: str
 ) -> None:
     ada, _ = record(quiet, tenant, "ada", "bob")
-    reader.post("/mappers", json=mapper("m"))
+    publish_mapper(quiet, tenant, "m")
     derive(quiet, tenant, ada)
     everything = pull(reader)
     assert {(item["kind"], item["id"], item["op"]) for item in everything["items"]} == {
@@ -157,7 +157,7 @@ def test_a_full_pull_ends_in_the_state_at_its_position_whatever_moves_meanwhile(
     people = [f"p{n}" for n in range(6)]
     surrogates = record(quiet, tenant, *people)
     for n in range(3):
-        reader.post("/mappers", json=mapper(f"m{n}"))
+        publish_mapper(quiet, tenant, f"m{n}")
     pair, _ = quiet.personas.create(tenant, PersonaDefined(people=tuple(surrogates[:2])))
     follow(quiet)
     replica, moves = Replica(), iter(range(100))
@@ -170,7 +170,7 @@ def test_a_full_pull_ends_in_the_state_at_its_position_whatever_moves_meanwhile(
             case 0:
                 derive(quiet, tenant, surrogates[0], surrogates[5])
             case 1:
-                reader.delete("/mappers/m0")
+                withdraw_mapper(quiet, tenant, "m0")
             case 2:
                 quiet.personas.retire(tenant, pair, PersonaRetired(origin="t"))
             case 3:
@@ -185,9 +185,9 @@ def test_a_full_pull_ends_in_the_state_at_its_position_whatever_moves_meanwhile(
     assert pull(reader, page["next"])["items"] == []
 
 
-def test_a_full_pull_sends_no_deletes(quiet: Service, reader: Client) -> None:
-    reader.post("/mappers", json=mapper("m"))
-    reader.delete("/mappers/m")
+def test_a_full_pull_sends_no_deletes(quiet: Service, reader: Client, tenant: str) -> None:
+    publish_mapper(quiet, tenant, "m")
+    withdraw_mapper(quiet, tenant, "m")
     follow(quiet)
     assert pull(reader)["items"] == []
 
@@ -269,7 +269,7 @@ def test_items_are_made_from_the_read_models_that_are_named(
 ) -> None:
     """What `position` says is the least of these: one that is not named could lag unseen."""
     (ada,) = record(quiet, tenant, "ada")
-    reader.post("/mappers", json=mapper("m"))
+    publish_mapper(quiet, tenant, "m")
     derive(quiet, tenant, ada)
     asked: set[str] = {"changes"}
     rows = Snapshot.rows
@@ -368,7 +368,7 @@ def test_a_cursor_with_any_byte_changed_is_refused(quiet: Service, reader: Clien
 
 def test_a_filter_gives_those_personas_and_all_mappers(quiet: Service, reader: Client, tenant: str) -> None:
     ada, bob = record(quiet, tenant, "ada", "bob")
-    reader.post("/mappers", json=mapper("m"))
+    publish_mapper(quiet, tenant, "m")
     follow(quiet)
     page = pull(reader, personaId=["ada", "later"])
     assert sorted(ids(page)) == ["ada", "m"]

@@ -21,7 +21,7 @@ from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import LogBusy
 from personakit_sdk.rules import suggestion_id
 from tests.integration.conftest import Client, follow
-from tests.mapper_documents import mapper
+from tests.mapper_changes import publish_mapper
 from tests.postgres import MASTER_KEY
 
 AT = "2026-03-02T09:00:00Z"
@@ -33,7 +33,7 @@ Result = dict[str, Any]
 def client(quiet: Service) -> Iterator[Client]:
     with TestClient(create_app(quiet), raise_server_exceptions=False) as client:
         client.headers["Authorization"] = f"Bearer {create_key(quiet.recorder, 'default', 'test')}"
-        client.post("/mappers", json=mapper("focus"))
+        publish_mapper(quiet, "default", "focus")
         follow(quiet)
         yield client
 
