@@ -318,7 +318,8 @@ def test_the_description_is_the_same_in_every_process(client: Client) -> None:
     program = (
         "import sys; from types import SimpleNamespace; import msgspec;"
         "from personakit.api.app import create_app; from personakit.api.openapi import describe;"
-        "service = SimpleNamespace(recorder=None, on_append=id);"
+        "freshness = SimpleNamespace(on_moved=id);"
+        "service = SimpleNamespace(recorder=None, on_append=id, reader=None, freshness=freshness);"
         "sys.stdout.buffer.write(msgspec.json.encode(describe(create_app(service))))"
     )
     made = [
