@@ -211,6 +211,25 @@ def test_one_event_that_changes_several_is_told_whole_on_pages_of_one(
     assert len({versions[id_] for id_ in seen}) == 1
 
 
+def test_a_view_of_several_is_told_where_the_last_of_them_changed(
+    quiet: Service, reader: Client, tenant: str
+) -> None:
+    """All changes are taken in one batch, of which one person's are split over two statements."""
+    ada, bob = record(quiet, tenant, "ada", "bob")
+    view, _ = quiet.personas.create(tenant, PersonaDefined(people=(ada, bob)))
+    follow(quiet)
+    others = [name for name in quiet.projections if name != "changes"]
+    quiet.mindscaper.derive(tenant, ada)
+    record(quiet, tenant, "ada")
+    follow(quiet, *others)
+    quiet.mindscaper.derive(tenant, ada)
+    quiet.mindscaper.derive(tenant, bob)
+    follow(quiet, *others)
+    follow(quiet)
+    versions = {item["id"]: item["version"] for item in pull(reader)["items"]}
+    assert versions[f"~{view}"] == versions["bob"] > versions["ada"]
+
+
 # --- where read models lag behind each other
 
 

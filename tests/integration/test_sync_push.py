@@ -113,11 +113,11 @@ def test_items_are_recorded_in_their_order_whatever_their_kind(client: Client) -
     assert positions == sorted(positions)
 
 
-def test_a_request_without_corrections_is_one_commit(quiet: Service, client: Client) -> None:
+def test_a_request_without_corrections_is_one_commit(database: str, client: Client) -> None:
     push(client, observation("erna"))
     items = [observation("erna") for _ in range(20)] + [feedback("erna", ruleId=rule_of(client))]
     results = push(client, *items)
-    with psycopg.connect(quiet._conninfo) as connection:
+    with psycopg.connect(database) as connection:
         row = connection.execute(
             "SELECT count(DISTINCT append_id) FROM personakit.events WHERE position = ANY (%s)",
             [[result["position"] for result in results.values()]],
@@ -319,10 +319,11 @@ def test_the_damaged_key_of_one_person_is_nobody_elses_trouble(
         connection.execute("UPDATE personakit.person_keys SET key = '\\x00' WHERE person_id = 'ola'")
     with closing(Service(database, MASTER_KEY)) as other, TestClient(create_app(other)) as elsewhere:
         elsewhere.headers["Authorization"] = client.headers["Authorization"]
-        items = [observation("pia"), observation("ola"), observation("pia")]
+        correction = observation("ola", supersedes=str(uuid4()))
+        items = [observation("pia"), observation("ola"), observation("pia"), correction, observation("pia")]
         answer = elsewhere.post("/sync", json={"clientId": "c", "items": items})
-    results = answer.json()["results"]
-    assert [results[item["id"]]["status"] for item in items] == ["stored", "retry", "stored"]
+    fates = [answer.json()["results"][item["id"]]["status"] for item in items]
+    assert fates == ["stored", "retry", "stored", "retry", "stored"]
     assert answer.headers["Retry-After"]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +20,8 @@ from personakit.api.app import create_app
 from personakit.api.sync.waiting import Waiting
 from personakit.eventlog.access import create_key, create_tenant
 from personakit_sdk import wire
+from tests.postgres import data_dir
+from tests.processes import installation
 
 SOON = 10.0
 
@@ -173,3 +177,43 @@ def test_a_change_between_the_look_and_the_wait_is_not_missed(
         assert [item["id"] for item in answer.json()["items"]] == ["ada"]
 
     run(service, test)
+
+
+def test_a_real_server_serves_others_while_more_wait_than_it_had_connections_for() -> None:
+    """The embedded server takes 128 connections unless it is told otherwise."""
+    with data_dir() as folder, installation(folder) as installed, ExitStack() as sockets:
+        transport = installed.start()
+        page = transport.request("GET", "/sync", query={"since": _ahead()}).decode(wire.SyncAnswer)
+        key = (folder / "api-key").read_text().strip()
+        held = [sockets.enter_context(ask(installed.port, key, page.next)) for _ in range(200)]
+        item = {
+            "id": str(uuid4()),
+            "kind": "observation",
+            "key": "ada",
+            "occurredAt": "2026-03-02T09:00:00Z",
+            "body": {"type": "note", "content": {}},
+        }
+        pushed = transport.request("POST", "/sync", body={"clientId": "c", "items": [item]}, idempotent=True)
+        (result,) = pushed.decode(wire.PushAnswer).results.values()
+        assert result.status == "stored"
+        answers = [received(each) for each in held]
+    assert {answer.partition(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    assert all(b'"intent":"changes"' in answer and b'"id":"ada"' in answer for answer in answers)
+
+
+def _ahead() -> str:
+    """An instant that counts as now, so that nothing of what is there is told."""
+    return (datetime.now(UTC) + timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ask(port: int, key: str, since: str) -> socket.socket:
+    """A request that waits, on a connection of its own."""
+    asking = socket.create_connection(("127.0.0.1", port), timeout=40)
+    head = f"GET /sync?wait=25&since={since} HTTP/1.1\r\nHost: sync\r\nAuthorization: Bearer {key}\r\n"
+    asking.sendall(f"{head}Connection: close\r\n\r\n".encode())
+    return asking
+
+
+def received(asked: socket.socket) -> bytes:
+    """All of an answer."""
+    return b"".join(iter(lambda: asked.recv(65536), b""))

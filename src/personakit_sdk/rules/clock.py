@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from importlib.metadata import version
+from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -108,7 +108,7 @@ def _zone_file(name: str) -> Traversable | None:
 @lru_cache(maxsize=1)
 def time_zone_data() -> str:
     """The version of the time-zone data, for example 2026.6."""
-    return version("tzdata")
+    return str(import_module("tzdata").__version__)
 
 
 @lru_cache(maxsize=1)

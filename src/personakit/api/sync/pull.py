@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.datastructures import ResponseHeader
 from litestar.params import QueryParameter
 
 from personakit.agents.service import Service
@@ -58,6 +59,11 @@ WaitSeconds = Annotated[
     operation_id="sync",
     operation_class=documented(unchanged=True),
     summary="Pull what changed",
+    response_headers=[
+        ResponseHeader(
+            name=VALID_UNTIL, description="Until when what was answered is valid", documentation_only=True
+        )
+    ],
 )
 async def sync(
     request: Request[str, Any, Any],
@@ -88,9 +94,9 @@ class Pull:
     def __init__(self, service: Service, scope: Scope, since: str | None, size: int, now: datetime) -> None:
         self._service = service
         self.scope = scope
-        self.given = since
+        self._given = since
         self._size = size
-        self.now = now
+        self._now = now
 
     def known(self) -> list[str] | None:
         """The personas asked for, as the read model knows them; None, for any, while one is not known yet."""
@@ -102,16 +108,16 @@ class Pull:
         EpochChanged or ScopeChanged for a cursor that cannot be continued."""
         personas = self.scope.entities(self._service)
         with self._service.reader.snapshot() as snapshot:
-            asked = Asked(self.scope, personas, self.since(snapshot), self._size, self.now)
+            asked = Asked(self.scope, personas, self._since(snapshot), self._size, self._now)
             return read_page(snapshot, asked)
 
-    def since(self, snapshot: Snapshot) -> Cursor:
+    def _since(self, snapshot: Snapshot) -> Cursor:
         """Where the client stands."""
-        if self.given is None:
+        if self._given is None:
             return self._at(reached(snapshot), "pages")
-        if _TIMESTAMP.match(self.given):
-            return self._at(self._position_before(snapshot, self.given), "changes")
-        cursor = decode_cursor(self.given, self._service, self.scope, self.now)
+        if _TIMESTAMP.match(self._given):
+            return self._at(self._position_before(snapshot, self._given), "changes")
+        cursor = decode_cursor(self._given, self._service, self.scope, self._now)
         require_same_log(snapshot, cursor)
         return cursor
 
@@ -137,7 +143,7 @@ class Pull:
             ) from None
         # The log may be ahead of a clock that was set back, and what it says of itself is no future.
         standing = snapshot.row("changes.standing", position=reached(snapshot))
-        now = max(self.now, standing["recorded_at"]) if standing else self.now
+        now = max(self._now, standing["recorded_at"]) if standing else self._now
         if instant > now + AHEAD:
             raise SinceAhead(
                 f"`since` is {since}, which lies in the future; check your clock.",

@@ -19,7 +19,7 @@ from personakit.api.feedback import understood
 from personakit.api.openapi import documented
 from personakit.api.problems import UNAVAILABLE, problem_of
 from personakit.api.sync.pushed import Told, read_push, told_by
-from personakit.eventlog.intake import Fate, Received, Sent
+from personakit.eventlog.intake import Fate, Sent
 from personakit.eventlog.person_keys import MasterKeyWrong
 from personakit_sdk import wire
 from personakit_sdk.errors import PersonaKitError
@@ -122,7 +122,7 @@ def _register(service: Service, tenant: str, person_ids: Collection[str]) -> Non
 
 def _runs(items: Sequence[Item]) -> Iterator[list[Item]]:
     """Items that are committed together: an observation that corrects another is a run of its own."""
-    for corrects, run in groupby(items, key=lambda item: _supersedes(item) is not None):
+    for corrects, run in groupby(items, key=_corrects):
         if corrects:
             yield from ([item] for item in run)
         else:
@@ -130,19 +130,23 @@ def _runs(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 
 def _recorded(service: Service, tenant: str, run: Sequence[Item]) -> list[Outcome]:
-    sent, supersedes = run[0].sent, _supersedes(run[0])
-    if supersedes is not None and not isinstance(sent, Received):
-        return [service.intake.correct(tenant, sent, supersedes)]
     try:
-        return [*service.intake.take(tenant, [item.sent for item in run])]
+        return [*_taken(service, tenant, run)]
     except MasterKeyWrong as error:  # the damaged key of one person, which is nobody else's trouble
         if len(run) == 1:
             return [error]
         return [outcome for item in run for outcome in _recorded(service, tenant, [item])]
 
 
-def _supersedes(item: Item) -> UUID | None:
-    return None if isinstance(item.sent, Received) else item.sent.supersedes
+def _taken(service: Service, tenant: str, run: Sequence[Item]) -> list[Fate]:
+    first = run[0].sent
+    if isinstance(first, wire.Observation) and first.supersedes is not None:
+        return [service.intake.correct(tenant, first, first.supersedes)]
+    return service.intake.take(tenant, [item.sent for item in run])
+
+
+def _corrects(item: Item) -> bool:
+    return isinstance(item.sent, wire.Observation) and item.sent.supersedes is not None
 
 
 def _result(outcome: Outcome) -> wire.PushResult:

@@ -104,7 +104,8 @@ def _observation(item: wire.PushItem) -> wire.Observation:
 
 
 def _feedback(item: wire.PushItem) -> wire.Feedback:
-    """A suggestion's id names its persona already, which has to be the item's."""
+    """A suggestion's id names its persona already, which has to be the item's. When it occurred is not kept
+    of feedback."""
     feedback = bodies.converted({**item.body, "id": item.id}, wire.Feedback)
     if feedback.suggestion_id is None:
         return msgspec.structs.replace(feedback, persona_id=item.key)
