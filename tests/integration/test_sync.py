@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from litestar.testing import TestClient
 from psycopg import sql
 
@@ -183,6 +185,114 @@ def test_a_full_pull_ends_in_the_state_at_its_position_whatever_moves_meanwhile(
     fresh.apply(pull(reader))
     assert fresh.bodies == replica.bodies
     assert pull(reader, page["next"])["items"] == []
+
+
+class Story:
+    """A tenant to which things happen, and a client that pulls a page now and then."""
+
+    def __init__(self, service: Service, client: Client, size: int) -> None:
+        self.tenant = f"t-{uuid4().hex[:12]}"
+        create_tenant(service.recorder, self.tenant, self.tenant)
+        self._key = {"Authorization": f"Bearer {create_key(service.recorder, self.tenant, 'test')}"}
+        self._service = service
+        self._client = client
+        self._size = size
+        self._people: dict[str, UUID] = {}
+        self._views: list[UUID] = []
+        self._mappers: set[str] = set()
+        self._next: str | None = None
+        self.replica = Replica()
+
+    def record(self, which: int) -> None:
+        (self._people[f"p{which}"],) = record(self._service, self.tenant, f"p{which}")
+
+    def derive(self, which: int) -> None:
+        follow(self._service, "observations", "derivation_due", "mindscapes")
+        for person in list(self._people.values())[which : which + 1]:
+            self._service.mindscaper.derive(self.tenant, person)
+
+    def publish(self, which: int) -> None:
+        publish_mapper(self._service, self.tenant, f"m{which % 2}")
+        self._mappers.add(f"m{which % 2}")
+
+    def withdraw(self, which: int) -> None:
+        for mapper_id in self._mappers & {f"m{which % 2}"}:
+            withdraw_mapper(self._service, self.tenant, mapper_id)
+
+    def define(self, which: int) -> None:
+        if people := tuple(self._people.values())[: which + 1]:
+            self._views.append(self._service.personas.create(self.tenant, PersonaDefined(people=people))[0])
+
+    def retire(self, _: int) -> None:
+        follow(self._service)
+        if self._views:
+            retired = PersonaRetired(origin="t")
+            self._service.personas.retire(self.tenant, self._views.pop(), retired)
+
+    def follow(self, _: int) -> None:
+        follow(self._service)
+
+    def follow_changes(self, _: int) -> None:
+        follow(self._service, "changes")
+
+    def follow_bodies(self, _: int) -> None:
+        follow(self._service, "observations", "mindscapes", "personas", "mappers")
+
+    def pull(self, _: int = 0) -> bool:
+        """A page more; whether that is all. Of a full pull, what the client has is what the digest says."""
+        query = {"limit": self._size, **({} if self._next is None else {"since": self._next})}
+        answer = self._client.get("/sync", params=query, headers=self._key)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        self.replica.apply(page)
+        self._next = page["next"]
+        assert len(page["items"]) <= self._size
+        assert page["digest"] in {None, self.replica.digest()}
+        return bool(page["upToDate"])
+
+    def everything(self) -> Replica:
+        """What a client has that begins now."""
+        fresh = Replica()
+        fresh.apply(self._client.get("/sync", params={"limit": 500}, headers=self._key).json())
+        return fresh
+
+
+ACTIONS = (
+    Story.record,
+    Story.derive,
+    Story.publish,
+    Story.withdraw,
+    Story.define,
+    Story.retire,
+    Story.follow,
+    Story.follow_changes,
+    Story.follow_bodies,
+    Story.pull,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[*HealthCheck])
+@given(
+    story=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3)), max_size=24),
+    size=st.integers(1, 4),
+)
+def test_whatever_happens_between_pages_a_client_comes_to_have_what_there_is(
+    quiet: Service, reader: Client, monkeypatch: pytest.MonkeyPatch, story: list[tuple[Any, int]], size: int
+) -> None:
+    monkeypatch.setattr("personakit.api.sync.pull.SETTLE_SECONDS", 0.0)
+    told = Story(quiet, reader, size)
+    beginning = [(Story.record, 0), (Story.record, 1), *[(Story.define, 1)] * 3, (Story.publish, 0)]
+    for action, which in beginning:
+        action(told, which)
+    follow(quiet)
+    for action, which in story:
+        action(told, which)
+    follow(quiet)
+    while not told.pull():
+        pass
+    fresh = told.everything()
+    assert told.replica.bodies == fresh.bodies
+    assert told.replica.digest() == fresh.digest()
 
 
 def test_a_full_pull_sends_no_deletes(quiet: Service, reader: Client, tenant: str) -> None:
