@@ -25,6 +25,7 @@ from bench.rebuild import rebuilds
 from bench.requests import maps, posts
 from bench.rules import rules
 from bench.serving import Topology
+from bench.sync import syncs
 from bench.workbench import Workbench
 
 MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]]]] = {
@@ -36,6 +37,7 @@ MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]
     "freshness": freshness,
     "rules": rules,
     "learning": learning,
+    "sync": syncs,
 }
 
 

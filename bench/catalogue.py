@@ -8,7 +8,17 @@ from typing import Final, Literal
 import msgspec
 
 Group = Literal[
-    "ingest", "sustained", "serving", "map", "rebuild", "growth", "derive", "freshness", "rules", "learning"
+    "ingest",
+    "sustained",
+    "serving",
+    "map",
+    "rebuild",
+    "growth",
+    "derive",
+    "freshness",
+    "rules",
+    "learning",
+    "sync",
 ]
 
 
@@ -58,6 +68,7 @@ KEYS: Final = (
     Key("derive_per_s", "derive", unit="1/s"),
     Key("derive_per_s_one", "derive", unit="1/s"),
     Key("derive_growth", "derive", at_most=1.25),
+    Key("sync_growth", "sync", at_most=1.3),
     Key("freshness_p99_ms", "freshness", unit="ms"),
     Key("freshness_redis_p99_ms", "freshness", unit="ms"),
     Key("rules_vs_interpreter", "rules", at_least=25),

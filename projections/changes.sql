@@ -31,12 +31,13 @@ FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text
 
 -- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted
--- Several of the people whom one persona views may be among the events: the last one counts.
+-- Several of the people whom one persona views may be among the events, in one statement or in two: the last
+-- one counts.
 UPDATE changes AS c SET position = n.position, changed_at = n.recorded_at
 FROM (SELECT DISTINCT ON (v.tenant, v.persona) v.tenant, v.persona, e.position, e.recorded_at
       FROM personakit.events_of(%(events)s) AS e JOIN viewers AS v USING (tenant, person)
       ORDER BY v.tenant, v.persona, e.position DESC) AS n
-WHERE c.tenant = n.tenant AND c.kind = 'persona' AND c.entity = n.persona::text
+WHERE c.tenant = n.tenant AND c.kind = 'persona' AND c.entity = n.persona::text AND c.position < n.position
 
 -- :on PersonaDefined
 DELETE FROM viewers AS v USING personakit.events_of(%(events)s) AS e
@@ -91,12 +92,42 @@ WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.entity = e.payload->>'mapp
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 
 -- :query since
-SELECT kind, entity, position, op FROM changes
-WHERE tenant = %(tenant)s AND position > %(after)s
+-- What changed after a row of the order (position, kind, entity), up to a position: one event may have changed
+-- several personas. `personas` are those asked for; null is all.
+SELECT kind, entity, position, changed_at, op FROM changes
+WHERE tenant = %(tenant)s AND (position, kind, entity) > (%(after)s, %(after_kind)s, %(after_entity)s)
+  AND position <= %(through)s
+  AND (%(personas)s::text[] IS NULL OR kind <> 'persona' OR entity = ANY (%(personas)s::text[]))
 ORDER BY position, kind, entity
 LIMIT %(limit)s
 
--- :query position_before
--- The last position recorded before an instant; a change at that very instant is served again.
-SELECT coalesce(max(position), 0) AS position FROM changes
-WHERE tenant = %(tenant)s AND changed_at < %(instant)s
+-- :query there
+-- What is there and has not changed since `head`, by kind and entity.
+SELECT kind, entity, position, changed_at, op FROM changes
+WHERE tenant = %(tenant)s AND (kind, entity) > (%(after_kind)s, %(after_entity)s)
+  AND op = 'put' AND position <= %(head)s
+  AND (%(personas)s::text[] IS NULL OR kind <> 'persona' OR entity = ANY (%(personas)s::text[]))
+ORDER BY kind, entity
+LIMIT %(limit)s
+
+-- :query versions
+-- All that is there, under the ids that callers know, each at its version.
+SELECT c.kind, coalesce(k.person_id, c.entity) AS id, c.position AS version
+FROM changes AS c
+LEFT JOIN personakit.person_keys AS k
+  ON c.kind = 'persona' AND k.tenant = c.tenant AND k.person::text = c.entity
+WHERE c.tenant = %(tenant)s AND c.op = 'put' AND c.position <= %(through)s
+  AND (c.kind <> 'persona' OR k.person IS NOT NULL)
+  AND (%(personas)s::text[] IS NULL OR c.kind <> 'persona' OR c.entity = ANY (%(personas)s::text[]))
+
+-- :query standing
+-- The newest event at or below a position (positions have gaps): when it was recorded, by which append.
+SELECT recorded_at, append_id FROM personakit.events
+WHERE position <= %(position)s ORDER BY position DESC LIMIT 1
+
+-- :query stirred
+-- What changed for any of these tenants after a position.
+SELECT c.tenant, c.kind, c.entity
+FROM unnest(%(tenants)s::text[]) AS t(tenant)
+CROSS JOIN LATERAL (SELECT tenant, kind, entity FROM changes
+                    WHERE tenant = t.tenant AND position > %(after)s LIMIT %(limit)s) AS c

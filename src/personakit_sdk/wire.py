@@ -6,6 +6,8 @@ their own snake_case and travel as plain objects.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -25,6 +27,7 @@ PersonId = Annotated[
 PersonaId = Annotated[str, Meta(pattern=r"^(~[0-9a-f-]{36}|[A-Za-z0-9._:@-]{1,128})$(?!\n)")]
 RuleRef = Annotated[str, Meta(min_length=1, max_length=256)]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+ClientId = Annotated[str, Meta(min_length=1, max_length=128)]
 DetailLevel = Literal["instant", "balanced", "deep_dive"]
 IfStale = Literal["serve", "regenerate", "fail"]
 Outcome = Literal["accepted", "dismissed", "ignored"]
@@ -763,7 +766,13 @@ class SyncItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SyncAnswer(Answer, frozen=True, kw_only=True):
-    """A diff since the caller's cursor; `next` is the cursor for the following call."""
+    """What changed since the caller's cursor, as of `position`, which was recorded at `asOf`; `next` is the
+    cursor for the following call.
+
+    `digest` is `sync_digest` of all that the client has now, and is there at the end of a full pull only.
+    Rules are in the version `ruleLanguage` of their language, and know the time zones of `timeZoneData`, a
+    version of `tzdata`.
+    """
 
     epoch: UUID
     intent: Literal["full", "changes", "none"]
@@ -774,6 +783,16 @@ class SyncAnswer(Answer, frozen=True, kw_only=True):
     as_of: datetime
     position: int
     valid_until: datetime
+    digest: str | None
+    rule_language: int
+    time_zone_data: str
+
+
+def sync_digest(entities: Iterable[tuple[str, str, int]]) -> str:
+    """SHA-256, in hexadecimal, of entities as (kind, id, version): of each a line of the three, with tabs
+    between and a newline at the end, in UTF-8; the lines sorted by their bytes."""
+    lines = (f"{kind}\t{id_}\t{version}\n".encode() for kind, id_, version in entities)
+    return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
 
 
 class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
@@ -818,7 +837,7 @@ class PushItem(Request, frozen=True, kw_only=True):
 class Push(Request, frozen=True, kw_only=True):
     """What a client kept in its outbox, oldest first."""
 
-    client_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    client_id: ClientId
     items: Annotated[list[PushItem], Meta(max_length=500)]
 
 

@@ -152,7 +152,7 @@ def test_a_cursor_of_another_tenant_is_gone(alder: Client, birch: Client) -> Non
     cursor = synced(alder)["next"]
     refused = birch.get("/sync", params={"since": cursor})
     assert refused.status_code == 410
-    assert refused.json()["type"].endswith(":cursor-expired")
+    assert refused.json()["type"].endswith(":scope-changed")
     assert synced(alder, since=cursor)["intent"] == "none"
 
 

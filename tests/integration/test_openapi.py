@@ -155,7 +155,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 43
+    assert len(described) == 44
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -319,7 +319,8 @@ def test_the_description_is_the_same_in_every_process(client: Client) -> None:
     program = (
         "import sys; from types import SimpleNamespace; import msgspec;"
         "from personakit.api.app import create_app; from personakit.api.openapi import describe;"
-        "service = SimpleNamespace(recorder=None, on_append=id);"
+        "freshness = SimpleNamespace(on_moved=id);"
+        "service = SimpleNamespace(recorder=None, on_append=id, reader=None, freshness=freshness);"
         "sys.stdout.buffer.write(msgspec.json.encode(describe(create_app(service))))"
     )
     made = [

@@ -227,8 +227,8 @@ CASES: dict[str, tuple[Call, int, str, str]] = {
     "damaged cursor": (get("/sync", params={"since": "AAAA"}), 410, "cursor-expired", "without `since`"),
     "since in the future": (
         get("/sync", params={"since": "2999-01-01T00:00:00Z"}),
-        422,
-        "invalid-input",
+        400,
+        "since-ahead",
         "future",
     ),
     "bad page size": (get("/mappers", params={"limit": "1000"}), 422, "invalid-input", "1 to 500"),

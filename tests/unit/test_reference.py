@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import runpy
 from pathlib import Path
 
@@ -19,3 +20,8 @@ def test_the_page_of_the_commands_is_the_one_that_their_help_makes() -> None:
     made = runpy.run_path(str(REFERENCE / "make_cli.py"))["page"]()
     assert (REFERENCE / "cli.md").read_text(encoding="utf-8") == made
     assert "## personakit import git" in made
+
+
+def test_the_digest_on_the_page_of_the_sync_protocol_is_the_one_that_the_code_makes() -> None:
+    tried = doctest.testfile(str(REFERENCE / "sync.md"), module_relative=False, encoding="utf-8")
+    assert tried == (0, 2)

@@ -37,7 +37,8 @@ from personakit.api.bodies import MAX_BODY
 from personakit.api.metrics import Metrics
 from personakit.api.metrics import metrics as metrics_page
 from personakit.api.problems import respond
-from personakit.api.sync import pull
+from personakit.api.sync import pull, push
+from personakit.api.sync.waiting import Waiting
 from personakit.api.watch import Watch
 from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
@@ -70,6 +71,7 @@ def create_app(service: Service) -> Litestar:
             await _reached(partial(service.reader.wait_for, request.user, _position(wanted), 0.0), lookers)
 
     metrics = Metrics(service)
+    waiting = Waiting(service)
     app = Litestar(
         route_handlers=[
             observations.router,
@@ -82,6 +84,7 @@ def create_app(service: Service) -> Litestar:
             model_use.get_model_use,
             suggestions.get_suggestion,
             pull.sync,
+            push.push,
             health.router,
             metrics_page,
             schemas.mapper_json,
@@ -95,12 +98,12 @@ def create_app(service: Service) -> Litestar:
         },
         middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
         before_request=before_request,
-        on_shutdown=[lookers.shutdown],
+        on_shutdown=[lookers.shutdown, waiting.close],
         exception_handlers={Exception: respond},
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
-        state=State({"metrics": metrics, "service": service}),
+        state=State({"metrics": metrics, "service": service, "waiting": waiting}),
     )
     app.asgi_handler = Watch(app.asgi_handler, service, metrics)
     service.on_append(metrics.appended)

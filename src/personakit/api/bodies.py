@@ -41,14 +41,30 @@ class Malformed(InvalidInput):
 def decode(body: bytes | msgspec.Raw, type_: type[T]) -> T:
     """The body as a `type_`. Raises Malformed for what is not JSON, InvalidInput for what is not a
     `type_` or could not be stored (NUL, depth over MAX_DEPTH, numbers beyond int64 or double)."""
+    return _storable(read(body, type_))
+
+
+def read(body: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """As `decode`, for what is not stored as it is: it may hold anything that is JSON."""
     try:
-        value = msgspec.json.decode(body, type=type_)
+        return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(
             f"The body is not JSON that can be read: {error}. Check quotes and brackets."
         ) from None
+
+
+def converted(plain: dict[str, Any], type_: type[T]) -> T:
+    """As `decode`, for what was read from JSON and put together anew."""
+    try:
+        return _storable(msgspec.convert(plain, type_))
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _storable(value: T) -> T:
     _refuse(*unstorable(msgspec.to_builtins(value)), *_out_of_time(value))
     return value
 
@@ -105,10 +121,15 @@ class TooLarge(InvalidInput):
 
 def decode_item(body: bytes | msgspec.Raw, type_: type[T]) -> T:
     """Like `decode`, for what is stored as one event. Raises TooLarge beyond MAX_ITEM bytes."""
+    require_small(body)
+    return decode(body, type_)
+
+
+def require_small(body: bytes | msgspec.Raw) -> None:
+    """Raises TooLarge beyond MAX_ITEM bytes."""
     size = len(memoryview(body))
     if size > MAX_ITEM:
         raise TooLarge(f"This has {size} bytes; one item may have {MAX_ITEM}. Send less, or in parts.")
-    return decode(body, type_)
 
 
 def plain_observations(body: bytes) -> list[wire.Observation] | None:

@@ -16,7 +16,8 @@ from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
 from personakit.domain import exposure
 from personakit.domain.exploration import Place
-from personakit.eventlog.intake import About, id_of_key
+from personakit.eventlog.intake import About, Received, id_of_key
+from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules import suggestion_id
@@ -42,22 +43,29 @@ def give_feedback(
     sent = bodies.decode(body, wire.Feedback)
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(tenant, key))
+    with service.reader.snapshot() as snapshot:
+        received = understood(service, snapshot, tenant, sent)
+    receipt = service.intake.receive(tenant, sent, received.about, received.person)
+    if receipt.status == "stored" and not received.in_use:
+        state.metrics.feedback_on_gone_rule()
+    written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
+    return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
+
+
+def understood(service: Service, snapshot: Snapshot, tenant: str, sent: wire.Feedback) -> Received:
+    """The feedback, the rule that it is about and whose persona. Raises InvalidInput for feedback that says
+    too little, ExposureInvalid, NotFound for a persona or a rule that there never was."""
     persona_id, about = _about(service, tenant, sent)
     person = keyed_of(service, tenant, persona_id)
-    with service.reader.snapshot() as snapshot:
-        known = snapshot.row(
-            "mapper_versions.has_rule", tenant=tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
-        )
+    known = snapshot.row(
+        "mapper_versions.has_rule", tenant=tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
+    )
     if known is None or not known["found"]:
         raise NotFound(
             f"There is no rule {about.rule_id!r} in any version of a mapper {about.mapper_id!r}; "
             "GET /mappers lists what there is."
         )
-    receipt = service.intake.receive(tenant, sent, about, person)
-    if receipt.status == "stored" and not known["in_use"]:
-        state.metrics.feedback_on_gone_rule()
-    written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
-    return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
+    return Received(sent, about, person, in_use=known["in_use"])
 
 
 def _about(service: Service, tenant: str, sent: wire.Feedback) -> tuple[str, About]:

@@ -92,13 +92,14 @@ def documented(
     keyed: bool = False,
     query: type[msgspec.Struct] | None = None,
     document: bool = False,
+    unchanged: bool = False,
 ) -> type[Operation]:
     """The Litestar operation class of a route that reads its body, if it has one, and its query by hand.
 
     `body` is the type of its JSON; `as_well` maps other media types that it takes to their schema, None for
     the same one. `repeated` says what an answer of 200 beside 201 means; `keyed` that it takes an
-    Idempotency-Key; the fields of `query` are its parameters; `document` that it answers a document, as YAML
-    too where that is asked for, and not at all where the caller has it.
+    Idempotency-Key; the fields of `query` are its parameters; `unchanged` that it answers nothing where the
+    caller has it; `document` that it does so, and answers a document, as YAML too where that is asked for.
     """
 
     @dataclass
@@ -109,7 +110,7 @@ def documented(
             by_hand = [
                 *(_query_parameters(query) if query else ()),
                 *((_KEY,) if keyed else ()),
-                *((_IF_NONE_MATCH,) if document else ()),
+                *((_IF_NONE_MATCH,) if document or unchanged else ()),
             ]
             if by_hand:
                 self.parameters = [*(self.parameters or []), *by_hand]
@@ -121,8 +122,9 @@ def documented(
             found = answers.get("200")
             if document and isinstance(found, OpenAPIResponse) and found.content is not None:
                 found.content["application/yaml"] = OpenAPIMediaType(schema=_Raw({"type": "string"}))
-                unchanged = OpenAPIResponse("What the caller has is what there is", headers=found.headers)
-                self.responses = {**answers, "304": unchanged}
+            if (document or unchanged) and isinstance(found, OpenAPIResponse):
+                same = OpenAPIResponse("What the caller has is what there is", headers=found.headers)
+                self.responses = {**answers, "304": same}
 
     return Documented
 

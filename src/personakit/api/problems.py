@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -24,7 +24,7 @@ from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnkno
 from personakit.domain.publishing import PreconditionFailed, VersionWentDown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
-from personakit.eventlog.intake import IdTaken
+from personakit.eventlog.intake import IdTaken, OfErased
 from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.retractions import NotRecorded
 from personakit.eventlog.streams import TooContended
@@ -52,13 +52,37 @@ class UnknownMediaType(PersonaKitError):
 
 
 class CursorExpired(PersonaKitError):
-    """A sync cursor that cannot be continued."""
+    """A sync cursor that cannot be continued: it is too old, or none of this service's."""
+
+
+class EpochChanged(PersonaKitError):
+    """A sync cursor of another log: the database is another one, or was restored from a backup."""
+
+
+class ScopeChanged(PersonaKitError):
+    """A sync cursor of a client that saw something else: by another key, or by another filter."""
+
+
+class SinceAhead(InvalidInput):
+    """A client asked what changed since an instant that is still to come."""
+
+
+class TooManyItems(InvalidInput):
+    """A request has more items than one may have."""
+
+
+class TooManyWaiting(PersonaKitError):
+    """As many requests wait for changes as may."""
+
+    retry_after = 5.0
 
 
 # The first row that fits counts, so a class stands before those that it derives from.
 _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Malformed, 400, "malformed-json"),
     (TooLarge, 413, "too-large"),
+    (TooManyItems, 413, "too-large"),
+    (SinceAhead, 400, "since-ahead"),
     (DocumentInvalid, 422, "document-invalid"),
     (ExposureInvalid, 400, "exposure-invalid"),
     (InvalidInput, 422, "invalid-input"),
@@ -80,7 +104,10 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),
+    (OfErased, 410, "person-erased"),
     (CursorExpired, 410, "cursor-expired"),
+    (EpochChanged, 410, "epoch-changed"),
+    (ScopeChanged, 410, "scope-changed"),
     (PreconditionFailed, 412, "precondition-failed"),
     (UnknownMediaType, 415, "unknown-media-type"),
     (BeyondHead, 400, "beyond-head"),
@@ -88,6 +115,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (BudgetSpent, 503, "model-budget-spent"),
     (NotThereYet, 503, "not-there-yet"),
     (TooContended, 503, "too-contended"),
+    (TooManyWaiting, 503, "too-many-waiting"),
     (LogBusy, 503, "busy"),
     (LogClosed, 503, "shutting-down"),
     (LogSlow, 503, "storage-slow"),
@@ -96,6 +124,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (psycopg.OperationalError, 503, "storage-unavailable"),
     (psycopg.InterfaceError, 503, "storage-unavailable"),
 )
+UNAVAILABLE: Final = tuple(kind for kind, status, _ in _TABLE if status == HTTPStatus.SERVICE_UNAVAILABLE)
+"""What passes: the same request may be answered a little later."""
 _OF_STATUS = {
     404: ("not-found", "There is nothing at this address; /docs lists what there is."),
     405: ("method-not-allowed", "This address does not take this method; /docs lists what it takes."),

@@ -15,7 +15,7 @@ from granian.server import Server
 from personakit.api.shared_counts import SHARED_FOLDER
 from personakit.cli.database import await_database
 from personakit.cli.ending import DRAIN_SECONDS
-from personakit.cli.listening import refuse_taken_port
+from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
 from personakit.master_key import master_key
@@ -44,6 +44,7 @@ def api(settings: Settings, workers: int) -> None:
             address=settings.host,
             port=settings.port,
             workers=workers,
+            backpressure=CONNECTIONS,
             interface=Interfaces.ASGI,
             websockets=False,
             log_enabled=False,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 
+from personakit.api.sync.waiting import MOST_WAITING
 from personakit.config import SettingInvalid, Settings
+
+CONNECTIONS: Final = MOST_WAITING + 1024
+"""How many connections one process serves at a time: those that wait for changes leave room for others."""
 
 
 def refuse_taken_port(settings: Settings) -> None:

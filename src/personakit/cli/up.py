@@ -22,7 +22,7 @@ from personakit.api.app import create_app
 from personakit.cli.database import await_database
 from personakit.cli.demo import run_demo
 from personakit.cli.ending import DRAIN_SECONDS, end_within
-from personakit.cli.listening import refuse_taken_port
+from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
 from personakit.config import Settings
 from personakit.embedded import EmbeddedPostgres
@@ -123,6 +123,7 @@ async def _serve(service: Service, settings: Settings, ready: Callable[[], None]
         interface=Interfaces.ASGI,
         log_enabled=False,
         websockets=False,
+        backpressure=CONNECTIONS,
     )
     server.workers_kill_timeout = DRAIN_SECONDS  # the embedded server takes it, only not as an argument
 

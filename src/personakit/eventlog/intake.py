@@ -10,13 +10,13 @@ from uuid import UUID, uuid4, uuid5
 
 import msgspec
 
-from personakit.domain.events import FeedbackReceived, ObservationRecorded
+from personakit.domain.events import Event, FeedbackReceived, ObservationRecorded
 from personakit.domain.exploration import Place
 from personakit.eventlog import codec
 from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.corrections import Corrections, Refused
 from personakit.eventlog.people import People
-from personakit.eventlog.person_keys import Person, PersonKeys
+from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys
 from personakit.eventlog.recorder import Appended
 from personakit.eventlog.stored import LogNotification, StreamId
 from personakit_sdk import wire
@@ -33,6 +33,13 @@ class IdTaken(Refused):
             f"The {kind} {id_} is stored already with another body; what is recorded never changes. "
             "Send the new body under an id of its own.",
         )
+
+
+class OfErased(Refused):
+    """It is about a person who was erased, or what stands under this id is."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(id_, str(PersonErased()))
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -58,6 +65,19 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None = None
 
 
+class Received(msgspec.Struct, frozen=True):
+    """Feedback that was sent, the rule it is about, and whose persona the suggestion was made for; `in_use`
+    says whether the mapper still has the rule."""
+
+    sent: wire.Feedback
+    about: About
+    person: Person
+    in_use: bool = True
+
+
+Sent = wire.Observation | Received
+
+
 def id_of_key(tenant: str, idempotency_key: str) -> UUID:
     """The id that an Idempotency-Key stands for."""
     return uuid5(_KEY_NAMESPACE, f"{tenant}\n{idempotency_key}")
@@ -77,33 +97,37 @@ class Intake:
     def record(self, tenant: str, observations: Sequence[wire.Observation]) -> list[Fate]:
         """Records observations in one commit; the fate of each, in order. One without id gets one. Those that
         supersede others come after the rest, each in a commit with the retraction that it brings."""
-        people = self._people.register(tenant, {observation.person_id for observation in observations})
-        ids, events = _prepare(tenant, observations, people)
-        corrected = [observation.supersedes for observation in observations]
-        if any(corrected):
-            return self._record_corrections(ids, events, corrected)
-        return self._receipts(ids, events, wait(self._appender.append(events)))
+        plain = [n for n, each in enumerate(observations) if each.supersedes is None]
+        taken = self.take(tenant, [observations[n] for n in plain]) if plain else []
+        fates = dict(zip(plain, taken, strict=True))
+        for n, observation in enumerate(observations):
+            if observation.supersedes is not None:
+                fates[n] = self.correct(tenant, observation, observation.supersedes)
+        return [fates[n] for n in range(len(observations))]
 
-    def _record_corrections(
-        self, ids: Sequence[UUID], events: Sequence[NewEvent], corrected: Sequence[UUID | None]
-    ) -> list[Fate]:
-        plain = [n for n, supersedes in enumerate(corrected) if supersedes is None]
-        fates: dict[int, Fate] = {}
-        if plain:
-            those = [events[n] for n in plain]
-            receipts = self._receipts([ids[n] for n in plain], those, wait(self._appender.append(those)))
-            fates = dict(zip(plain, receipts, strict=True))
-        for n, supersedes in enumerate(corrected):
-            if supersedes is not None:
-                fates[n] = self._correct(ids[n], events[n], supersedes)
-        return [fates[n] for n in range(len(events))]
+    def take(self, tenant: str, sent: Sequence[Sent]) -> list[Fate]:
+        """Records in one commit, and in this order, observations that correct nothing, and feedback; the fate
+        of each. Those of somebody who was erased are refused alone."""
+        observed = {each.person_id for each in sent if isinstance(each, wire.Observation)}
+        people = self._people.register(tenant, observed)
+        ids, events = _prepare(tenant, sent, people)
+        try:
+            appended = wait(self._appender.append(events))
+        except PersonErased:
+            return self._singly(ids, events)
+        return self._fates(ids, events, appended)
 
-    def _correct(self, id_: UUID, event: NewEvent, supersedes: UUID) -> Fate:
+    def correct(self, tenant: str, observation: wire.Observation, supersedes: UUID) -> Fate:
+        """Records an observation that corrects another, in one commit with the retraction that it brings."""
+        people = self._people.register(tenant, [observation.person_id])
+        (id_,), (event,) = _prepare(tenant, [observation], people)
         try:
             appended = self._corrections.record(event, supersedes)
+        except PersonErased:
+            return OfErased(id_)
         except Refused as refused:
             return refused
-        return self._receipts([id_], [event], [appended])[0]
+        return self._fate(id_, event, appended)
 
     async def record_async(self, tenant: str, observations: Sequence[wire.Observation]) -> list[Fate]:
         """As `record`, for a caller on an event loop: only what asks the database goes to a thread."""
@@ -114,51 +138,73 @@ class Intake:
         if people is None:
             people = await asyncio.to_thread(self._people.register, tenant, person_ids)
         ids, events = _prepare(tenant, observations, people)
-        appended = await self._appender.append_async(events)
+        try:
+            appended = await self._appender.append_async(events)
+        except PersonErased:
+            return await asyncio.to_thread(self._singly, ids, events)
         if any(each.first is not None for each in appended):
-            return await asyncio.to_thread(self._receipts, ids, events, appended)
-        return self._receipts(ids, events, appended)
+            return await asyncio.to_thread(self._fates, ids, events, appended)
+        return self._fates(ids, events, appended)
 
     def receive(self, tenant: str, sent: wire.Feedback, about: About, person: Person) -> Receipt:
-        """Records one feedback about a suggestion. Raises IdTaken for another body under its id."""
-        id_ = sent.id or uuid4()
-        event = NewEvent(StreamId(tenant, "feedback", id_), 1, _received(sent, about, person), person)
-        (receipt,) = self._receipts([id_], [event], wait(self._appender.append([event])))
-        if isinstance(receipt, Refused):
-            raise receipt
-        return receipt
+        """Records one feedback about a suggestion. Raises IdTaken for another body under its id, OfErased
+        where the person is gone."""
+        (fate,) = self.take(tenant, [Received(sent, about, person)])
+        if isinstance(fate, Refused):
+            raise fate
+        return fate
 
-    def _receipts(
+    def _singly(self, ids: Sequence[UUID], events: Sequence[NewEvent]) -> list[Fate]:
+        """Records each alone, in order, because somebody among those whom they are about was erased."""
+        futures = [self._appender.append([event]) for event in events]
+        fates: list[Fate] = []
+        for id_, event, future in zip(ids, events, futures, strict=True):
+            try:
+                fates.append(self._fate(id_, event, wait(future)[0]))
+            except PersonErased:
+                fates.append(OfErased(id_))
+        return fates
+
+    def _fates(
         self, ids: Sequence[UUID], events: Sequence[NewEvent], appended: Sequence[Appended]
     ) -> list[Fate]:
-        return [
-            Receipt(id_, found.position, "stored")
-            if found.first is None
-            else self._repeated(id_, event, found.first)
-            for id_, event, found in zip(ids, events, appended, strict=True)
-        ]
+        return [self._fate(*each) for each in zip(ids, events, appended, strict=True)]
 
-    def _repeated(self, id_: UUID, new: NewEvent, first: LogNotification) -> Fate:
-        """A duplicate if the first body under the id was the same. Raises PersonErased if it is gone."""
-        key = None if first.person is None else self._keys.of(first.person)
-        known = codec.decode(first.topic, codec.open_state(first, key))
+    def _fate(self, id_: UUID, new: NewEvent, appended: Appended) -> Fate:
+        """Of a repeat: a duplicate if the first body under the id was the same."""
+        if appended.first is None:
+            return Receipt(id_, appended.position, "stored")
+        try:
+            first = self._opened(appended.first)
+        except PersonErased:
+            return OfErased(id_)
         same = (
-            isinstance(known, ObservationRecorded | FeedbackReceived)
+            isinstance(first, ObservationRecorded | FeedbackReceived)
             and isinstance(new.event, ObservationRecorded | FeedbackReceived)
-            and known.digest == new.event.digest
+            and first.digest == new.event.digest
         )
-        return Receipt(id_, first.id, "duplicate") if same else IdTaken(new.stream.kind, id_)
+        return Receipt(id_, appended.first.id, "duplicate") if same else IdTaken(new.stream.kind, id_)
+
+    def _opened(self, stored: LogNotification) -> Event:
+        key = None if stored.person is None else self._keys.of(stored.person)
+        return codec.decode(stored.topic, codec.open_state(stored, key))
 
 
 def _prepare(
-    tenant: str, observations: Sequence[wire.Observation], people: Mapping[str, Person]
+    tenant: str, sent: Sequence[Sent], people: Mapping[str, Person]
 ) -> tuple[list[UUID], list[NewEvent]]:
-    """An id and an event for each observation."""
-    ids = [observation.id or uuid4() for observation in observations]
-    events = [
-        _recorded(tenant, id_, observation, people[observation.person_id])
-        for id_, observation in zip(ids, observations, strict=True)
-    ]
+    """An id and an event for each; `people` are those who were observed."""
+    ids: list[UUID] = []
+    events: list[NewEvent] = []
+    for each in sent:
+        if isinstance(each, wire.Observation):
+            id_ = each.id or uuid4()
+            event = _recorded(tenant, id_, each, people[each.person_id])
+        else:
+            id_ = each.sent.id or uuid4()
+            event = _received(tenant, id_, each)
+        ids.append(id_)
+        events.append(event)
     return ids, events
 
 
@@ -176,8 +222,9 @@ def _recorded(tenant: str, id_: UUID, sent: wire.Observation, person: Person) ->
     return NewEvent(StreamId(tenant, "observation", id_), 1, event, person)
 
 
-def _received(sent: wire.Feedback, about: About, person: Person) -> FeedbackReceived:
-    return FeedbackReceived(
+def _received(tenant: str, id_: UUID, received: Received) -> NewEvent:
+    sent, about, person = received.sent, received.about, received.person
+    event = FeedbackReceived(
         mapper_id=about.mapper_id,
         rule_id=about.rule_id,
         digest=person.key.digest(sent),
@@ -192,3 +239,4 @@ def _received(sent: wire.Feedback, about: About, person: Person) -> FeedbackRece
         propensity=None if about.place is None else about.place.propensity,
         among=() if about.place is None else about.place.among,
     )
+    return NewEvent(StreamId(tenant, "feedback", id_), 1, event, person)

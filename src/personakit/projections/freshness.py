@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import psycopg
@@ -61,6 +61,11 @@ class Freshness:
         self._touched: OrderedDict[str, dict[str, int]] = OrderedDict()
         self._floor: dict[str, int] = {}
         self._believed_until = 0.0
+        self._on_moved: list[Callable[[], None]] = []
+
+    def on_moved(self, hear: Callable[[], None]) -> None:
+        """Lets `hear` know, from whichever thread, when projections have moved or may have: shortly."""
+        self._on_moved.append(hear)
 
     @property
     def size(self) -> int:
@@ -109,6 +114,7 @@ class Freshness:
                     self._touch(each, names, message.through)
             for name in names:
                 self._heard[name] = max(message.through, self._heard.get(name, 0))
+        self._tell()
 
     def until_heard(self, position: int, seconds: float) -> None:
         """Returns when nothing older than `position` is served any more: it was heard, or nothing is
@@ -133,6 +139,11 @@ class Freshness:
             self._believed_until = 0.0
             self._heard = dict(positions)
             self._forget_all(positions)
+        self._tell()
+
+    def _tell(self) -> None:
+        for hear in self._on_moved:
+            hear()
 
     def _reflected(self, positions: Positions) -> int:
         """The position that something read at `positions` reflects by now, as nothing has touched it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -102,6 +103,12 @@ def _zone_file(name: str) -> Traversable | None:
             return None
         place = found
     return place if place.is_file() else None
+
+
+@lru_cache(maxsize=1)
+def time_zone_data() -> str:
+    """The version of the time-zone data, for example 2026.6."""
+    return str(import_module("tzdata").__version__)
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,9 @@ from personakit_sdk.rules.rule import LARGEST_WEIGHT, read_id, read_prose, read_
 
 Document = dict[str, Any]
 
+RULE_LANGUAGE: Final = 1
+"""The version of the language: another number, and an engine of this one might decide otherwise."""
+
 _T = TypeVar("_T")
 
 SECTIONS: Final = (

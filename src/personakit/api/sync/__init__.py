@@ -1,1 +1,1 @@
-"""`/sync`: what changed since a cursor or an instant."""
+"""`/sync`: what happened at a client comes in, what changed goes out."""

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from personakit.api import present
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 
+READ: Final = ("changes", "mappers", "mindscapes", "personas")
+"""The read models that items are made from. Whoever reads another one here names it."""
+Shown = dict[tuple[str, str], tuple[str, Any]]
+"""By kind and entity: the id that callers know, and the body."""
 
-def items_of(
-    snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]], now: datetime
-) -> list[wire.SyncItem]:
+
+def items_of(snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]]) -> list[wire.SyncItem]:
+    """What is said of changes, in their order."""
     put = [row for row in rows if row["op"] == "put"]
     mappers = [row["entity"] for row in put if row["kind"] == "mapper"]
-    personas = [UUID(row["entity"]) for row in put if row["kind"] == "persona"]
-    shown: dict[tuple[str, str], tuple[str, Any]] = {
-        **_mappers(snapshot, tenant, mappers),
-        **_personas(snapshot, tenant, personas, now),
-    }
+    changed_at = {UUID(row["entity"]): row["changed_at"] for row in put if row["kind"] == "persona"}
+    shown = {**_mappers(snapshot, tenant, mappers), **_personas(snapshot, tenant, changed_at)}
     return [item for row in rows if (item := _item(row, shown)) is not None]
 
 
-def _item(row: dict[str, Any], shown: dict[tuple[str, str], tuple[str, Any]]) -> wire.SyncItem | None:
-    """What is said of a change; None where its body is still to come, or is gone again by a later change,
-    which is said when it is reached."""
+def _item(row: dict[str, Any], shown: Shown) -> wire.SyncItem | None:
+    """What is said of a change; None where its body is gone again by a later change, which is said when it is
+    reached."""
     if row["op"] == "delete":
         gone = f"~{row['entity']}" if row["kind"] == "persona" else row["entity"]
         return wire.SyncItem(kind=row["kind"], id=gone, version=row["position"], op="delete")
@@ -36,9 +38,7 @@ def _item(row: dict[str, Any], shown: dict[tuple[str, str], tuple[str, Any]]) ->
     return wire.SyncItem(kind=row["kind"], id=id_, version=row["position"], op="put", body=body)
 
 
-def _mappers(
-    snapshot: Snapshot, tenant: str, ids: list[str]
-) -> dict[tuple[str, str], tuple[str, wire.SyncedMapper]]:
+def _mappers(snapshot: Snapshot, tenant: str, ids: list[str]) -> Shown:
     rows = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=ids) if ids else []
     return {
         ("mapper", row["mapper_id"]): (
@@ -55,17 +55,16 @@ def _mappers(
     }
 
 
-def _personas(
-    snapshot: Snapshot, tenant: str, ids: list[UUID], now: datetime
-) -> dict[tuple[str, str], tuple[str, wire.SyncedPersona]]:
-    states = present.persona_states(snapshot, tenant, ids) if ids else []
+def _personas(snapshot: Snapshot, tenant: str, changed_at: Mapping[UUID, datetime]) -> Shown:
+    """The bodies of personas. Confidence in a core is as of the change, so that one version has one body."""
+    states = present.persona_states(snapshot, tenant, list(changed_at)) if changed_at else []
     return {
         ("persona", str(state.persona)): (
             state.id,
             wire.SyncedPersona(
                 id=state.id,
                 people=list(state.people_ids),
-                core=present.core(state, now),
+                core=present.core(state, changed_at[state.persona]),
                 is_stale=state.is_stale,
                 core_version=state.core_version,
                 traits=present.facts(state),
@@ -77,4 +76,5 @@ def _personas(
             ),
         )
         for state in states
+        if state.id is not None  # whose key is gone
     }
