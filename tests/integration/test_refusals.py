@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from httpx import Response
 
 from personakit.agents.service import Service
+from personakit_sdk.rules import suggestion_id
 from tests.integration.conftest import Client
 
 OBSERVATION: dict[str, Any] = {
@@ -28,6 +30,7 @@ MAPPER: dict[str, Any] = {
         }
     ],
 }
+SUGGESTION = suggestion_id.encode("zoe", "bad", 1, "r", 1, datetime(2026, 3, 2, 9, tzinfo=UTC))
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +226,12 @@ CASES: dict[str, tuple[Call, int, str, str]] = {
         422,
         "invalid-input",
         "suggestion",
+    ),
+    "made-up exposure": (
+        post("/feedback", json={"suggestionId": SUGGESTION, "exposure": "AAAA", "helpful": True}),
+        400,
+        "exposure-invalid",
+        "not the one that came with this suggestion",
     ),
     "damaged cursor": (get("/sync", params={"since": "AAAA"}), 410, "cursor-expired", "without `since`"),
     "since in the future": (
