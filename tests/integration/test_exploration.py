@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -242,6 +243,31 @@ def test_an_exposure_that_is_not_the_suggestions_own_is_refused(client: Client, 
     assert alone.status_code == 422
     assert "send it with that one's `suggestionId`" in alone.json()["detail"]
     assert exploring.reader.head() == head
+
+
+def test_a_push_brings_back_the_exposure_that_a_client_kept(client: Client, exploring: Service) -> None:
+    one, other = suggested(client, datetime.now(UTC), "p5")[:2]
+    items = [kept(one, one["exposure"]), kept(one, other["exposure"])]
+    answered = client.post("/sync", json={"clientId": "c", "items": items}).json()["results"]
+    fine, refused = (answered[item["id"]] for item in items)
+    assert (fine["status"], refused["status"]) == ("stored", "rejected")
+    assert refused["problem"]["type"] == "urn:personakit:problem:exposure-invalid"
+    follow(exploring)
+    with exploring.reader.snapshot() as snapshot:
+        rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="curious", rule_id=one["ruleId"])
+    (told,) = [row["propensity"] for row in rows if row["position"] == fine["position"]]
+    assert told == decode(exploring.secret, TENANT, one["id"], one["exposure"]).propensity
+
+
+def kept(suggestion: dict[str, Any], exposure: str) -> dict[str, Any]:
+    """A vote as it waits in an outbox."""
+    return {
+        "id": str(uuid4()),
+        "kind": "feedback",
+        "key": "p5",
+        "occurredAt": datetime.now(UTC).isoformat(),
+        "body": {"suggestionId": suggestion["id"], "exposure": exposure, "helpful": True},
+    }
 
 
 # --- evaluation
