@@ -92,6 +92,11 @@ def learned(client: Client, mapper_id: str, persona: str = "ada") -> dict[str, f
     return {each["ruleId"]: each["learned"] for each in mapped(client, mapper_id, persona)["suggestions"]}
 
 
+def counted(client: Client, metric: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(metric)).split()[-1])
+
+
 def until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not done():
@@ -135,6 +140,7 @@ def test_an_approval_is_of_what_was_seen(client: Client, mapper_id: str) -> None
     assert get(client, f"/mappers/{mapper_id}/versions/2")["learned"] == seen
     assert get(client, f"/mappers/{mapper_id}/versions/1")["learned"] == {}
     assert weights(client, mapper_id)["liked"]["version"] == 2
+    assert counted(client, 'personakit_adjustments_total{cause="approved"}') >= 1
 
 
 def test_one_rule_is_approved_alone(client: Client, mapper_id: str) -> None:
@@ -342,11 +348,7 @@ def test_feedback_on_an_old_version_finds_its_rule_and_of_a_gone_one_is_kept(
     assert [(each["ruleId"], each["votes"]) for each in found["rules"]] == [("liked", 2.0)]
     assert [(each["ruleId"], each["votes"]) for each in found["gone"]] == [("disliked", 2.0)]
     assert "weight" not in found["gone"][0]
-    scraped = client.get("/metrics").text
-    count = next(
-        line for line in scraped.splitlines() if line.startswith("personakit_feedback_on_gone_rules_total")
-    )
-    assert float(count.split()[-1]) >= 2
+    assert counted(client, "personakit_feedback_on_gone_rules_total") >= 2
 
 
 def test_feedback_sent_twice_counts_once(client: Client, mapper_id: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from personakit.cli.main import personakit
+from personakit_sdk.wire import MapAnswer
 from tests.postgres import data_dir
 from tests.processes import Installation, installation
 
@@ -243,7 +244,7 @@ def test_what_was_learned_is_shown_approved_frozen_thawed_and_rolled_back(
     changed = run("approve", "taught", "--seen", "liked=1.3", "--seen", "disliked=0.9")
     assert changed.exit_code == 1
     assert "it is now: disliked 0.9, liked 1.1" in changed.stderr
-    assert run("approve", "taught", "--seen", "liked").exit_code == 1
+    assert run("approve", "taught", "--seen", "liked").exit_code == 2
     approved = run("approve", "taught", "liked", "--seen", "liked=1.1", "--reason", "they like it").stdout
     assert ">|" not in approved
     assert "|>" in approved.splitlines()[2]
@@ -253,10 +254,14 @@ def test_what_was_learned_is_shown_approved_frozen_thawed_and_rolled_back(
     rolled = run("roll-back", "taught", "1", "--reason", "on second thoughts")
     assert "frozen, since version 5" in rolled.stdout.splitlines()[2]
     history = run("versions", "taught").stdout.splitlines()
-    assert "rolled back from 1 by key: first: on second thoughts" in history[0]
-    assert "approved by key: first: they like it" in history[3]
+    assert "rolled back from 1 by key: made by personakit up: on second thoughts" in history[0]
+    assert "approved by key: made by personakit up: they like it" in history[3]
     explained = run("explain", "taught", "--person", "ada").stdout
-    assert "learned" in explained
+    assert "learned 1 for all, by 8.0 votes of 2, 91% good" in explained
+    wanted = {"mapperId": "taught", "personaId": "ada"}
+    mapped = transport.request("GET", "/map-persona", query=wanted).decode(MapAnswer)
+    why = installed.run("why", mapped.suggestions[0].id).stdout
+    assert "learned 1 for all since version 5, by 8.0 votes of 2" in why
     assert run("weights", "nothing").exit_code == 1
 
 

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from personakit.agents.mappers import Mappers, adjusted_in
+from personakit.agents.mappers import Mappers, adjusted_in, state_in
 from personakit.agents.truster import Truster
 from personakit.agents.votes import VotesOn
 from personakit.domain.adjusted import Own, evolve_own
-from personakit.domain.adjustment import believed, learn, learn_for
+from personakit.domain.adjustment import learn, learn_for
 from personakit.domain.events import PersonaWeightsAdjusted
 from personakit.domain.mapper import MapperState
 from personakit.eventlog.person_keys import PersonErased
@@ -83,9 +83,9 @@ class Adjuster:
             row = snapshot.row("mappers.state", tenant=tenant, mapper_id=mapper_id)
         if row is None or row["status"] != "active":
             return 0
-        votes.by(row["document"])  # before the mapper is held: others may change it while votes are read
+        votes.beliefs(state_in(row).shown)  # before the mapper is held: others may change it meanwhile
         updated = self._mappers.change(
-            tenant, mapper_id, lambda state: learn(state, votes.by(state.shown.document), today)
+            tenant, mapper_id, lambda state: learn(state, votes.beliefs(state.shown), today)
         )
         made = self._adjust_personas(tenant, mapper_id, updated.state, votes, today)
         return made + (updated.position is not None)
@@ -105,7 +105,7 @@ class Adjuster:
     ) -> int:
         """Of the personas that voted since they were looked at last, or have further to go."""
         votes = votes_on.by(state.shown.document)
-        beliefs = believed(state.shown.document, votes)
+        beliefs = votes_on.beliefs(state.shown)
         made = 0
         with self._reader.snapshot() as snapshot:
             known = _own_weights(snapshot, tenant, mapper_id)
@@ -123,7 +123,7 @@ class Adjuster:
             decide = partial(learn_for, persona, state=state, votes=votes, beliefs=beliefs, today=today)
             if decide(start.state) is not None:
                 made += self._append(StreamId(tenant, "persona", persona), start, decide)
-        self._read_through[tenant, mapper_id] = votes.read_through
+        self._read_through[tenant, mapper_id] = beliefs.read_through
         return made
 
     def _append(

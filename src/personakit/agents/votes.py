@@ -7,13 +7,15 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from personakit.domain.adjustment import Votes
+from personakit.domain.adjustment import Beliefs, Votes, believed
 from personakit.domain.learning import SLOWER, Evidence, Settings, Tally, day_weight
+from personakit.domain.mapper import Shown
 from personakit.projections.read import Reader, Snapshot
 
 
 class VotesOn:
-    """Those on one mapper as of one day, read once for each half-life that is asked for."""
+    """Those on one mapper as of one day, read once for each half-life that is asked for, and what documents
+    make believe by them."""
 
     def __init__(self, reader: Reader, tenant: str, mapper_id: str, today: date) -> None:
         self._reader = reader
@@ -21,6 +23,13 @@ class VotesOn:
         self._mapper_id = mapper_id
         self._today = today
         self._read: dict[int, Votes] = {}
+        self._believed: dict[str, Beliefs] = {}
+
+    def beliefs(self, shown: Shown) -> Beliefs:
+        """What a mapper's document makes believe."""
+        if shown.hash not in self._believed:
+            self._believed[shown.hash] = believed(shown.document, self.by(shown.document))
+        return self._believed[shown.hash]
 
     def by(self, document: Mapping[str, Any]) -> Votes:
         """As a mapper's document weighs them."""

@@ -102,7 +102,7 @@ def _decide(
         case "approve":
             votes, seen = VotesOn(service.reader, tenant, mapper_id, today), asked.weights
             return lambda state: oversight.approve(
-                state, votes.by(state.shown.document), today, by, rules=rules, seen=seen, if_match=tags
+                state, votes.beliefs(state.shown), today, by, rules=rules, seen=seen, if_match=tags
             )
         case "roll_back":
             version = asked.version or 0

@@ -7,10 +7,13 @@ from urllib.parse import quote
 
 import click
 import msgspec
+from msgspec import UNSET
 
 from personakit.cli.connection import connect
 from personakit.cli.options import json_option, with_settings
+from personakit.cli.taught import taught
 from personakit.config import Settings
+from personakit_sdk.rules.explain import LearnedFrom
 from personakit_sdk.wire import TraitThere, Why
 
 
@@ -42,7 +45,7 @@ def told(why: Why) -> list[str]:
         f"  by rule {why.rule_id} of {why.mapper.id}, version {why.mapper.version}",
         f"  {rule['detail']}",
         f"  weight {rule['weight']:g}, learned {rule['learned']:g}, score {rule['score']:g}",
-        *_learned(rule.get("learnedFrom")),
+        *(f"    {line}" for line in _taught(rule)),
         "",
         "Its conditions saw",
     ]
@@ -51,25 +54,8 @@ def told(why: Why) -> list[str]:
     return [*head, *conditions, "", f"The traits as they were at position {why.position}", *traits]
 
 
-def _learned(taught: dict[str, Any] | None) -> list[str]:
-    """Where what was learned comes from."""
-    if taught is None:
-        return []
-    return [
-        f"    {whose}: {found['multiplier']:g}{_since(found)}{_votes(found)}"
-        for whose, found in (("for all", taught["shared"]), ("for this persona", taught["own"]))
-        if found is not None
-    ]
-
-
-def _since(found: dict[str, Any]) -> str:
-    return "" if found["version"] is None else f" since version {found['version']}"
-
-
-def _votes(found: dict[str, Any]) -> str:
-    if found["rate"] is None:
-        return ""
-    return f", by {found['votes']:.1f} votes of {found['personas']}, {found['rate']:.0%} good"
+def _taught(rule: dict[str, Any]) -> list[str]:
+    return taught(msgspec.convert(rule["learnedFrom"], LearnedFrom) if "learnedFrom" in rule else UNSET)
 
 
 def _conditions(outcome: dict[str, Any], depth: int) -> list[str]:

@@ -40,27 +40,24 @@ _TOLD: Final = 3
 
 
 class Votes(msgspec.Struct, frozen=True):
-    """What was voted on a mapper as of a day, by persona and rule; where each persona's newest feedback
-    stands, and the newest of all."""
+    """What was voted on a mapper as of a day, by persona and rule; and where each persona's newest feedback
+    stands."""
 
     by_persona: Mapping[UUID, Mapping[str, Evidence]] = {}
     voters: Mapping[UUID, int] = {}
 
-    @property
-    def read_through(self) -> int:
-        """The position of the newest feedback that is counted."""
-        return max(self.voters.values(), default=0)
-
 
 class Beliefs(msgspec.Struct, frozen=True):
     """The mean rate of a mapper's rules; of each rule that has votes what is believed, and by how many
-    personas. Rules that are gone are believed in as well, and count nothing in the mean."""
+    personas. Rules that are gone are believed in as well, and count nothing in the mean. `read_through` is
+    the position of the newest feedback that is counted."""
 
     settings: Settings
     rules: frozenset[str]
     mean: float
     by_rule: Mapping[str, Belief]
     personas: Mapping[str, int]
+    read_through: int
 
     def evidence(self) -> dict[str, RuleEvidence]:
         """As events have it."""
@@ -83,6 +80,7 @@ def believed(document: Mapping[str, Any], votes: Votes) -> Beliefs:
         mean=mean,
         by_rule={rule: belief(evidence, mean) for rule, evidence in together.items()},
         personas={rule: evidence.personas for rule, evidence in together.items()},
+        read_through=max(votes.voters.values(), default=0),
     )
 
 
@@ -105,17 +103,16 @@ def proposed(state: MapperState, moved: Moved) -> dict[str, float]:
     return changes(state.adjusted.learned.multipliers, moved.learned.multipliers)
 
 
-def learn(state: MapperState, votes: Votes, today: date) -> RuleWeightsAdjusted | None:
+def learn(state: MapperState, beliefs: Beliefs, today: date) -> RuleWeightsAdjusted | None:
     """The event that publishes by itself what votes teach; None where nothing changes, and where the mapper
     publishes only what somebody approves."""
-    beliefs = believed(state.shown.document, votes)
     moved = proposal(state, beliefs, today)
     changed = proposed(state, moved)
     if not changed or beliefs.settings.publishing != "auto":
         return None
     by = Provenance(ADJUSTER, _told(state.adjusted.learned.multipliers, changed))
     after = Adjusted(
-        moved.learned, state.adjusted.frozen, moved.settled, beliefs.evidence(), votes.read_through
+        moved.learned, state.adjusted.frozen, moved.settled, beliefs.evidence(), beliefs.read_through
     )
     return adjustment(state, after, "learned", by)
 

@@ -76,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True):
         )
 
 
-class Tally(msgspec.Struct, frozen=True):
+class Tally(msgspec.Struct, frozen=True, gc=False):
     """Votes for and against, each with the weight of its age, in units of a thousandth vote × 2^-20."""
 
     good: int = 0
@@ -108,7 +108,7 @@ class Tally(msgspec.Struct, frozen=True):
 _NOTHING: Final = Tally()
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """What was voted of one thing: with the recent half-life, and with the slow one. `personas` is by how
     many personas."""
 

@@ -8,7 +8,7 @@ from datetime import date
 import msgspec
 
 from personakit.domain.adjusted import Adjusted
-from personakit.domain.adjustment import Votes, adjustment, believed, changes, proposal, proposed
+from personakit.domain.adjustment import Beliefs, adjustment, changes, proposal, proposed
 from personakit.domain.events import AdjustmentCause, RuleWeightsAdjusted
 from personakit.domain.learning import Learned
 from personakit.domain.mapper import MapperState, RuleUnknown
@@ -37,7 +37,7 @@ class ProposalChanged(PersonaKitError):
 
 def approve(
     state: MapperState,
-    votes: Votes,
+    beliefs: Beliefs,
     today: date,
     by: Provenance,
     *,
@@ -49,7 +49,6 @@ def approve(
     the multipliers that the caller approves. Raises RuleUnknown, NotActive, PreconditionFailed, and
     ProposalChanged where what is proposed is not what was seen."""
     _require(state, rules, if_match)
-    beliefs = believed(state.shown.document, votes)
     moved = proposal(state, beliefs, today)
     all_ = proposed(state, moved)
     wanted = {rule: all_[rule] for rule in all_ if rules is None or rule in rules}
@@ -65,7 +64,7 @@ def approve(
         state.adjusted.frozen,
         moved.settled and wanted == all_,
         beliefs.evidence(),
-        votes.read_through,
+        beliefs.read_through,
     )
     return adjustment(state, after, "approved", by)
 

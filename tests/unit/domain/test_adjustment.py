@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from personakit.domain import oversight
 from personakit.domain.adjusted import Own, evolve_own
-from personakit.domain.adjustment import Votes, believed, learn, learn_for, proposal, proposed
+from personakit.domain.adjustment import Beliefs, Votes, believed, learn, learn_for, proposal, proposed
 from personakit.domain.events import MapperWithdrawn, PersonaRetired, RuleWeightsAdjusted
 from personakit.domain.learning import VOTE, Evidence, Tally
 from personakit.domain.mapper import MapperState, RuleUnknown, evolve, publish, publish_shipped
@@ -49,6 +49,11 @@ def _evidence(good: int, bad: int) -> Evidence:
     return Evidence(tally, tally)
 
 
+def by(mine: MapperState, said: Votes) -> Beliefs:
+    """What votes make believe of its rules."""
+    return believed(mine.shown.document, said)
+
+
 def after(before: MapperState, event: RuleWeightsAdjusted | None) -> MapperState:
     assert event is not None
     return evolve(before, event)
@@ -58,7 +63,7 @@ SPLIT = votes(a=1, b=0)
 
 
 def test_what_is_learned_says_what_it_rests_on() -> None:
-    event = learn(state(), SPLIT, TODAY)
+    event = learn(state(), by(state(), SPLIT), TODAY)
     assert event is not None
     assert (event.learned, event.morning, event.day) == ({"a": 1.1, "b": 0.9}, {}, TODAY)
     assert (event.cause, event.origin, event.reason) == ("learned", "adjuster", "a 1 -> 1.1, b 1 -> 0.9")
@@ -68,7 +73,7 @@ def test_what_is_learned_says_what_it_rests_on() -> None:
 
 def test_a_version_that_was_learned_is_the_next_and_changes_nothing_that_a_document_is_held_against() -> None:
     before = state()
-    learned = after(before, learn(before, SPLIT, TODAY))
+    learned = after(before, learn(before, by(before, SPLIT), TODAY))
     assert (learned.version, learned.shown.version, learned.newest) == (2, 2, 1)
     assert learned.shown.document == before.shown.document
     for name in ("status", "hash", "origin", "author_version"):
@@ -80,31 +85,31 @@ def test_a_shipped_mapper_that_learned_still_comes_with_the_release() -> None:
     event = publish_shipped(old, MapperState())
     assert event is not None
     shipped = evolve(MapperState(), event)
-    shipped = after(shipped, learn(shipped, SPLIT, TODAY))
+    shipped = after(shipped, learn(shipped, by(shipped, SPLIT), TODAY))
     update = publish_shipped(new, shipped)
     assert update is not None
     assert evolve(shipped, update).adjusted == shipped.adjusted
 
 
 def test_nothing_is_learned_without_votes_and_twice_from_the_same() -> None:
-    assert learn(state(), Votes(), TODAY) is None
-    learned = after(state(), learn(state(), SPLIT, TODAY))
-    assert learn(learned, SPLIT, TODAY) is None
+    assert learn(state(), by(state(), Votes()), TODAY) is None
+    learned = after(state(), learn(state(), by(state(), SPLIT), TODAY))
+    assert learn(learned, by(learned, SPLIT), TODAY) is None
 
 
 @pytest.mark.parametrize(("publishing", "proposes"), [("propose", True), ("off", False)])
 def test_what_is_not_published_by_itself_is_proposed_or_not(publishing: str, proposes: bool) -> None:
     mine = state(publishing)
-    assert learn(mine, SPLIT, TODAY) is None
-    moved = proposal(mine, believed(mine.shown.document, SPLIT), TODAY)
+    assert learn(mine, by(mine, SPLIT), TODAY) is None
+    moved = proposal(mine, by(mine, SPLIT), TODAY)
     assert bool(proposed(mine, moved)) == proposes
-    assert (oversight.approve(mine, SPLIT, TODAY, BY) is not None) == proposes
+    assert (oversight.approve(mine, by(mine, SPLIT), TODAY, BY) is not None) == proposes
 
 
 def test_a_withdrawn_mapper_and_a_draft_learn_nothing() -> None:
     withdrawn = evolve(state(), MapperWithdrawn(mapper_id="m", origin="o"))
     for idle in (withdrawn, state(status="draft")):
-        assert learn(idle, SPLIT, TODAY) is None
+        assert learn(idle, by(idle, SPLIT), TODAY) is None
         with pytest.raises(NotActive):
             oversight.freeze(idle, TODAY, BY)
 
@@ -118,19 +123,19 @@ def test_rules_that_are_gone_count_nothing_in_the_mean() -> None:
 
 def test_an_approval_is_refused_where_other_is_proposed() -> None:
     with pytest.raises(ProposalChanged, match=r"it is now: a 1.1, b 0.9"):
-        oversight.approve(state(), SPLIT, TODAY, BY, seen={"a": 1.1})
-    approved = oversight.approve(state(), SPLIT, TODAY, BY, rules=["a"], seen={"a": 1.1})
+        oversight.approve(state(), by(state(), SPLIT), TODAY, BY, seen={"a": 1.1})
+    approved = oversight.approve(state(), by(state(), SPLIT), TODAY, BY, rules=["a"], seen={"a": 1.1})
     assert approved is not None
     assert (approved.learned, approved.settled) == ({"a": 1.1}, False)
     again = after(state(), approved)
-    assert oversight.approve(again, SPLIT, TODAY, BY, rules=["a"], seen={"a": 1.1}) is None
+    assert oversight.approve(again, by(again, SPLIT), TODAY, BY, rules=["a"], seen={"a": 1.1}) is None
 
 
 def test_what_a_caller_did_not_see_is_not_touched() -> None:
     mine = state()
     for refused in (
         lambda: oversight.freeze(mine, TODAY, BY, if_match=["other"]),
-        lambda: oversight.approve(mine, SPLIT, TODAY, BY, if_match=["other"]),
+        lambda: oversight.approve(mine, by(mine, SPLIT), TODAY, BY, if_match=["other"]),
         lambda: oversight.roll_back(mine, 1, {}, TODAY, BY, if_match=["other"]),
     ):
         with pytest.raises(PreconditionFailed):
@@ -144,7 +149,7 @@ def test_a_persona_learns_over_what_all_have_unless_it_is_retired_or_the_rule_fr
     odd = UUID(int=99)
     said = Votes({**SPLIT.by_persona, odd: {"b": _evidence(40, 0)}}, {**SPLIT.voters, odd: 70})
     mine = state()
-    beliefs = believed(mine.shown.document, said)
+    beliefs = by(mine, said)
     event = learn_for(odd, Own("m"), state=mine, votes=said, beliefs=beliefs, today=TODAY)
     assert event is not None
     assert (event.learned, event.read_through) == ({"b": 1.1}, 70)
@@ -155,7 +160,7 @@ def test_a_persona_learns_over_what_all_have_unless_it_is_retired_or_the_rule_fr
     frozen = after(mine, oversight.freeze(mine, TODAY, BY, rules=["b"]))
     retired = evolve_own(Own("m"), PersonaRetired(origin="o"))
     for who, where in ((Own("m"), frozen), (retired, mine), (Own("m"), state("off"))):
-        of_it = believed(where.shown.document, said)
+        of_it = by(where, said)
         assert learn_for(odd, who, state=where, votes=said, beliefs=of_it, today=TODAY) is None
 
 
@@ -195,9 +200,9 @@ def _do(
     rules = [RULES[number % 2]]
     match action:
         case "learn":
-            return learn(mine, said, today)
+            return learn(mine, by(mine, said), today)
         case "approve":
-            return oversight.approve(mine, said, today, BY, rules=rules)
+            return oversight.approve(mine, by(mine, said), today, BY, rules=rules)
         case "freeze":
             return oversight.freeze(mine, today, BY, rules=rules)
         case "thaw":

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from personakit.cli.mappers.explaining import Explained
+from personakit.cli.taught import taught
 from personakit.cli.values import printable, shown
 from personakit_sdk.rules.explain import Fate, RuleExplanation
 from personakit_sdk.rules.outcome import Outcome
@@ -62,6 +63,8 @@ def _rule(rule: RuleExplanation, unopened: dict[str, Outcome]) -> Tree:
     # A rule's only condition stands in an `all` that its author never wrote.
     alone = outcome.kind == "all" and len(outcome.conditions) == 1
     _grow(tree, outcome.conditions[0] if alone else outcome, unopened)
+    for line in taught(rule.learned_from):
+        tree.add(Text(line))
     for fate in rule.suggestions:
         tree.add(_fate(fate))
     return tree
