@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,6 +25,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as TimedOut
 from urllib3.util import parse_url
 
+from personakit_sdk import forking
 from personakit_sdk.errors import Fault, InvalidInput, PersonaKitError
 from personakit_sdk.wire import Problem
 
@@ -38,10 +39,19 @@ NO_PROBLEM_TYPE = "about:blank"
 
 
 class ServiceError(PersonaKitError):
-    """The service answered, and the answer is no: with the problem's stable type and its faults."""
+    """The service answered, and the answer is no: with the problem's stable type, its faults, and how many
+    seconds it asks to wait before another try."""
 
-    def __init__(self, status: int, problem_type: str, detail: str, errors: tuple[Fault, ...] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        problem_type: str,
+        detail: str,
+        errors: tuple[Fault, ...] = (),
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
         self.status = status
         self.type = problem_type
         self.detail = detail
@@ -72,6 +82,43 @@ class Reply(msgspec.Struct, frozen=True):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             detail = f"The service answered {self.status} with a body that is no {shape.__name__}: {error}."
             raise ServiceError(self.status, NO_PROBLEM_TYPE, detail) from error
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the answer asks to wait; 0 when it does not. RFC 9110, 10.2.3: seconds or a date."""
+        asked = self.headers.get("retry-after", "")
+        if asked.isascii() and asked.isdigit():
+            return float(asked)
+        if not asked:
+            return 0.0
+        try:
+            # Against the answer's own Date, so that a wrong clock here does no harm.
+            until, since = parsedate_to_datetime(asked), parsedate_to_datetime(self.headers.get("date", ""))
+            return max(0.0, (until - since).total_seconds())
+        except (TypeError, ValueError):
+            return 0.0
+
+
+class Exchange(Protocol):
+    """What the outbox and the pull need of a transport: one try, and whatever comes back."""
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        ...
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, str | int | None] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Reply:
+        """The answer, of any status. Raises Unreachable when there is none."""
+        ...
 
 
 class Backoff:
@@ -115,7 +162,28 @@ class Transport:
         self._key = _checked_key(key)
         self._patience = patience
         self._sleep, self._clock, self._chance = sleep, clock, chance
-        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=min(timeout, 5.0), read=timeout))
+        self._timeout = timeout
+        self._pool = self._new_pool()
+        forking.watch(self)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, str | int | None] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Reply:
+        """The answer to one request that is sent once, of any status. `timeout` is how many seconds to wait
+        for the next bytes of it, where that is not this transport's own. Raises Unreachable."""
+        sent = {**self._standing(), **(headers or {})}
+        content = _content(body, sent)
+        answer = self._attempt(method, self.url + path + _query_string(query or {}), content, sent, timeout)
+        if not isinstance(answer, Reply):
+            raise Unreachable(self.url, _reason(answer)) from answer
+        return answer
 
     def request(
         self,
@@ -134,7 +202,7 @@ class Transport:
         `idempotent=True` says of a POST that its items have ids, or that it only reads. Raises
         ServiceError for a redirect or a status of 400 and above, Unreachable when nothing answered.
         """
-        sent = {"Authorization": f"Bearer {self._key}", "Accept": "application/json", **(headers or {})}
+        sent = {**self._standing(), **(headers or {})}
         content = _content(body, sent)
         target = self.url + path + _query_string(query or {})
         may_repeat = _may_repeat(method, sent) if idempotent is None else idempotent
@@ -158,13 +226,45 @@ class Transport:
         """Close idle connections."""
         self._pool.clear()
 
+    def before_fork(self) -> None:
+        """Nothing is to be brought to rest: a request under way stays the parent's."""
+
+    def after_fork_in_parent(self) -> None:
+        """Goes on."""
+
+    def after_fork_in_child(self) -> None:
+        """Takes connections of its own: on the parent's, answers would go to either."""
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(timeout=self._patient(self._timeout))
+
+    @staticmethod
+    def _patient(seconds: float) -> urllib3.Timeout:
+        return urllib3.Timeout(connect=min(seconds, 5.0), read=seconds)
+
+    def _standing(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+
     def _attempt(
-        self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        target: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float | None = None,
     ) -> Reply | HTTPError:
         try:
             # The library's own retries know no bound on the total, and following a redirect would hand
             # the key to whomever it names.
-            answer = self._pool.request(method, target, body=content, headers=headers, retries=False)
+            answer = self._pool.request(
+                method,
+                target,
+                body=content,
+                headers=headers,
+                retries=False,
+                timeout=self._patient(self._timeout if timeout is None else timeout),
+            )
         except HTTPError as error:
             return error
         return Reply(answer.status, answer.headers, answer.data)
@@ -173,7 +273,7 @@ class Transport:
         if not isinstance(answer, Reply):
             raise Unreachable(self.url, _reason(answer)) from answer
         if answer.status >= 300 and answer.status != 304:
-            raise _service_error(self.url, answer)
+            raise service_error(self.url, answer)
         return answer
 
 
@@ -195,10 +295,10 @@ def _checked_key(key: str) -> str:
 
 
 def _content(body: object, headers: dict[str, str]) -> bytes | None:
-    if body is None or isinstance(body, bytes):
-        return body
+    if body is None:
+        return None
     headers.setdefault("Content-Type", "application/json")
-    return msgspec.json.encode(body)
+    return body if isinstance(body, bytes) else msgspec.json.encode(body)
 
 
 def _query_string(query: Mapping[str, str | int | None]) -> str:
@@ -215,18 +315,7 @@ def _is_passing(answer: Reply | HTTPError) -> bool:
 
 
 def _retry_after(answer: Reply | HTTPError) -> float:
-    """Seconds that the answer asks to wait; 0 when it does not. RFC 9110, 10.2.3: seconds or a date."""
-    asked = answer.headers.get("retry-after", "") if isinstance(answer, Reply) else ""
-    if asked.isascii() and asked.isdigit():
-        return float(asked)
-    if not asked or not isinstance(answer, Reply):
-        return 0.0
-    try:
-        # Against the answer's own Date, so that a wrong clock here does no harm.
-        until, since = parsedate_to_datetime(asked), parsedate_to_datetime(answer.headers.get("date", ""))
-        return max(0.0, (until - since).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
+    return answer.retry_after if isinstance(answer, Reply) else 0.0
 
 
 def _reason(error: HTTPError) -> str:
@@ -241,12 +330,13 @@ def _reason(error: HTTPError) -> str:
             return "the connection broke off"
 
 
-def _service_error(url: str, reply: Reply) -> ServiceError:
+def service_error(url: str, reply: Reply) -> ServiceError:
+    """The error that an answer of 400 and above says, or that something else than PersonaKit answered."""
     try:
         problem = msgspec.json.decode(reply.body, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         kind = reply.headers.get("content-type", "no content type")
         detail = f"{url} answered {reply.status} with {kind}, not with a problem; is that PersonaKit?"
-        return ServiceError(reply.status, NO_PROBLEM_TYPE, detail)
+        return ServiceError(reply.status, NO_PROBLEM_TYPE, detail, retry_after=reply.retry_after)
     faults = tuple(Fault(fault.pointer, fault.message) for fault in problem.errors)
-    return ServiceError(reply.status, problem.type, problem.detail, faults)
+    return ServiceError(reply.status, problem.type, problem.detail, faults, reply.retry_after)

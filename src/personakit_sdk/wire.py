@@ -31,6 +31,7 @@ ClientId = Annotated[str, Meta(min_length=1, max_length=128)]
 DetailLevel = Literal["instant", "balanced", "deep_dive"]
 IfStale = Literal["serve", "regenerate", "fail"]
 Outcome = Literal["accepted", "dismissed", "ignored"]
+ItemKind = Literal["observation", "feedback"]
 WriteStatus = Literal["stored", "duplicate", "rejected", "retry"]
 MapperStatus = Literal["draft", "active", "deprecated"]
 TraitsStatus = Literal["active", "withdrawn"]
@@ -795,30 +796,58 @@ def sync_digest(entities: Iterable[tuple[str, str, int]]) -> str:
     return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
 
 
+class SyncedTrait(TraitFact, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A trait with what its confidence is computed from, at whatever instant it is asked for."""
+
+    samples: int = 0
+    source: str = ""
+    pinned: bool = False
+    truncated: bool = False
+    evidence_changed: bool = False
+    evidence: tuple[UUID, ...] = ()
+
+
+class SyncedCore(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """A core; without `generatedAt` it is one that is not cached, but composed whenever it is asked for."""
+
+    summary: str
+    traits: dict[str, SyncedTrait]
+    source: Literal["composed", "model"]
+    generated_at: datetime | None = None
+    cost: ModelUse | None = None
+
+
 class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A persona as the SDK caches it: enough to map offline with the answer the service would give.
 
-    `learned` are the persona's own multipliers, by mapper and rule; 1 where a rule is not named.
+    Rules see the core, and over it the overlay. `changedTraits` are why the core is stale. `learned` are the
+    persona's own multipliers, by mapper and rule; 1 where a rule is not named.
     """
 
     id: str
     people: list[str]
-    core: Core
+    core: SyncedCore
+    overlay: dict[str, SyncedTrait]
     is_stale: bool
     core_version: int
-    traits: dict[str, TraitFact]
     mindscape_versions: dict[str, int]
+    name: str = ""
+    uses: list[str] | None = None
+    stale_since: datetime | None = None
+    changed_traits: list[str] = []
     learned: dict[str, dict[str, float]] = {}
 
 
 class SyncedMapper(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """A mapper as the SDK caches it. `learned` multiplies weights, by rule; 1 where a rule is not named."""
+    """A mapper as the SDK caches it. `learned` multiplies weights, by rule; 1 where a rule is not named.
+    `ruleLanguage` is the version of the language that it is written in."""
 
     id: str
     version: int
     hash: str
     document: dict[str, Any]
     learned: dict[str, float] = {}
+    rule_language: int = 1
 
 
 class PushItem(Request, frozen=True, kw_only=True):
@@ -827,7 +856,7 @@ class PushItem(Request, frozen=True, kw_only=True):
     """
 
     id: UUID
-    kind: Literal["observation", "feedback"]
+    kind: ItemKind
     key: PersonaId
     occurred_at: Instant
     body: dict[str, Any]
@@ -889,7 +918,7 @@ class Problem(Answer, frozen=True, kw_only=True, omit_defaults=True):
 def _prepare() -> None:
     """msgspec prepares a type when it is first used. A thread that uses one which another thread is still at
     crashes the process (0.22), so all are prepared here, where the import lets nobody else in."""
-    for shape in (*Request.__subclasses__(), *Answer.__subclasses__()):
+    for shape in (*Request.__subclasses__(), *Answer.__subclasses__(), SyncedTrait):
         msgspec.json.Decoder(shape)
 
 

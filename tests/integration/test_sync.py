@@ -356,7 +356,7 @@ def test_an_item_never_has_an_older_body_than_its_version(
     follow(quiet)
     late = pull(reader, early["next"])
     assert ids(late) == ["ada"]
-    assert "work.commits" in late["items"][0]["body"]["traits"]
+    assert "work.commits" in late["items"][0]["body"]["core"]["traits"]
     assert late["items"][0]["version"] > before["items"][0]["version"]
     assert pull(reader, late["next"])["items"] == []
 

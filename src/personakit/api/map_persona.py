@@ -18,14 +18,13 @@ from personakit.api.answers import answer, asks_position
 from personakit.api.dependencies import service_of
 from personakit.api.exploring import Explorer, explorer_of
 from personakit.api.hot_reads import Mapping, cached_mapping, read_mapping
-from personakit.api.map_query import LIMITS, MapQuery, asked_by
+from personakit.api.map_query import MapQuery, asked_by
 from personakit.api.multipliers import effective, with_evidence
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit.api.regenerating import estimate, offer, regenerate
 from personakit_sdk import wire
-from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules.clock import find_zone
+from personakit_sdk.mapping import context_of, instant_of, limit_of, shows_overlay
 from personakit_sdk.rules.evaluate import Decision, Reorder, evaluate_until
 from personakit_sdk.rules.facts import Facts
 
@@ -67,8 +66,7 @@ async def _map(
     service: Service, tenant: str, ask: wire.MapPersona, *, cached: bool
 ) -> Response[wire.MapAnswer]:
     now = datetime.now(UTC)
-    at = ask.at or _current_time(ask.context) or now
-    context = _context(ask)
+    at, context = instant_of(ask, now), context_of(ask)
     read = cached_mapping(service, tenant, ask.persona_id, ask.mapper_id) if cached else None
     if read is None:
         read = await asyncio.to_thread(read_mapping, service, tenant, ask.persona_id, ask.mapper_id)
@@ -113,29 +111,6 @@ def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mappin
     return read_mapping(service, tenant, ask.persona_id, ask.mapper_id), 200
 
 
-def _context(ask: wire.MapPersona) -> dict[str, Any]:
-    """The caller's context, with the zone asked for. Raises InvalidInput for a zone that is none."""
-    if ask.timezone is None:
-        return ask.context
-    if find_zone(ask.timezone) is None:
-        raise InvalidInput(
-            f"{ask.timezone!r} is no IANA time zone, such as Europe/Berlin.", (Fault("/timezone", "no zone"),)
-        )
-    return {**ask.context, "timezone": ask.timezone}
-
-
-def _current_time(context: dict[str, Any]) -> datetime | None:
-    if "current_time" not in context:
-        return None
-    try:
-        return msgspec.convert(context["current_time"], wire.Instant)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(
-            f"context.current_time must be an instant with an offset, as in 2026-03-02T09:00:00Z: {error}.",
-            (Fault("/context/current_time", str(error)),),
-        ) from None
-
-
 def _decide(
     read: Mapping, ask: wire.MapPersona, context: dict[str, Any], at: datetime, now: datetime
 ) -> _Decided:
@@ -143,7 +118,7 @@ def _decide(
     if ask.explain or at is not now:
         return _whole(read, _evaluated(read, ask, context, at)[0])
     mapper = read.mapper
-    asked = (ask.mapper_id, mapper.version, mapper.hash, _limit(ask), msgspec.json.encode(context))
+    asked = (ask.mapper_id, mapper.version, mapper.hash, limit_of(ask), msgspec.json.encode(context))
     kept = read.persona.decisions.find(asked, at)
     if kept is None:
         decision, until = _evaluated(read, ask, context, at)
@@ -181,15 +156,11 @@ def _evaluated(
         Facts(traits=read.persona.state.facts, context=context, at=at),
         persona_id=ask.persona_id,
         mapper_version=read.mapper.version,
-        limit=_limit(ask),
+        limit=limit_of(ask),
         learned=effective(read.mapper.weights, read.own_weights, read.mapper.plan.document),
         explain=ask.explain,
         reorder=reorder,
     )
-
-
-def _limit(ask: wire.MapPersona) -> int:
-    return ask.limit or LIMITS[ask.detail_level]
 
 
 def _answer(
@@ -201,7 +172,7 @@ def _answer(
         core=present.core(state, now),
         is_stale=state.is_stale,
         core_version=state.core_version,
-        overlay=None if ask.detail_level == "instant" else state.prepared_overlay.at(now),
+        overlay=state.prepared_overlay.at(now) if shows_overlay(ask) else None,
         stale_since=state.stale_since,
     )
     return wire.MapAnswer(

@@ -17,8 +17,8 @@ from msgspec import Meta
 from personakit.api import bodies
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.mapping import LIMITS
 
-LIMITS: Final[dict[wire.DetailLevel, int]] = {"instant": 3, "balanced": 5, "deep_dive": 20}
 _LEVELS = ", ".join(f"`{level}` up to {limit} suggestions" for level, limit in LIMITS.items())
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
+from personakit_sdk.mapping import shown_trait
 from personakit_sdk.rules.facts import ALWAYS, confidence, steady_until
 
 _GAP: Final = b"\x00"
@@ -57,7 +58,7 @@ class PreparedTraits:
 
     def __init__(self, found: Mapping[str, Trait]) -> None:
         self._traits = [found[path] for path in sorted(found)]
-        self._gapped = Gapped({path: _trait(found[path], Gapped.GAP) for path in sorted(found)})
+        self._gapped = Gapped({path: shown_trait(found[path], Gapped.GAP) for path in sorted(found)})
         self._made = _Made(ALWAYS, ALWAYS, None)
 
     @property
@@ -77,20 +78,4 @@ class PreparedTraits:
 
 def trait(trait: Trait, at: datetime) -> wire.Trait:
     """A trait as a caller sees it, with its confidence at `at`."""
-    return _trait(trait, confidence(trait, at))
-
-
-def _trait(trait: Trait, believed: Any) -> wire.Trait:
-    return wire.Trait(
-        value=trait.value,
-        confidence=believed,
-        volatility=trait.volatility,
-        samples=trait.samples,
-        last_observed_at=trait.last_observed_at,
-        source=trait.source,
-        pinned=trait.pinned,
-        truncated=trait.truncated,
-        evidence_changed=trait.evidence_changed,
-        trust=trait.trust,
-        evidence=list(trait.evidence),
-    )
+    return shown_trait(trait, confidence(trait, at))

@@ -129,12 +129,40 @@ def persona_states(snapshot: Snapshot, tenant: str, personas: list[UUID]) -> lis
     ]
 
 
-def facts(state: PersonaState) -> dict[str, TraitFact]:
-    """A persona's traits with just the evidence that rules need: what the SDK maps from, offline."""
-    names = TraitFact.__struct_fields__
+def synced_persona(state: PersonaState) -> wire.SyncedPersona:
+    """What the SDK caches of a persona, without any instant: one state has one body, whenever it is asked
+    for."""
+    core = wire.SyncedCore(
+        summary=state.summary,
+        traits=_synced_traits(state.core_traits),
+        source="model" if state.source == "model" else "composed",
+        generated_at=state.generated_at,
+        cost=_use(state.use),
+    )
+    return wire.SyncedPersona(
+        id=state.id,
+        name=state.name,
+        people=list(state.people_ids),
+        uses=None if state.definition.paths is None else list(state.definition.paths),
+        core=core,
+        overlay=_synced_traits(state.overlay),
+        is_stale=state.is_stale,
+        stale_since=state.stale_since,
+        changed_traits=list(state.changed),
+        core_version=state.core_version,
+        mindscape_versions={
+            name: state.mindscapes[person].version
+            for name, person in zip(state.people_ids, state.people, strict=True)
+        },
+        learned=own_multipliers(state),
+    )
+
+
+def _synced_traits(found: Mapping[str, Trait]) -> dict[str, wire.SyncedTrait]:
+    names = wire.SyncedTrait.__struct_fields__
     return {
-        path: TraitFact(**{name: getattr(trait, name) for name in names})
-        for path, trait in sorted(state.facts.items())
+        path: wire.SyncedTrait(**{name: getattr(trait, name) for name in names})
+        for path, trait in sorted(found.items())
     }
 
 

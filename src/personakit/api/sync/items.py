@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,8 +19,8 @@ def items_of(snapshot: Snapshot, tenant: str, rows: list[dict[str, Any]]) -> lis
     """What is said of changes, in their order."""
     put = [row for row in rows if row["op"] == "put"]
     mappers = [row["entity"] for row in put if row["kind"] == "mapper"]
-    changed_at = {UUID(row["entity"]): row["changed_at"] for row in put if row["kind"] == "persona"}
-    shown = {**_mappers(snapshot, tenant, mappers), **_personas(snapshot, tenant, changed_at)}
+    personas = [UUID(row["entity"]) for row in put if row["kind"] == "persona"]
+    shown = {**_mappers(snapshot, tenant, mappers), **_personas(snapshot, tenant, personas)}
     return [item for row in rows if (item := _item(row, shown)) is not None]
 
 
@@ -55,26 +53,10 @@ def _mappers(snapshot: Snapshot, tenant: str, ids: list[str]) -> Shown:
     }
 
 
-def _personas(snapshot: Snapshot, tenant: str, changed_at: Mapping[UUID, datetime]) -> Shown:
-    """The bodies of personas. Confidence in a core is as of the change, so that one version has one body."""
-    states = present.persona_states(snapshot, tenant, list(changed_at)) if changed_at else []
+def _personas(snapshot: Snapshot, tenant: str, ids: list[UUID]) -> Shown:
+    states = present.persona_states(snapshot, tenant, ids) if ids else []
     return {
-        ("persona", str(state.persona)): (
-            state.id,
-            wire.SyncedPersona(
-                id=state.id,
-                people=list(state.people_ids),
-                core=present.core(state, changed_at[state.persona]),
-                is_stale=state.is_stale,
-                core_version=state.core_version,
-                traits=present.facts(state),
-                mindscape_versions={
-                    name: state.mindscapes[person].version
-                    for name, person in zip(state.people_ids, state.people, strict=True)
-                },
-                learned=present.own_multipliers(state),
-            ),
-        )
+        ("persona", str(state.persona)): (state.id, present.synced_persona(state))
         for state in states
         if state.id is not None  # whose key is gone
     }
