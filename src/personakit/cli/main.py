@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": LazyCommand(
         "personakit.cli.demo:demo", "Import a history into a running service, and show what to ask."
     ),
+    "doctor": LazyCommand("personakit.cli.doctor:doctor", "Look at the store of an application."),
     "import": LazyCommand("personakit.cli.imports:import_", "Import a history: git, ics or jsonl."),
     "keys": LazyCommand("personakit.cli.keys:keys", "Create API keys."),
     "map": LazyCommand("personakit.cli.map:map_", "Ask a mapper for suggestions for a persona."),
