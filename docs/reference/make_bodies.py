@@ -26,7 +26,7 @@ def page() -> str:
     structs = [
         value
         for value in vars(wire).values()
-        if isinstance(value, type) and issubclass(value, wire.Request | wire.Answer)
+        if isinstance(value, type) and issubclass(value, wire.Request | wire.Answer | wire.SyncedTrait)
     ]
     own = [struct for struct in structs if struct not in (wire.Request, wire.Answer)]
     return "\n".join([HEAD, *map(_section, own)])

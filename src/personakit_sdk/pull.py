@@ -113,7 +113,7 @@ class Pull:
             return None
         self._clock.keep()
         if full or page.items or staging is not None:
-            self._notices.give("synced", f"The cache is as of position {done.position}.", done.position)
+            self._notices.give("synced", f"The cache is as of position {done.position}.")
         return done
 
     def _await_settling(self) -> None:

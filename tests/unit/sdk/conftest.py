@@ -44,8 +44,9 @@ def item(
 
 def hasten(store: Store) -> Store:
     """Waits for no disk: for what is not about the loss of power."""
-    assert store._connection is not None
-    store._connection.execute("PRAGMA synchronous = OFF")
+    with store._lock:  # not in the middle of a transaction
+        assert store._connection is not None
+        store._connection.execute("PRAGMA synchronous = OFF")
     return store
 
 
