@@ -212,7 +212,7 @@ def test_nothing_is_learned_for_a_persona_that_is_retired(quiet: Service) -> Non
     publish_mapper(quiet, "retired")
     quiet.people.register(TENANT, ["ada"])
     follow(quiet)
-    pair, _ = quiet.personas.create(TENANT, PersonaDefined(people=(surrogate(quiet, "ada"),)))
+    pair = quiet.personas.create(TENANT, PersonaDefined(people=(surrogate(quiet, "ada"),))).persona
     follow(quiet)
     vote(quiet, "retired", votes_of_all([f"~{pair}"], "disliked", helpful=False, each=40))
     quiet.personas.retire(TENANT, pair, PersonaRetired(origin="test"))

@@ -160,7 +160,7 @@ def test_a_full_pull_ends_in_the_state_at_its_position_whatever_moves_meanwhile(
     surrogates = record(quiet, tenant, *people)
     for n in range(3):
         publish_mapper(quiet, tenant, f"m{n}")
-    pair, _ = quiet.personas.create(tenant, PersonaDefined(people=tuple(surrogates[:2])))
+    pair = quiet.personas.create(tenant, PersonaDefined(people=tuple(surrogates[:2]))).persona
     follow(quiet)
     replica, moves = Replica(), iter(range(100))
     page = pull(reader, limit=size)

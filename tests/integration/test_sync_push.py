@@ -272,7 +272,7 @@ def test_a_created_persona_takes_feedback(quiet: Service, client: Client) -> Non
     push(client, observation("lea"))
     lea = quiet.people.find("default", "lea")
     assert lea is not None
-    persona, _ = quiet.personas.create("default", PersonaDefined(people=(lea.surrogate,)))
+    persona = quiet.personas.create("default", PersonaDefined(people=(lea.surrogate,))).persona
     assert fate(client, feedback(f"~{persona}", ruleId=rule_of(client)))["status"] == "stored"
 
 
