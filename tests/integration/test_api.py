@@ -324,8 +324,8 @@ def test_sync_gives_everything_then_only_what_changed(client: Client, service: S
     by_time = pull((before - timedelta(seconds=1)).isoformat())
     assert "ada" in {item["id"] for item in by_time["items"]}
     body = next(item["body"] for item in changed["items"] if item["id"] == "ada")
-    assert "work.commit_hours" in body["traits"]
-    assert not {"state", "evidence"} & body["traits"]["work.commit_hours"].keys()
+    assert "work.commit_hours" in body["core"]["traits"]
+    assert not {"state", "confidence"} & body["core"]["traits"]["work.commit_hours"].keys()
 
     paged: list[str] = []
     page = pull(limit="2")
@@ -352,4 +352,5 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "model_use",
         "model",
         "computed_traits",
+        "votes",
     }

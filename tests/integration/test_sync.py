@@ -326,7 +326,7 @@ def test_a_view_of_several_is_told_where_the_last_of_them_changed(
 ) -> None:
     """All changes are taken in one batch, of which one person's are split over two statements."""
     ada, bob = record(quiet, tenant, "ada", "bob")
-    view, _ = quiet.personas.create(tenant, PersonaDefined(people=(ada, bob)))
+    view = quiet.personas.create(tenant, PersonaDefined(people=(ada, bob))).persona
     follow(quiet)
     others = [name for name in quiet.projections if name != "changes"]
     quiet.mindscaper.derive(tenant, ada)

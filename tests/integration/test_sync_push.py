@@ -71,9 +71,7 @@ def slug(result: Result) -> str:
 def posted(item: Result) -> Result:
     """The item as POST /observations or /feedback takes it."""
     names = {"observation": "personId", "feedback": "personaId"}
-    told = {**item["body"], "id": item["id"]}
-    if item["kind"] == "observation":
-        told["occurredAt"] = item["occurredAt"]
+    told = {**item["body"], "id": item["id"], "occurredAt": item["occurredAt"]}
     if "suggestionId" not in told:
         told[names[item["kind"]]] = item["key"]
     return told

@@ -165,7 +165,7 @@ def test_a_reader_sees_what_feedback_made_of_a_trait_and_why(client: Client, ser
     assert newest["reason"].startswith(f"Feedback on what rests on traits: {PATH} is believed 0.9 times")
     synced = client.get("/sync").json()["items"]
     (flo,) = (item["body"] for item in synced if item["id"] == "flo")
-    assert {path for path, fact in flo["traits"].items() if fact.get("trust", 1) != 1} <= {PATH}
+    assert {path for path, fact in flo["core"]["traits"].items() if fact.get("trust", 1) != 1} <= {PATH}
     then = client.get("/mindscapes/flo", params={"asOf": str(position)}).json()["traits"][PATH]
     assert then["trust"] == 1
 

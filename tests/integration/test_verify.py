@@ -106,7 +106,7 @@ def test_a_row_that_is_gone_and_one_that_was_never_made_are_named(history: Servi
 
 
 def test_a_null_is_not_an_empty_text(history: Service, damage: Damage) -> None:
-    damage("feedback", "feedback", "UPDATE {} SET outcome = ''")
+    damage("feedback", "feedback", "UPDATE {} SET outcome = '' WHERE comment IS NOT NULL")
     assert found(history, "feedback") == [("feedback", "different", ["outcome"])] * 2
 
 
@@ -235,7 +235,8 @@ def test_the_command_ends_with_1_where_something_differs_and_shows_no_content(
 ) -> None:
     secret = "secret-of-ada"
     ada = surrogate(history, "ada")
-    damage("feedback", "feedback", "UPDATE {} SET comment = %s WHERE person = %s", secret, ada)
+    change = "UPDATE {} SET comment = %s WHERE person = %s AND comment IS NOT NULL"
+    damage("feedback", "feedback", change, secret, ada)
     shown = run(database, "feedback")
     answered = run(database, "feedback", "--json", "--person", "ada")
     other = run(database, "feedback", "--person", "bo")
