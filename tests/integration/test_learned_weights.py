@@ -284,11 +284,8 @@ def test_a_personas_own_multipliers_are_used_for_it_alone(client: Client) -> Non
 
 def test_offline_equals_online_with_what_was_learned(client: Client, service: Service) -> None:
     """The engine called with synced bodies gives the service's suggestions, byte for byte."""
-    rules = [
-        suggest("liked"),
-        suggest("disliked"),
-        suggest("commits", 0.9, exists=0) | {"conditions": check("work.commits")},
-    ]
+    commits = suggest("commits", 0.9) | {"conditions": check("work.commits")}
+    rules = [suggest("liked"), suggest("disliked"), commits]
     mapper_id = publish(client, "offline", "auto", "1.0.0", *rules)
     say(client, mapper_id, liked=True, disliked=False)
     say(client, mapper_id, people=["ada"], each=12, disliked=True)
@@ -307,7 +304,9 @@ def test_offline_equals_online_with_what_was_learned(client: Client, service: Se
         persona = msgspec.convert(bodies["persona", person], wire.SyncedPersona)
         offline = evaluate(
             compile_mapper(synced.document),
-            Facts(traits=persona.traits, context={}, at=datetime.fromisoformat(AT)),
+            Facts(
+                traits={**persona.core.traits, **persona.overlay}, context={}, at=datetime.fromisoformat(AT)
+            ),
             persona_id=person,
             mapper_version=synced.version,
             limit=5,
