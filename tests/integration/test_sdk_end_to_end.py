@@ -18,6 +18,8 @@ from tests.postgres import data_dir
 from tests.processes import Installation, installation
 
 DAY = datetime(2026, 3, 2, 21, tzinfo=UTC)
+LATER = DAY + timedelta(days=12)
+RECENT = "work.recent_commit_size"
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,71 @@ def test_feedback_on_what_was_mapped_offline_finds_its_rule(installed: Installat
     assert kit.flush()
     assert len(kit.dead_letters) == 0
     assert kit.status().outbox.confirmed == 3
+
+
+def test_what_feedback_teaches_reaches_an_offline_answer(installed: Installation, kit: PersonaKit) -> None:
+    """What all taught of a mapper, what one persona taught of its own, and how far a trait is believed."""
+    transport = installed.transport()
+    people = ["ida", "joe", "kim"]
+    for person in people:
+        for day in range(12):
+            commit(kit, person, day)
+    assert kit.flush()
+    believed = documents.suggest("believed") | {
+        "conditions": documents.check(RECENT, min_confidence=0.1)
+    }
+    document = documents.mapper("taught") | {
+        "rules": [documents.suggest("liked", type_="welcome"), documents.suggest("disliked"), believed],
+        "trait_mappings": {"welcome": [RECENT]},
+    }
+    transport.request("POST", "/mappers", body=document, idempotent=True)
+    until(lambda: all(is_derived(kit, person) for person in people))
+    untaught = kit.map_persona("taught", "ida", at=LATER)
+    assert {each.learned for each in untaught.suggestions} == {1.0}
+    for person in people:
+        vote(transport, person, "liked", 6, helpful=True)
+        vote(transport, person, "disliked", 4, helpful=False)
+    vote(transport, "ida", "disliked", 12, helpful=True)
+
+    def taught() -> bool:
+        mapper = transport.request("GET", "/mappers/taught").decode(wire.Mapper)
+        ida = transport.request("GET", "/personas/ida").decode(wire.Persona)
+        own = ida.learned.get("taught", {})
+        return mapper.learned.keys() == {"liked", "disliked"} and bool(own) and ida.overlay[RECENT].trust > 1
+
+    until(taught)
+    until(lambda: kit.sync() and all(is_the_same(transport, kit, person) for person in people))
+    answer = kit.map_persona("taught", "ida", at=LATER)
+    assert answer.persona.overlay is not None
+    assert answer.persona.overlay[RECENT].trust > 1
+    multipliers = {each.rule_id: each.learned for each in answer.suggestions}
+    assert multipliers["liked"] > 1
+    assert multipliers["disliked"] != kit.mappers.get("taught").learned["disliked"]
+    assert answer.mapper.version > untaught.mapper.version
+
+
+def is_derived(kit: PersonaKit, person: str) -> bool:
+    kit.sync()
+    return person in kit.personas.ids() and RECENT in kit.personas.get(person).overlay
+
+
+def vote(transport: Transport, person: str, rule: str, times: int, **said: bool) -> None:
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    about = {"mapperId": "taught", "ruleId": rule, "personaId": person, "occurredAt": yesterday}
+    for _ in range(times):
+        transport.request("POST", "/feedback", body=about | said, idempotent=False)
+
+
+def is_the_same(transport: Transport, kit: PersonaKit, person: str) -> bool:
+    """Whether the cache answers as the service does, once it has what the service learned last."""
+    asked = {"mapperId": "taught", "personaId": person, "at": LATER.isoformat(), "detailLevel": "deep_dive"}
+    online = transport.request("GET", "/map-persona", query=asked).decode(wire.MapAnswer)
+    here = kit.map_persona("taught", person, at=LATER, detail_level="deep_dive")
+    return (
+        msgspec.json.encode(here.suggestions) == msgspec.json.encode(online.suggestions)
+        and here.mapper == online.mapper
+        and shape(here.persona) == shape(online.persona)
+    )
 
 
 def test_what_the_service_refuses_is_a_dead_letter_with_its_problem(kit: PersonaKit) -> None:

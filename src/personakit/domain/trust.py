@@ -106,7 +106,7 @@ def adjust_trust(
     becoming = msgspec.structs.replace(mindscape, trust=moved.learned)
     return TraitTrustAdjusted(
         trust=moved.learned.multipliers,
-        day=today,
+        day=moved.learned.day or today,
         morning=moved.learned.morning,
         settled=moved.settled,
         read_through=read_through,

@@ -98,6 +98,18 @@ def test_trust_stays_in_its_bounds_and_comes_to_rest(good: int, bad: int, days: 
     assert adjust_trust(at_rest, {PATH: votes(good, bad)}, date(2027, 1, 1), 41) is None
 
 
+def test_a_clock_that_is_behind_gives_no_day_a_second_step() -> None:
+    """Of two processes one is a day behind, and votes swing between their passes."""
+    passes = [(0, votes(0, 20)), (-1, votes(20, 0)), (0, votes(0, 20)), (-1, votes(0, 20)), (0, votes(0, 20))]
+    seen = mindscape()
+    for day, said in passes:
+        event = adjust_trust(seen, {PATH: said}, TODAY + timedelta(days=day), 41)
+        if event is not None:
+            assert event.day == TODAY
+            seen = evolve(seen, event)
+        assert 0.9 <= seen.trust.multipliers[PATH] <= 1.1
+
+
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(2, 9))
 def test_no_day_moves_trust_by_more_than_a_tenth(good: int, bad: int, passes: int) -> None:
     after = mindscape()
