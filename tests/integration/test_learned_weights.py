@@ -143,6 +143,19 @@ def test_an_approval_is_of_what_was_seen(client: Client, mapper_id: str) -> None
     assert counted(client, 'personakit_adjustments_total{cause="approved"}') >= 1
 
 
+def test_who_has_the_document_is_told_what_was_learned_of_it(client: Client, mapper_id: str) -> None:
+    path = f"/mappers/{mapper_id}"
+    seen = {"If-None-Match": client.get(path).headers["ETag"]}
+    assert client.get(path, headers=seen).status_code == 304
+    split(client, mapper_id)
+    adjust(client, mapper_id, "approve")
+    told = client.get(path, headers=seen)
+    assert (told.status_code, told.headers["ETag"]) == (200, seen["If-None-Match"])
+    assert (told.json()["version"], told.json()["learned"]) == (2, {"liked": 1.1, "disliked": 0.9})
+    assert client.get(f"{path}/versions/1", headers=seen).status_code == 304
+    assert client.get(path, headers={**seen, "Accept": "application/yaml"}).status_code == 304
+
+
 def test_one_rule_is_approved_alone(client: Client, mapper_id: str) -> None:
     split(client, mapper_id)
     adjust(client, mapper_id, "approve", rules=["disliked"], weights={"disliked": 0.9})

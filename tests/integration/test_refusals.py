@@ -221,6 +221,12 @@ CASES: dict[str, tuple[Call, int, str, str]] = {
         "helpful",
     ),
     "feedback on nothing": (post("/feedback", json={"helpful": True}), 422, "invalid-input", "suggestionId"),
+    "feedback on two suggestions": (
+        post("/feedback", json={"suggestionId": SUGGESTION, "ruleId": "other", "helpful": True}),
+        422,
+        "invalid-input",
+        "the suggestion's is 'r'",
+    ),
     "damaged suggestion id": (
         post("/feedback", json={"suggestionId": "sug_AAAA", "helpful": True}),
         422,

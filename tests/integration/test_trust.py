@@ -170,6 +170,11 @@ def test_a_reader_sees_what_feedback_made_of_a_trait_and_why(client: Client, ser
     assert then["trust"] == 1
 
 
+def trusts(persona: dict[str, Any]) -> dict[str, float]:
+    shown = {**persona["core"]["traits"], **persona["overlay"]}
+    return {path: trait.get("trust", 1) for path, trait in shown.items()}
+
+
 def read_trait(client: Client, position: int) -> dict[str, Any]:
     headers = {"PersonaKit-Min-Position": str(position)}
     trait: dict[str, Any] = client.get("/mindscapes/flo", headers=headers).json()["traits"][PATH]

@@ -29,12 +29,15 @@ def as_asked(
     *,
     text: Callable[[], str],
     shown: Callable[[], Response[Any]],
+    same: bool = True,
 ) -> Response[Any]:
-    """A document as the caller wants it: not at all where they have it (304), as YAML, or as JSON."""
+    """A document as the caller wants it: not at all where they have it (304), as YAML, or as JSON. `same` says
+    that all that is shown in JSON is the same where the document is."""
     headers = {POSITION: str(position), **tagged(hash_)}
     seen = tags_in(request.headers.get("if-none-match"))
-    if seen is not None and {"*", hash_} & seen:
+    in_yaml = request.accept.best_match(["application/json", *YAML]) in YAML
+    if seen is not None and {"*", hash_} & seen and (same or in_yaml):
         return Response(b"", status_code=304, headers=headers)
-    if request.accept.best_match(["application/json", *YAML]) in YAML:
+    if in_yaml:
         return Response(text().encode(), media_type=YAML[0], headers=headers)
     return shown()

@@ -37,13 +37,15 @@ def shown(row: Row, position: int, status: int = 200) -> Response[wire.Mapper]:
 
 
 def shown_as_asked(request: Request[Any, Any, Any], row: Row, position: int) -> Response[Any]:
-    """A version as the caller wants it: not at all where they have it (304), as YAML, or as JSON."""
+    """A version as the caller wants it: not at all where they have it (304), as YAML, or as JSON. The tag is
+    the document's, so it does not tell whether they have what was learned of it since."""
     return as_asked(
         request,
         row["hash"],
         position,
         text=lambda: as_yaml(row),
         shown=lambda: shown(row, position),
+        same=not row["learned"],
     )
 
 
