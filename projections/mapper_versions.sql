@@ -131,6 +131,13 @@ SELECT moved FROM mapper_versions
 WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND version <= %(version)s
 ORDER BY version DESC LIMIT 1
 
+-- :query adjusted
+-- The newest versions that were made by what was learned, or by what somebody did about it.
+SELECT version, created_at, cause, origin, reason, restores, learned, moved, evidence FROM mapper_versions
+WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s AND cause IS NOT NULL
+ORDER BY version DESC
+LIMIT %(limit)s
+
 -- :query made
 -- When some versions were made.
 SELECT version, created_at FROM mapper_versions

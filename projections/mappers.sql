@@ -156,6 +156,10 @@ FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
 SELECT mapper_id, version, hash, document, learned
 FROM mappers WHERE tenant = %(tenant)s AND mapper_id = ANY (%(mapper_ids)s) AND status = 'active'
 
+-- :query changed_since
+-- Which mappers somebody changed after an instant; what one publishes by itself is no news to it.
+SELECT tenant, mapper_id, created_at FROM mappers WHERE created_at > %(after)s AND origin <> %(but)s
+
 -- :query list
 -- Without a status, all but those that were withdrawn.
 SELECT mapper_id, version, status, document->'metadata'->>'name' AS name,

@@ -567,9 +567,35 @@ class RuleLearning(Answer, frozen=True, kw_only=True, omit_defaults=True):
     changed_at: datetime | None = None
 
 
+class RuleLearned(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """The multiplier that a version gave a rule, and what was believed of the rule then, as `RuleLearning`
+    says it."""
+
+    rule_id: str
+    learned: float
+    rate: float | None = None
+    votes: float = 0.0
+    personas: int = 0
+
+
+class LearnedVersion(Answer, frozen=True, kw_only=True):
+    """A version that was made by what was learned, or by what somebody did about it (`cause`): who or what
+    made it, why, and which multipliers it changed. `restores` is the version that was rolled back to."""
+
+    version: int
+    created_at: datetime
+    cause: LearningCause
+    origin: str
+    reason: str
+    restores: int | None = None
+    changed: list[RuleLearned]
+
+
 class LearnedWeights(Answer, frozen=True, kw_only=True):
     """What was learned of a mapper's rules for all, and what would be by the votes there are. `gone` are
-    rules of earlier versions that have votes or a multiplier: both are kept for when the rule comes back."""
+    rules of earlier versions that have votes or a multiplier: both are kept for when the rule comes back.
+    `history` are the 20 newest versions that learning made, the newest first; `GET /mappers/{id}/versions`
+    has all."""
 
     id: str
     version: int
@@ -577,6 +603,7 @@ class LearnedWeights(Answer, frozen=True, kw_only=True):
     publishing: Publishing
     rules: list[RuleLearning]
     gone: list[RuleLearning]
+    history: list[LearnedVersion] = []
 
 
 class AdjustWeights(Request, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -15,6 +15,9 @@ from personakit.agents.votes import read_votes
 from personakit.domain.adjusted import Own, evolve_own
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.domain.learning import Evidence
+from personakit.domain.mapper import MapperEvent, MapperState
+from personakit.domain.oversight import freeze, thaw
+from personakit.domain.publishing import Provenance
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
 from personakit.projections.follow import Followers
@@ -53,6 +56,10 @@ def multipliers(service: Service, mapper_id: str) -> dict[str, float]:
 def own(service: Service, person: str, mapper_id: str) -> Own:
     stream = StreamId(TENANT, "persona", surrogate(service, person))
     return service.streams.load(stream, Loaded(Own(mapper_id), 0), evolve_own).state
+
+
+def change(service: Service, mapper_id: str, decide: Callable[[MapperState], MapperEvent | None]) -> None:
+    assert service.mappers.change(TENANT, mapper_id, decide).position is not None
 
 
 def split() -> list[Vote]:
@@ -216,6 +223,27 @@ def test_personas_learn_over_what_all_have_of_a_rule(quiet: Service) -> None:
     assert multipliers(quiet, "alone")["disliked"] < 1
 
 
+def test_what_is_thawed_teaches_single_personas_what_was_said_meanwhile(quiet: Service) -> None:
+    publish_mapper(quiet, "thawed")
+    change(quiet, "thawed", lambda state: freeze(state, TODAY, Provenance("test")))
+    vote(quiet, "thawed", votes_of_all(["ada"], "disliked", helpful=False, each=20))
+    assert adjust(quiet, "thawed") == 0
+    change(quiet, "thawed", lambda state: thaw(state, TODAY, Provenance("test")))
+    assert adjust(quiet, "thawed") == 1
+    assert own(quiet, "ada", "thawed").adjusted.learned.multipliers == {"disliked": 0.9}
+    assert adjust(quiet, "thawed") == 0
+
+
+def test_other_settings_teach_those_again_who_have_said_all(quiet: Service) -> None:
+    patient = {"negative_threshold": 50}
+    publish_mapper(quiet, "patient", feedback_settings=patient)
+    vote(quiet, "patient", votes_of_all(["ada"], "disliked", helpful=False, each=20))
+    assert adjust(quiet, "patient") == 0
+    publish_mapper(quiet, "patient", "1.1.0")
+    assert adjust(quiet, "patient") == 1
+    assert own(quiet, "ada", "patient").adjusted.learned.multipliers == {"disliked": 0.9}
+
+
 def test_nothing_is_learned_for_a_persona_that_is_retired(quiet: Service) -> None:
     publish_mapper(quiet, "retired")
     quiet.people.register(TENANT, ["ada"])
@@ -256,6 +284,33 @@ def test_what_is_due_is_looked_at_once_and_again_on_the_next_day(quiet: Service)
     clock.now += 3.0
     adjuster.adjust_due(TODAY + timedelta(days=1))
     assert "due" in passes
+
+
+def test_what_somebody_changed_is_due_and_what_it_published_itself_is_not(quiet: Service) -> None:
+    publish_mapper(quiet, "changed")
+    vote(quiet, "changed", split())
+    follow(quiet)
+    clock = Clock()
+    adjuster = Adjuster(quiet.reader, quiet.streams, quiet.mappers, clock)
+    adjuster.adjust_due(TODAY)
+    assert multipliers(quiet, "changed") == {"liked": 1.1, "disliked": 0.9}
+    follow(quiet)
+    passes: list[str] = []
+
+    def passed(tenant: str, mapper_id: str, today: date) -> int:
+        passes.append(mapper_id)
+        return 0
+
+    adjuster.adjust = passed  # type: ignore[method-assign]
+    clock.now += 100
+    adjuster.adjust_due(TODAY)
+    assert passes == []
+    change(quiet, "changed", lambda state: freeze(state, TODAY, Provenance("test")))
+    follow(quiet)
+    clock.now += 100
+    for _ in range(2):
+        adjuster.adjust_due(TODAY)
+    assert passes == ["changed"]
 
 
 def test_a_mapper_that_takes_long_to_read_is_read_for_a_twentieth_of_the_time(quiet: Service) -> None:

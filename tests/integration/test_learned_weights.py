@@ -190,6 +190,32 @@ def test_rolling_back_freezes_what_it_changes(client: Client, mapper_id: str) ->
     assert adjust(client, mapper_id, "approve")["version"] == newest["version"]
 
 
+def test_the_history_says_what_moved_each_multiplier_and_on_what_evidence(
+    client: Client, mapper_id: str
+) -> None:
+    assert get(client, f"/mappers/{mapper_id}/weights")["history"] == []
+    split(client, mapper_id)
+    adjust(client, mapper_id, "approve", rules=["disliked"], reason="enough")
+    adjust(client, mapper_id, "freeze", rules=["liked"])
+    back = adjust(client, mapper_id, "roll_back", version=1)
+    told = get(client, f"/mappers/{mapper_id}/weights")["history"]
+    assert told == back["history"]
+    assert [(each["version"], each["cause"], each["reason"]) for each in told] == [
+        (4, "rolled_back", ""),
+        (3, "frozen", ""),
+        (2, "approved", "enough"),
+    ]
+    assert [{rule["ruleId"]: rule["learned"] for rule in each["changed"]} for each in told] == [
+        {"disliked": 1.0},
+        {},
+        {"disliked": 0.9},
+    ]
+    (disliked,) = told[-1]["changed"]
+    assert disliked["personas"] == 3
+    assert disliked["rate"] < 0.3
+    assert disliked["votes"] > 10
+
+
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [

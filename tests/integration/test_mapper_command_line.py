@@ -250,7 +250,14 @@ def test_what_was_learned_is_shown_approved_frozen_thawed_and_rolled_back(
     assert "|>" in approved.splitlines()[2]
     assert approved.splitlines()[2].endswith("liked  (since version 2)")
     assert "frozen" in run("freeze", "taught", "disliked").stdout.splitlines()[3]
-    assert "frozen" not in run("thaw", "taught").stdout
+    thawed = run("thaw", "taught").stdout.splitlines()
+    assert "frozen" not in thawed[3]
+    history = thawed[thawed.index("History:") + 1 :]
+    assert [line.split(maxsplit=3)[3] for line in history] == [
+        "thawed",
+        "frozen",
+        "approved: liked 1.1 (they like it)",
+    ]
     rolled = run("roll-back", "taught", "1", "--reason", "on second thoughts")
     assert "frozen, since version 5" in rolled.stdout.splitlines()[2]
     history = run("versions", "taught").stdout.splitlines()

@@ -141,9 +141,7 @@ def test_what_feedback_teaches_reaches_an_offline_answer(installed: Installation
         for day in range(12):
             commit(kit, person, day)
     assert kit.flush()
-    believed = documents.suggest("believed") | {
-        "conditions": documents.check(RECENT, min_confidence=0.1)
-    }
+    believed = documents.suggest("believed") | {"conditions": documents.check(RECENT, min_confidence=0.1)}
     document = documents.mapper("taught") | {
         "rules": [documents.suggest("liked", type_="welcome"), documents.suggest("disliked"), believed],
         "trait_mappings": {"welcome": [RECENT]},

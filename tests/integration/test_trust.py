@@ -11,6 +11,8 @@ from personakit.agents.mindscapes import read_mindscape
 from personakit.agents.service import Service
 from personakit.domain.computed_traits import is_computed
 from personakit.domain.events import TraitTrustAdjusted
+from personakit.domain.mapper import withdraw
+from personakit.domain.publishing import Provenance
 from personakit.eventlog.stored import StreamId
 from personakit.projections.rebuild import rebuild
 from personakit.projections.verify import verify
@@ -120,6 +122,18 @@ def test_where_nothing_rests_on_a_trait_any_more_it_is_believed_as_before(quiet:
     assert trust(quiet, "eve") == {PATH: 0.99}
     adjust(quiet, "remapped", TODAY + timedelta(days=2))
     assert trust(quiet, "eve") == {}
+
+
+def test_what_only_a_withdrawn_mapper_doubted_is_believed_as_before(quiet: Service) -> None:
+    seen(quiet, "gus")
+    publish_mapper(quiet, "withdrawn", **MAPPED)
+    vote(quiet, "withdrawn", turned_down("gus"))
+    adjust(quiet, "withdrawn")
+    assert trust(quiet, "gus") == {PATH: 0.9}
+    quiet.mappers.change(TENANT, "withdrawn", lambda state: withdraw(state, "withdrawn", Provenance("test")))
+    adjust(quiet, "withdrawn", TODAY + timedelta(days=1))
+    adjust(quiet, "withdrawn", TODAY + timedelta(days=2))
+    assert trust(quiet, "gus") == {}
 
 
 @pytest.mark.parametrize("publishing", ["propose", "off"])

@@ -104,7 +104,7 @@ class Work:
             self._wakeups.wake("core_due", delay=DEBOUNCE_SECONDS)
         if self._inference is not None and "inference_due" in step.changed:
             self._wakeups.wake("infer_due", delay=DEBOUNCE_SECONDS)
-        if "votes" in step.changed:
+        if step.changed & {"votes", "mappers"}:
             self._wakeups.wake("adjust_due", delay=DEBOUNCE_SECONDS)
 
     def _derive_due(self) -> None:

@@ -31,8 +31,8 @@ def as_asked(
     shown: Callable[[], Response[Any]],
     same: bool = True,
 ) -> Response[Any]:
-    """A document as the caller wants it: not at all where they have it (304), as YAML, or as JSON. `same` says
-    that all that is shown in JSON is the same where the document is."""
+    """A document as the caller wants it: not at all where they have it (304), as YAML, or as JSON. `same`
+    says that all that is shown in JSON is the same where the document is."""
     headers = {POSITION: str(position), **tagged(hash_)}
     seen = tags_in(request.headers.get("if-none-match"))
     in_yaml = request.accept.best_match(["application/json", *YAML]) in YAML

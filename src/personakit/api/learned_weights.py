@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from litestar import Response, get, post
 from litestar.params import RawBody
 
@@ -30,6 +31,8 @@ from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
+TOLD: Final = 20
+"""So many versions are told of the history."""
 _Decide = Callable[[MapperState], RuleWeightsAdjusted | None]
 
 
@@ -150,7 +153,9 @@ def _shown(service: Service, tenant: str, mapper_id: str, today: date) -> Respon
         votes = read_votes(snapshot, tenant, mapper_id, half_life, today)
         beliefs = believed(state.shown.document, votes)
         moved = _moved(snapshot, tenant, mapper_id, state.version)
+        history = [_version(each) for each in snapshot.rows("mapper_versions.adjusted", limit=TOLD, **asked)]
     found = _weights(mapper_id, state, beliefs, moved, today)
+    found = msgspec.structs.replace(found, history=history)
     return answer(found, snapshot.position, headers=tagged(found.hash))
 
 
@@ -162,6 +167,24 @@ def _moved(snapshot: Snapshot, tenant: str, mapper_id: str, version: int) -> dic
     rows = snapshot.rows("mapper_versions.made", versions=sorted(set(moved.values())), **asked)
     made = {each["version"]: each["created_at"] for each in rows}
     return {rule: {"version": at, "changed_at": made[at]} for rule, at in moved.items()}
+
+
+def _version(row: dict[str, Any]) -> wire.LearnedVersion:
+    """A version that learning made, with the rules that got their multiplier by it."""
+    changed = [
+        wire.RuleLearned(rule_id=rule, learned=row["learned"][rule], **row["evidence"].get(rule, {}))
+        for rule, version in sorted(row["moved"].items())
+        if version == row["version"]
+    ]
+    return wire.LearnedVersion(
+        version=row["version"],
+        created_at=row["created_at"],
+        cause=row["cause"],
+        origin=row["origin"],
+        reason=row["reason"],
+        restores=row["restores"],
+        changed=changed,
+    )
 
 
 def _weights(

@@ -15,10 +15,12 @@ from personakit.cli.options import json_option, with_settings
 from personakit.config import Settings
 from personakit_sdk.errors import InvalidInput
 from personakit_sdk.transport import Reply
-from personakit_sdk.wire import AdjustWeights, LearnedWeights, RuleLearning
+from personakit_sdk.wire import AdjustWeights, LearnedVersion, LearnedWeights, RuleLearning
 
 _HALF: Final = 5
 """Cells of the bar on each side of 1; a full side is twice the weight, or half of it."""
+_VERSIONS: Final = 5
+"""So many of the history are shown."""
 _HEAD: Final = (
     f"{'weight':>8}  {'learned':>7}  {'':<{2 * _HALF + 1}}  {'votes':>7}  {'good':>5}  {'of':>4}  rule"
 )
@@ -30,8 +32,8 @@ _HEAD: Final = (
 @with_settings
 def weights(settings: Settings, *, mapper_id: str, as_json: bool) -> None:
     """What was learned of each rule of the mapper ID: the author's weight, what feedback multiplies it with,
-    how many votes that rests on (the older the less), how many of them are good, of how many personas; and
-    what is proposed."""
+    how many votes that rests on (the older the less), how many of them are good, of how many personas; what
+    is proposed; and which versions changed it last."""
     _tell(connect(settings).request("GET", f"/mappers/{mapper_id}/weights"), as_json=as_json)
 
 
@@ -134,6 +136,10 @@ def _tell(reply: Reply, *, as_json: bool) -> None:
         click.echo("Rules of earlier versions:")
     for rule in found.gone:
         click.echo(_line(rule))
+    if found.history:
+        click.echo("History:")
+    for version in found.history[:_VERSIONS]:
+        click.echo(_told(version))
 
 
 def _line(rule: RuleLearning) -> str:
@@ -149,6 +155,14 @@ def _line(rule: RuleLearning) -> str:
         f"{weight:>8}  {rule.learned:>7g}  {bar(rule.learned)}  {rule.votes:>7.1f}  {good:>5}  "
         f"{rule.personas:>4}  {rule.rule_id}{said}"
     )
+
+
+def _told(version: LearnedVersion) -> str:
+    """A version in a line: when it was made, why, and which multipliers it changed."""
+    each = ", ".join(f"{rule.rule_id} {rule.learned:g}" for rule in version.changed)
+    said = [version.cause.replace("_", " "), *([each] if each else [])]
+    why = f" ({version.reason})" if version.reason and version.cause != "learned" else ""
+    return f"{version.version:>8}  {version.created_at:%Y-%m-%d %H:%M}  {': '.join(said)}{why}"
 
 
 def bar(multiplier: float) -> str:
