@@ -22,11 +22,11 @@ from personakit_sdk.delivery import Delivery
 from personakit_sdk.device_clock import DeviceClock
 from personakit_sdk.errors import ClientClosed, InvalidInput, StoreBusy
 from personakit_sdk.item_ids import uuid7
+from personakit_sdk.mapping import suggestion_of
 from personakit_sdk.notices import Notices, OnEvent
 from personakit_sdk.offline import Offline, OfflineAnswer
 from personakit_sdk.outbox import MAX_BYTES, MAX_ITEMS, Outbox, WhenFull
 from personakit_sdk.pull import Pull
-from personakit_sdk.rules import suggestion_id as suggestion_ids
 from personakit_sdk.sealing import sealer_of
 from personakit_sdk.status import Status, cache_status, outbox_status, store_status
 from personakit_sdk.store import Store
@@ -373,7 +373,7 @@ def _about(sent: wire.Feedback) -> str:
     if (sent.helpful, sent.rating, sent.outcome) == (None, None, None):
         raise InvalidInput("Feedback says `helpful`, `rating` or `outcome`; this says none of them.")
     if sent.suggestion_id is not None:
-        return suggestion_ids.decode(sent.suggestion_id).persona_id
+        return suggestion_of(sent, sent.suggestion_id).persona_id
     if sent.mapper_id is None or sent.rule_id is None or sent.persona_id is None:
         raise InvalidInput("Feedback names its suggestion by its id, or by mapper, rule and persona.")
     return sent.persona_id

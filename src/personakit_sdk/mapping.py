@@ -14,8 +14,10 @@ import msgspec
 
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.rules import suggestion_id
 from personakit_sdk.rules.clock import find_zone
 from personakit_sdk.rules.facts import Volatility, confidence
+from personakit_sdk.rules.suggestion_id import SuggestionRef
 
 LIMITS: Final[dict[wire.DetailLevel, int]] = {"instant": 3, "balanced": 5, "deep_dive": 20}
 """How many suggestions each level has, unless asked otherwise."""
@@ -113,3 +115,24 @@ def limit_of(ask: wire.MapPersona) -> int:
 def shows_overlay(ask: wire.MapPersona) -> bool:
     """Whether the answer has the overlay."""
     return ask.detail_level != "instant"
+
+
+def suggestion_of(feedback: wire.Feedback, id_: str) -> SuggestionRef:
+    """The suggestion with the id that feedback bears. Raises InvalidInput for an id that is none, and where
+    the mapper, rule or persona beside it are of another one."""
+    ref = suggestion_id.decode(id_)
+    named = {
+        "mapperId": (feedback.mapper_id, ref.mapper_id),
+        "ruleId": (feedback.rule_id, ref.rule_id),
+        "personaId": (feedback.persona_id, ref.persona_id),
+    }
+    faults = tuple(
+        Fault(f"/{name}", f"the suggestion's is {its!r}")
+        for name, (said, its) in named.items()
+        if said not in (None, its)
+    )
+    if faults:
+        raise InvalidInput(
+            "`suggestionId` names another suggestion than the rest of the feedback; send it alone.", faults
+        )
+    return ref

@@ -519,7 +519,8 @@ class Why(Answer, frozen=True, kw_only=True):
 
 
 class Feedback(Request, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona.
+    """What became of a suggestion; names it by `suggestionId`, or by mapper, rule and persona; where both are
+    there, they are to be the same.
 
     `occurredAt` is when that was; without it, when it is received. `exposure` is the suggestion's own, where
     it had one: with it the vote counts for the evaluation of other versions too.

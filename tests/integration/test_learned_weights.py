@@ -163,6 +163,16 @@ def test_one_rule_is_approved_alone(client: Client, mapper_id: str) -> None:
     assert weights(client, mapper_id)["liked"]["proposed"] == 1.1
 
 
+def test_narrower_bounds_hold_at_once_wherever_a_multiplier_is_shown(client: Client, mapper_id: str) -> None:
+    split(client, mapper_id)
+    adjust(client, mapper_id, "approve")
+    document = mapper(mapper_id, "1.1.0", liked=1.0, disliked=1.0)
+    document["feedback_settings"] = {"publishing": "off", "max_weight": 1.05}
+    assert client.put(f"/mappers/{mapper_id}", json=document).is_success
+    shown = {rule: each["learned"] for rule, each in weights(client, mapper_id).items()}
+    assert shown == learned(client, mapper_id) == {"liked": 1.05, "disliked": 0.9}
+
+
 def test_a_frozen_rule_learns_when_it_is_thawed(client: Client, mapper_id: str) -> None:
     split(client, mapper_id)
     adjust(client, mapper_id, "freeze", rules=["disliked"])
@@ -308,7 +318,7 @@ def change_to_and_fro(client: Client, mapper_id: str) -> None:
 
 def test_a_personas_own_multipliers_are_used_for_it_alone(client: Client) -> None:
     mapper_id = publish(client, "personal", "auto")
-    learned(client, mapper_id)
+    before = mapped(client, mapper_id)
     say(client, mapper_id, people=["ada"], each=12, disliked=False)
     until(lambda: learned(client, mapper_id) == {"liked": 1.0, "disliked": 0.9})
     assert learned(client, mapper_id, "bo") == {"liked": 1.0, "disliked": 1.0}
@@ -319,6 +329,13 @@ def test_a_personas_own_multipliers_are_used_for_it_alone(client: Client) -> Non
     }
     assert explained["disliked"]["learnedFrom"]["shared"] is None
     assert explained["disliked"]["learnedFrom"]["own"]["multiplier"] == 0.9
+    after = mapped(client, mapper_id)
+    assert "learned" not in get(client, "/personas/ada", params={"asOf": before["freshness"]["position"]})
+    for answer, own in ((before, None), (after, 0.9)):
+        made = next(each for each in answer["suggestions"] if each["ruleId"] == "disliked")
+        why = get(client, f"/suggestions/{made['id']}")
+        assert why["explanation"]["learned"] == why["suggestion"]["learned"] == (own or 1.0)
+        assert why["explanation"].get("learnedFrom", {}).get("own", {}).get("multiplier") == own
 
 
 def test_offline_equals_online_with_what_was_learned(client: Client, service: Service) -> None:

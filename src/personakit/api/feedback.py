@@ -20,8 +20,7 @@ from personakit.eventlog.intake import About, Received, id_of_key
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
-from personakit_sdk.rules import suggestion_id
-from personakit_sdk.rules.suggestion_id import SuggestionRef
+from personakit_sdk.mapping import suggestion_of
 
 
 @post(
@@ -75,8 +74,7 @@ def _about(service: Service, tenant: str, sent: wire.Feedback) -> tuple[str, Abo
     if (sent.helpful, sent.rating, sent.outcome) == (None, None, None):
         raise InvalidInput("Feedback says `helpful`, `rating` or `outcome`; this says none of them.")
     if sent.suggestion_id is not None:
-        ref = suggestion_id.decode(sent.suggestion_id)
-        _require_the_suggestions(sent, ref)
+        ref = suggestion_of(sent, sent.suggestion_id)
         return ref.persona_id, About(
             mapper_id=ref.mapper_id,
             rule_id=ref.rule_id,
@@ -96,24 +94,6 @@ def _about(service: Service, tenant: str, sent: wire.Feedback) -> tuple[str, Abo
             (Fault("/suggestionId", "missing"),),
         )
     return sent.persona_id, About(mapper_id=sent.mapper_id, rule_id=sent.rule_id)
-
-
-def _require_the_suggestions(sent: wire.Feedback, ref: SuggestionRef) -> None:
-    """A suggestion's id says all; what is said beside it has to be the same. Raises InvalidInput."""
-    named = {
-        "mapperId": (sent.mapper_id, ref.mapper_id),
-        "ruleId": (sent.rule_id, ref.rule_id),
-        "personaId": (sent.persona_id, ref.persona_id),
-    }
-    faults = tuple(
-        Fault(f"/{name}", f"the suggestion's is {its!r}")
-        for name, (said, its) in named.items()
-        if said is not None and said != its
-    )
-    if faults:
-        raise InvalidInput(
-            "`suggestionId` names another suggestion than the rest of the feedback; send it alone.", faults
-        )
 
 
 def _place(service: Service, tenant: str, suggestion: str, sealed: str | None) -> Place | None:

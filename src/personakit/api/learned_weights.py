@@ -30,6 +30,7 @@ from personakit.domain.publishing import Provenance
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.rules.learned import combined
 
 TOLD: Final = 20
 """So many versions are told of the history."""
@@ -191,7 +192,8 @@ def _weights(
     mapper_id: str, state: MapperState, beliefs: Beliefs, moved: dict[str, dict[str, Any]], today: date
 ) -> wire.LearnedWeights:
     would = proposed(state, proposal(state, beliefs, today))
-    multipliers, evidence = state.adjusted.learned.multipliers, beliefs.evidence()
+    learned, evidence = state.adjusted.learned.multipliers, beliefs.evidence()
+    multipliers = combined(learned, {}, state.shown.document["feedback_settings"])
 
     def learning(rule: str, weight: float | None) -> wire.RuleLearning:
         found = evidence.get(rule)

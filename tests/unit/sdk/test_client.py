@@ -98,6 +98,9 @@ def test_what_is_no_observation_or_feedback_is_refused_at_the_call(kit: PersonaK
         kit.feedback(mapper_id="m", helpful=True)
     with pytest.raises(InvalidInput):
         kit.feedback("sug_nonsense", helpful=True)
+    made = suggestion_id.encode("ada", "focus", 1, "early", 1, NOW)
+    with pytest.raises(InvalidInput, match="another suggestion"):
+        kit.feedback(made, mapper_id="focus", rule_id="late", helpful=True)
     assert kit.status().outbox.waiting == 0
 
 
