@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import pytest
 
 from personakit.agents.adjuster import Adjuster
@@ -199,6 +200,35 @@ def test_a_rebuild_gives_bit_equal_multipliers(quiet: Service) -> None:
         rebuild(quiet.pool, quiet.projections[name], quiet.keys)
         assert verify(quiet.pool, quiet.projections[name], quiet.keys).clean
     assert learned(quiet, "rebuilt") == before
+
+
+def test_who_is_erased_takes_their_own_along_and_what_is_published_stands(
+    quiet: Service, database: str
+) -> None:
+    """In the mapper's stream is nothing of theirs; a rebuild gives the same multipliers to the bit."""
+    publish_mapper(quiet, "outlived")
+    vote(quiet, "outlived", [*split(), *votes_of_all(["vanishing"], "disliked", helpful=False, each=40)])
+    adjust(quiet, "outlived")
+    gone = surrogate(quiet, "vanishing")
+    assert own(quiet, "vanishing", "outlived").adjusted.learned.multipliers.keys() == {"disliked"}
+    before = learned(quiet, "outlived")
+    states = [e.state for e in quiet.recorder.select_events(str(mapper_stream(TENANT, "outlived")))]
+    assert b"disliked" in states[-1]
+    for name in (b"vanishing", str(gone).encode(), gone.hex.encode()):
+        assert not any(name in state for state in states)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DELETE FROM personakit.person_keys WHERE person = %s", [gone])
+    quiet.keys._known.pop(gone, None)
+    for projection in ("votes", "mappers", "mapper_versions", "personas"):
+        rebuild(quiet.pool, quiet.projections[projection], quiet.keys)
+    assert learned(quiet, "outlived") == before
+    with quiet.reader.snapshot() as snapshot:
+        assert gone not in read_votes(snapshot, TENANT, "outlived", 7, TODAY).by_persona
+        assert gone not in {
+            row["persona"] for row in snapshot.rows("personas.weights", tenant=TENANT, mapper_id="outlived")
+        }
+    assert adjust(quiet, "outlived") == 0
+    assert learned(quiet, "outlived") == before
 
 
 @pytest.mark.parametrize(("publishing", "shared", "personal"), [("propose", {}, True), ("off", {}, False)])
