@@ -38,6 +38,7 @@ from tests.voting import (
 )
 
 PEOPLE = ["ada", "bo", "cy"]
+OTHERS = ["dan", "eli", "fin", "gil"]
 NOON = datetime.now(UTC).replace(hour=12, minute=0)
 TODAY = datetime.now(UTC).date()
 ORDERS = 200
@@ -251,6 +252,24 @@ def test_personas_learn_over_what_all_have_of_a_rule(quiet: Service) -> None:
     weights = own(quiet, "dee", "alone").adjusted.learned.multipliers
     assert weights["disliked"] > 1.2
     assert multipliers(quiet, "alone")["disliked"] < 1
+
+
+def test_what_a_day_did_not_allow_comes_on_the_next_even_if_the_first_step_had_come_to_rest(
+    quiet: Service,
+) -> None:
+    def ada(good: int, bad: int) -> list[Vote]:
+        return [Vote("ada", "disliked", number < good, ago=0) for number in range(good + bad)]
+
+    publish_mapper(quiet, "rested")
+    vote(quiet, "rested", [Vote(person, "disliked", n % 2 == 0, 0) for person in OTHERS for n in range(10)])
+    vote(quiet, "rested", ada(2, 4))
+    assert adjust(quiet, "rested") == 1
+    rested = own(quiet, "ada", "rested").adjusted
+    assert (rested.learned.multipliers, rested.settled) == ({"disliked": 0.9}, True)
+    vote(quiet, "rested", ada(0, 20))
+    assert adjust(quiet, "rested") == 0
+    assert adjust(quiet, "rested", TODAY + timedelta(days=1)) == 1
+    assert own(quiet, "ada", "rested").adjusted.learned.multipliers["disliked"] <= 0.8101
 
 
 def test_what_is_thawed_teaches_single_personas_what_was_said_meanwhile(quiet: Service) -> None:

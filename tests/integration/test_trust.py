@@ -124,6 +124,21 @@ def test_where_nothing_rests_on_a_trait_any_more_it_is_believed_as_before(quiet:
     assert trust(quiet, "eve") == {}
 
 
+def test_what_a_day_did_not_allow_comes_on_the_next_even_if_the_first_step_had_come_to_rest(
+    quiet: Service,
+) -> None:
+    seen(quiet, "hal")
+    publish_mapper(quiet, "rested", **MAPPED)
+    vote(quiet, "rested", [Vote("hal", "disliked", number < 2, ago=0) for number in range(6)])
+    adjust(quiet, "rested")
+    assert [(event.trust, event.settled) for event in adjusted(quiet, "hal")] == [({PATH: 0.9}, True)]
+    vote(quiet, "rested", turned_down("hal", 20))
+    adjust(quiet, "rested")
+    assert len(adjusted(quiet, "hal")) == 1
+    adjust(quiet, "rested", TODAY + timedelta(days=1))
+    assert trust(quiet, "hal") == {PATH: 0.81}
+
+
 def test_what_only_a_withdrawn_mapper_doubted_is_believed_as_before(quiet: Service) -> None:
     seen(quiet, "gus")
     publish_mapper(quiet, "withdrawn", **MAPPED)

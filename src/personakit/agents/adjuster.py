@@ -37,10 +37,13 @@ Key = tuple[str, str]
 
 
 class Looked(NamedTuple):
-    """Up to which position the votes on a mapper were looked at, and by which `_teaching`."""
+    """Up to which position the votes on a mapper were looked at, by which `_teaching`, on which day last; and
+    who voted on that day, for it may not have allowed all that they taught."""
 
     through: int
     teaching: bytes
+    day: date
+    voted: frozenset[UUID] = frozenset()
 
 
 class Adjuster:
@@ -119,8 +122,8 @@ class Adjuster:
     def _adjust_personas(
         self, tenant: str, mapper_id: str, state: MapperState, votes_on: VotesOn, today: date
     ) -> int:
-        """Of the personas that voted since they were looked at last, or have further to go; of all of them
-        where their votes teach something else now."""
+        """Of the personas that voted since they were looked at last, or on the day before this one, or have
+        further to go; of all of them where their votes teach something else now."""
         votes = votes_on.by(state.shown.document)
         beliefs = votes_on.beliefs(state.shown)
         made = 0
@@ -128,22 +131,26 @@ class Adjuster:
             known = _own_weights(snapshot, tenant, mapper_id)
         doubted = self._truster.unsettled(tenant, today)
         teaching = _teaching(state)
-        looked = self._seen.get((tenant, mapper_id), Looked(0, teaching))
+        looked = self._seen.get((tenant, mapper_id), Looked(0, teaching, today))
         anew = looked.teaching != teaching
         seen = 0 if anew else looked.through
+        voted = {persona for persona, position in votes.voters.items() if position > seen}
+        before = looked.voted if looked.day != today else frozenset()
         nothing = Loaded(Own(mapper_id), 0)
         for persona, position in votes.voters.items():
             start = known.get(persona, nothing)
-            if position > seen or persona in doubted:
+            if persona in voted or persona in before or persona in doubted:
                 made += self._truster.adjust(tenant, persona, today, position)
             own = start.state.adjusted
             waits = not own.settled and (own.learned.day or today) < today
-            if position <= max(seen, own.read_through) and not (waits or anew):
+            news = position > own.read_through and (persona in voted or persona in before)
+            if not (news or waits or anew):
                 continue
             decide = partial(learn_for, persona, state=state, votes=votes, beliefs=beliefs, today=today)
             if decide(start.state) is not None:
                 made += self._append(StreamId(tenant, "persona", persona), start, decide)
-        self._seen[tenant, mapper_id] = Looked(beliefs.read_through, teaching)
+        voted |= looked.voted - before
+        self._seen[tenant, mapper_id] = Looked(beliefs.read_through, teaching, today, frozenset(voted))
         return made
 
     def _append(
