@@ -24,6 +24,7 @@ from bench.learning import learning
 from bench.rebuild import rebuilds
 from bench.requests import maps, posts
 from bench.rules import rules
+from bench.sdk import sdk
 from bench.serving import Topology
 from bench.sync import syncs
 from bench.workbench import Workbench
@@ -38,6 +39,7 @@ MEASURES: Final[Mapping[Group, Callable[[Workbench, Sequence[Key]], list[Figure]
     "rules": rules,
     "learning": learning,
     "sync": syncs,
+    "sdk": sdk,
 }
 
 

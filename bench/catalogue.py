@@ -19,6 +19,7 @@ Group = Literal[
     "rules",
     "learning",
     "sync",
+    "sdk",
 ]
 
 
@@ -69,6 +70,10 @@ KEYS: Final = (
     Key("derive_per_s_one", "derive", unit="1/s"),
     Key("derive_growth", "derive", at_most=1.25),
     Key("sync_growth", "sync", at_most=1.3),
+    Key("observe_vs_sqlite", "sdk", at_least=0.6),
+    Key("map_offline_vs_engine", "sdk", at_most=3),
+    Key("import_vs_deps", "sdk", at_most=1.4),
+    Key("drain_per_s", "sdk", unit="1/s"),
     Key("freshness_p99_ms", "freshness", unit="ms"),
     Key("freshness_redis_p99_ms", "freshness", unit="ms"),
     Key("rules_vs_interpreter", "rules", at_least=25),

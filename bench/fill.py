@@ -23,7 +23,7 @@ from personakit.domain.computed_traits import Observed
 from personakit.domain.events import Event, MindscapeUpdated, PersonaCoreGenerated
 from personakit.domain.mapper import publish_shipped
 from personakit.domain.mindscape import EMPTY, derive_update, evolve
-from personakit.domain.persona import compose_core
+from personakit.domain.persona import compose_core, own
 from personakit.eventlog.appender import NewEvent, wait
 from personakit.eventlog.intake import Receipt
 from personakit.eventlog.person_keys import Person
@@ -118,7 +118,7 @@ class Filler:
                 raise TypeError("Observations that change nothing make no history.")
             updates.append(update)
             mindscape = evolve(mindscape, update)
-        return Derived(tuple(updates), compose_core({_NOBODY: mindscape}))
+        return Derived(tuple(updates), compose_core({_NOBODY: mindscape}, own(_NOBODY)))
 
 
 def _read(update: MindscapeUpdated, through: int) -> MindscapeUpdated:

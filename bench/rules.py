@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from bench import zen_peer
 from bench.catalogue import Key
 from bench.figures import Figure, ratio
 from bench.many_rules import UNBOUNDED, facts, instant, many_rules, nested, paths, people
+from bench.processor import microseconds
 from bench.workbench import Workbench
 from personakit_sdk.rules import Facts, Plan, compile_mapper, evaluate
 from personakit_sdk.rules.clock import period_of
@@ -53,9 +54,9 @@ def _beside(bench: Workbench) -> list[Figure]:
     fired = _agreed(plan, given, inputs, peer, zen_peer.table(document))
     ours, plain, theirs = list[float](), list[float](), list[float]()
     for _ in bench.rounds("rules", 7, _SECONDS):
-        ours.append(_microseconds(lambda each: _decide(plan, each), given))
-        theirs.append(_microseconds(peer, inputs))
-        plain.append(_microseconds(lambda each: _interpret(plan, each), given))
+        ours.append(microseconds(lambda each: _decide(plan, each), given))
+        theirs.append(microseconds(peer, inputs))
+        plain.append(microseconds(lambda each: _interpret(plan, each), given))
     said = f"{_SETTING}, {100 * fired / 1_000 / PEOPLE:.1f} % of the rules fire"
     whole = f"the engine's whole evaluate with the texts of {_SUGGESTIONS} suggestions"
     return [
@@ -101,7 +102,7 @@ def _costs(size: int) -> list[Figure]:
     plan = compile_mapper(document, UNBOUNDED)
     compiled = time.process_time() - began
     given = [facts(values, instant(number)) for number, values in enumerate(people(PEOPLE, over))]
-    rounds = tuple(_microseconds(lambda each: _decide(plan, each), given) for _ in range(5))
+    rounds = tuple(microseconds(lambda each: _decide(plan, each), given) for _ in range(5))
     fired = statistics.mean(len(_decide(plan, each)) for each in given)
     return [
         Figure(
@@ -131,13 +132,3 @@ def _decide(plan: Plan, given: Facts) -> list[str]:
 def _interpret(plan: Plan, given: Facts) -> None:
     for rule in plan.document["rules"]:
         plain_interpreter.holds(rule["conditions"], given)
-
-
-def _microseconds(run: Callable[[Any], object], inputs: Iterable[Any]) -> float:
-    """The processor time of one run, the mean over all inputs: all of it is computing in one thread, and what
-    else the machine does is not to be measured."""
-    began, runs = time.process_time(), 0
-    for each in inputs:
-        run(each)
-        runs += 1
-    return (time.process_time() - began) / runs * 1e6

@@ -26,6 +26,9 @@ WhenFull = Literal["raise", "drop_oldest"]
 _EPOCH: Final = "epoch"
 _LOST: Final = "lost"
 _encode: Final = msgspec.json.Encoder().encode
+_BEFORE: Final = """SELECT (SELECT item FROM items WHERE id = ?), items, bytes FROM tallies
+                    WHERE state = 'waiting'"""
+"""What is there under an id, and how much waits: all that is asked before an item is taken, at once."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -196,9 +199,11 @@ class Outbox:
         id_ = str(item.id)
         stored = self._store.sealer.seal(data, id_)
         with self._store.writing() as connection:
-            if self._is_there(connection, id_, data):
+            same, *waiting = connection.execute(_BEFORE, (id_,)).fetchone()
+            if same is not None:
+                self._require_same(id_, same, data)
                 return 0
-            lost = self._make_room(connection, item.kind, len(data))
+            lost = self._make_room(connection, item.kind, Tally(*waiting), len(data))
             connection.execute(
                 """INSERT INTO items (id, kind, key, state, size, queued_at, item)
                    VALUES (?, ?, ?, 'waiting', ?, ?, ?)""",
@@ -206,18 +211,12 @@ class Outbox:
             )
         return lost
 
-    def _is_there(self, connection: sqlite3.Connection, id_: str, data: bytes) -> bool:
-        """Whether the same item came before. Raises InvalidInput where another one had its id."""
-        row = connection.execute("SELECT item FROM items WHERE id = ?", (id_,)).fetchone()
-        if row is None:
-            return False
-        if self._store.sealer.unseal(row[0], id_) != data:
+    def _require_same(self, id_: str, stored: bytes, data: bytes) -> None:
+        if self._store.sealer.unseal(stored, id_) != data:
             raise InvalidInput(f"The id {id_} is another item's already; each has its own.")
-        return True
 
-    def _make_room(self, connection: sqlite3.Connection, kind: str, size: int) -> int:
+    def _make_room(self, connection: sqlite3.Connection, kind: str, waiting: Tally, size: int) -> int:
         """How many observations were dropped for an item of `size` bytes. Raises OutboxFull."""
-        waiting = _tally(connection, "waiting")
         more, larger = waiting.items + 1 - self._max_items, waiting.bytes + size - self._max_bytes
         if more <= 0 and larger <= 0:
             return 0

@@ -14,7 +14,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # The outbox. `item` are the bytes that are sent, frozen when the item came. What is confirmed stays
         # for a while, in case the service loses it; what was rejected stays until somebody decides.
         """CREATE TABLE items (
-             seq INTEGER PRIMARY KEY AUTOINCREMENT,
+             seq INTEGER PRIMARY KEY,
              id TEXT NOT NULL UNIQUE,
              kind TEXT NOT NULL,
              key TEXT NOT NULL,

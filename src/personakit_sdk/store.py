@@ -11,9 +11,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from personakit_sdk import forking, schema
@@ -35,6 +35,7 @@ _WAL_FIXED_SINCE: Final = (3, 51, 3)
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _SUFFIXES: Final = ("", "-journal", "-wal", "-shm")
 _SEALED_WITH: Final = "sealed with"
+T = TypeVar("T")
 
 
 class _Corrupt(Exception):
@@ -80,27 +81,23 @@ class Store:
             self._open()
         self._tell()
 
-    @contextmanager
-    def writing(self) -> Generator[sqlite3.Connection]:
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction that is durable when the block ends, and undone when it raises.
 
         Raises StoreBusy, StoreFull, StoreDamaged or StoreError when the disk does not take it.
         """
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        return self._transaction("BEGIN IMMEDIATE")
 
-    @contextmanager
-    def reading(self) -> Generator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """One consistent state of the file, for the block."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
+        return self._transaction("BEGIN")
 
     def peek(self, name: str) -> Any:
         """A single value as it is now, at the price of one statement; None where it was never written."""
         with self._lock, self._translated():
             connection = (self._connection if self._is_the_same_file() else None) or self._open()
             try:
-                return self.note(connection, name)
+                return self._patiently(lambda: self.note(connection, name))
             except sqlite3.Error as error:
                 self._give_up(connection, error)
                 raise
@@ -145,7 +142,7 @@ class Store:
                 connection = self._begun(begin)
                 try:
                     yield connection
-                    connection.execute("COMMIT")
+                    self._patiently(lambda: connection.execute("COMMIT"))
                 except BaseException as error:
                     self._give_up(connection, error)
                     raise
@@ -164,8 +161,6 @@ class Store:
             connection = self._connection if self._is_the_same_file() else None
             connection = connection or self._open()
             self._enter(connection, begin)
-            # Reads the file, so that what is wrong with it is found before anything is promised.
-            connection.execute("SELECT 1 FROM notes LIMIT 1")
         except sqlite3.DatabaseError as error:
             if not _is_corrupt(error):
                 raise
@@ -175,22 +170,23 @@ class Store:
         return connection
 
     def _enter(self, connection: sqlite3.Connection, begin: str) -> None:
-        """Begins a transaction. SQLite asks for the lock ever less often, and who writes all the time could
-        keep others out for ever; so it is asked for often, and at moments of chance."""
-        if begin == "BEGIN":  # takes no lock yet
-            connection.execute(begin)
-            return
+        """Begins a transaction, and reads the file at once, so that what is wrong with it is found before
+        anything is promised."""
+        self._patiently(lambda: connection.execute(begin))
+        self._patiently(lambda: connection.execute("SELECT 1 FROM notes LIMIT 1"))
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Does what others who use the file may be in the way of. SQLite asks for a lock ever less often, and
+        who writes all the time could keep others out for ever; so it is asked for often, and at moments of
+        chance."""
         deadline = time.monotonic() + self._busy_seconds
-        connection.execute("PRAGMA busy_timeout = 0")
         while True:
             try:
-                connection.execute(begin)
-                break
+                return step()
             except sqlite3.OperationalError as error:
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 - no secret
-        connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_seconds)}")
 
     def _is_the_same_file(self) -> bool:
         """Another process may have set the file aside and begun a new one."""
@@ -243,6 +239,7 @@ class Store:
         if version < len(schema.MIGRATIONS):
             _migrate(connection)
         self._check_key(connection)
+        connection.execute("PRAGMA busy_timeout = 0")  # from here on, _patiently waits
 
     def _refuse_others(self, connection: sqlite3.Connection, version: int, application: int) -> None:
         if application == schema.APPLICATION_ID:
