@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from personakit_sdk.cache import Cache
 from personakit_sdk.dead_letters import DeadLetters
 from personakit_sdk.delivery import Delivery
 from personakit_sdk.device_clock import DeviceClock
-from personakit_sdk.errors import ClientClosed, InvalidInput, StoreBusy
+from personakit_sdk.errors import ClientClosed, InvalidInput, StoreBusy, StoreError
 from personakit_sdk.item_ids import uuid7
 from personakit_sdk.mapping import suggestion_of
 from personakit_sdk.notices import Notices, OnEvent
@@ -288,6 +289,8 @@ class PersonaKit:
         for worker in (self._pusher, self._puller) if self._background else ():
             worker.join(deadline - time.monotonic())
         self._transport.close()
+        with suppress(StoreError):  # what was taken is in the store; this only tells the next one the time
+            self._clock.keep()
         self._store.close()
 
     def __enter__(self) -> Self:

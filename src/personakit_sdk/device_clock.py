@@ -48,9 +48,7 @@ class DeviceClock:
 
     def now(self) -> datetime:
         """The corrected time; never before the latest instant that the service was heard at."""
-        instant, then = self._anchor
-        at_least = instant + timedelta(seconds=max(0.0, self._steady() - then))
-        return max(self._wall() + timedelta(seconds=self._offset), at_least)
+        return max(self._wall() + timedelta(seconds=self._offset), self._at_least())
 
     def hear(self, date: str | None) -> None:
         """Takes the `Date` of an answer that has just come; without one nothing is learned."""
@@ -68,7 +66,13 @@ class DeviceClock:
             self.keep()
 
     def keep(self) -> None:
-        """Writes down what is known of the time, for the next process."""
+        """Writes down what is known of the time, for the next process: that much has gone by, whatever the
+        device's clock will be set to meanwhile."""
         with self._store.writing() as connection:
             self._store.write_note(connection, _OFFSET, self._offset)
-            self._store.write_note(connection, _SEEN, self._anchor[0].timestamp())
+            self._store.write_note(connection, _SEEN, self._at_least().timestamp())
+
+    def _at_least(self) -> datetime:
+        """The latest instant that the service was heard at, and what has gone by since."""
+        instant, then = self._anchor
+        return instant + timedelta(seconds=max(0.0, self._steady() - then))

@@ -10,7 +10,9 @@ from uuid import uuid4
 import pytest
 
 from personakit_sdk.cache import Pulled, Staging
+from personakit_sdk.device_clock import DeviceClock
 from personakit_sdk.errors import DataExpired, NotCached, SyncStuck, UpgradeRequired
+from personakit_sdk.offline import Offline
 from personakit_sdk.transport import ServiceError, Unreachable
 from personakit_sdk.wire import MapPersona
 from tests.sync_service import Fault, SyncService, cut, html, lost, status
@@ -324,6 +326,20 @@ def test_a_clock_that_is_set_back_does_not_make_expired_data_valid(
     puller.ahead = timedelta(days=-365)
     with pytest.raises(DataExpired):
         puller.offline.persona("ada")
+
+
+def test_what_went_by_has_gone_by_for_the_next_process_too(double: SyncService, puller: Puller) -> None:
+    double.put("persona", "ada", persona())
+    puller.pull.run()
+    passed, heard = timedelta(days=8), puller.clock.now()
+    earlier = puller.clock._steady
+    puller.clock._steady = lambda: earlier() + passed.total_seconds()
+    puller.clock.keep()
+    puller.ahead = timedelta(days=-365)
+    again = DeviceClock(puller.store, wall=puller.wall)
+    assert again.now() >= heard + passed - timedelta(seconds=2)
+    with pytest.raises(DataExpired):
+        Offline(puller.cache, again).persona("ada")
 
 
 def test_a_mapper_in_a_newer_rule_language_asks_for_an_upgrade_and_the_rest_works(
