@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from personakit.cli.main import main
+from personakit.cli.entry import main
 
 main()

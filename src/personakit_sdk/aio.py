@@ -9,7 +9,8 @@ from typing import Any, Self
 from uuid import UUID
 
 from personakit_sdk import wire
-from personakit_sdk.client import FLUSH_SECONDS, Mappers, PersonaKit, Personas
+from personakit_sdk.cached import Mappers, Personas
+from personakit_sdk.client import FLUSH_SECONDS, REGENERATE_SECONDS, PersonaKit
 from personakit_sdk.dead_letters import DeadLetter, DeadLetters
 from personakit_sdk.offline import OfflineAnswer
 from personakit_sdk.status import Status
@@ -90,9 +91,14 @@ class AsyncPersonaKit:
         """As `PersonaKit.map_persona`."""
         return await asyncio.to_thread(self._kit.map_persona, *given, **named)
 
-    async def regenerate(self, persona_id: str) -> wire.Persona:
+    async def regenerate(
+        self,
+        persona_id: str,
+        *,
+        timeout: float = REGENERATE_SECONDS,  # noqa: ASYNC109 - the client's own
+    ) -> wire.Persona:
         """As `PersonaKit.regenerate`."""
-        return await asyncio.to_thread(self._kit.regenerate, persona_id)
+        return await asyncio.to_thread(self._kit.regenerate, persona_id, timeout=timeout)
 
     async def flush(self, timeout: float = FLUSH_SECONDS) -> bool:  # noqa: ASYNC109 - the client's own
         """As `PersonaKit.flush`."""

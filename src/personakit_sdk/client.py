@@ -10,20 +10,18 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
-import msgspec
-
-from personakit_sdk import wire
+from personakit_sdk import told, wire
 from personakit_sdk.cache import Cache
+from personakit_sdk.cached import Mappers, Personas
 from personakit_sdk.dead_letters import DeadLetters
 from personakit_sdk.delivery import Delivery
 from personakit_sdk.device_clock import DeviceClock
-from personakit_sdk.errors import ClientClosed, InvalidInput, StoreBusy, StoreError
+from personakit_sdk.errors import ClientClosed, StoreBusy, StoreError
 from personakit_sdk.item_ids import uuid7
-from personakit_sdk.mapping import suggestion_of
 from personakit_sdk.notices import Notices, OnEvent
 from personakit_sdk.offline import Offline, OfflineAnswer
 from personakit_sdk.outbox import MAX_BYTES, MAX_ITEMS, Outbox, WhenFull
@@ -43,39 +41,6 @@ FLUSH_SECONDS: Final = 30.0
 LOOK_AGAIN: Final = 0.25
 REGENERATE_SECONDS: Final = 60.0
 _CLIENT_ID: Final = "client id"
-T = TypeVar("T")
-_IN_OBSERVATION: Final = frozenset({"id", "personId", "occurredAt"})
-_IN_FEEDBACK: Final = frozenset({"id", "personaId"})
-
-
-class Personas:
-    """The personas in the cache."""
-
-    def __init__(self, offline: Offline, cache: Cache) -> None:
-        self._offline, self._cache = offline, cache
-
-    def get(self, persona_id: str) -> wire.Persona:
-        """A persona as `GET /personas/{id}` shows it. Raises NotCached or DataExpired."""
-        return self._offline.persona(persona_id)
-
-    def ids(self) -> list[str]:
-        """The ids of all of them, sorted."""
-        return self._cache.ids("persona")
-
-
-class Mappers:
-    """The mappers in the cache."""
-
-    def __init__(self, offline: Offline, cache: Cache) -> None:
-        self._offline, self._cache = offline, cache
-
-    def get(self, mapper_id: str) -> wire.SyncedMapper:
-        """A mapper at its active version. Raises NotCached or UpgradeRequired."""
-        return self._offline.mapper(mapper_id)
-
-    def ids(self) -> list[str]:
-        """The ids of all of them, sorted."""
-        return self._cache.ids("mapper")
 
 
 class PersonaKit:
@@ -134,6 +99,7 @@ class PersonaKit:
         self.mappers = Mappers(self._offline, self._cache)
         self.dead_letters = DeadLetters(self._store, on_retry=self._pusher.wake)
         if background:
+            self._delivery.resume()
             self._pusher.start()
             self._puller.start()
 
@@ -155,20 +121,19 @@ class PersonaKit:
         Raises InvalidInput or ItemTooLarge for what is no observation, OutboxFull, or a StoreError; then
         nothing was taken.
         """
+        now = self._clock.now()
         said = {
             "personId": person_id,
             "type": type,
             "content": content,
-            "occurredAt": occurred_at or self._clock.now(),
+            "occurredAt": occurred_at or now,
             "id": id,
             "source": source,
             "metadata": metadata,
             "supersedes": supersedes,
             "expiresAt": expires_at,
         }
-        sent = _checked(said, wire.Observation)
-        body = _body(sent, _IN_OBSERVATION)
-        return self._put("observation", sent.person_id, body, sent.id, sent.occurred_at)
+        return self._put(told.observation(said), now)
 
     def feedback(
         self,
@@ -198,11 +163,11 @@ class PersonaKit:
             "outcome": outcome,
             "comment": comment,
             "exposure": exposure,
+            "occurredAt": occurred_at,
             "id": id,
         }
-        sent = _checked(said, wire.Feedback)
-        when = occurred_at or self._clock.now()
-        return self._put("feedback", _about(sent), _body(sent, _IN_FEEDBACK), sent.id, when)
+        now = self._clock.now()
+        return self._put(told.feedback(said, now), now)
 
     def map_persona(
         self,
@@ -232,7 +197,7 @@ class PersonaKit:
             "limit": limit,
             "explain": explain,
         }
-        return self._offline.map_persona(_checked(said, wire.MapPersona))
+        return self._offline.map_persona(told.question(said))
 
     def regenerate(self, persona_id: str, *, timeout: float = REGENERATE_SECONDS) -> wire.Persona:
         """Has the service make a persona's core anew, which may cost, and pulls it into the cache. Needs the
@@ -245,7 +210,8 @@ class PersonaKit:
 
     def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
         """Sends all that waits now, also what was to be tried again later, unless the service asked to wait.
-        Whether all of it left the outbox within `timeout` seconds."""
+        Whether all of it left the outbox within `timeout` seconds; where the key is not accepted, that is
+        said at once."""
         self._require_open()
         deadline = time.monotonic() + timeout
         mark = self._outbox.newest()
@@ -253,7 +219,7 @@ class PersonaKit:
         while self._outbox.waits_until(mark):
             wait = self._delivery.run(lambda: time.monotonic() < deadline)
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._delivery.waits().paused:
                 return not self._outbox.waits_until(mark)
             if wait:
                 time.sleep(min(wait, left, LOOK_AGAIN))
@@ -301,17 +267,14 @@ class PersonaKit:
     ) -> None:
         self.close()
 
-    def _put(
-        self, kind: wire.ItemKind, key: str, body: dict[str, Any], id_: UUID | None, occurred_at: datetime
-    ) -> UUID:
+    def _put(self, said: told.Told, now: datetime) -> UUID:
         self._require_open()
-        now = self._clock.now()
         item = wire.PushItem(
-            id=id_ or uuid7(int(now.timestamp() * 1000)),
-            kind=kind,
-            key=key,
-            occurred_at=occurred_at,
-            body=body,
+            id=said.id or uuid7(int(now.timestamp() * 1000)),
+            kind=said.kind,
+            key=said.key,
+            occurred_at=said.occurred_at,
+            body=said.body,
         )
         self._outbox.put(item, now)
         self._pusher.wake()
@@ -352,31 +315,3 @@ def _client_id(store: Store) -> str:
         if known is None:
             store.write_note(connection, _CLIENT_ID, made)
     return made
-
-
-def _checked(said: Mapping[str, Any], shape: type[T]) -> T:
-    given = {name: value for name, value in said.items() if value is not None}
-    try:
-        return msgspec.convert(given, shape)
-    except (msgspec.ValidationError, TypeError) as error:
-        raise InvalidInput(f"This is no {shape.__name__}: {error}.") from error
-
-
-def _body(sent: msgspec.Struct, elsewhere: frozenset[str]) -> dict[str, Any]:
-    """What a push item's body says: all but what stands in the item itself."""
-    try:
-        told: dict[str, Any] = msgspec.to_builtins(sent)
-    except TypeError as error:
-        raise InvalidInput(f"This cannot be written as JSON: {error}.") from error
-    return {name: value for name, value in told.items() if name not in elsewhere}
-
-
-def _about(sent: wire.Feedback) -> str:
-    """The persona that feedback is about. Raises InvalidInput for feedback that says too little."""
-    if (sent.helpful, sent.rating, sent.outcome) == (None, None, None):
-        raise InvalidInput("Feedback says `helpful`, `rating` or `outcome`; this says none of them.")
-    if sent.suggestion_id is not None:
-        return suggestion_of(sent, sent.suggestion_id).persona_id
-    if sent.mapper_id is None or sent.rule_id is None or sent.persona_id is None:
-        raise InvalidInput("Feedback names its suggestion by its id, or by mapper, rule and persona.")
-    return sent.persona_id

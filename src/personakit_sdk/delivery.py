@@ -109,6 +109,11 @@ class Delivery:
         """Seconds until it may be sent again."""
         return self.waits().left(self._wall())
 
+    def resume(self) -> None:
+        """Forgets that a key was not accepted: there may be another one now."""
+        if self.waits().paused:
+            self._keep(NO_WAIT)
+
     def hurry(self) -> None:
         """Forgets what was to be waited for, except where the service asked for it."""
         self._keys = {}
@@ -123,12 +128,13 @@ class Delivery:
         except Unreachable as error:
             self._failed(batch, str(error))
             return
-        self._clock.hear(reply.headers.get("date"))
         match reply.status:
             case 200 | 201 | 202:
                 self._take(batch, reply)
-            case 400 | 413 | 422:
-                self._narrow(batch, reply)
+            case 400 | 413 | 422 if len(batch) > 1:
+                self._size = len(batch) // 2  # what is to blame is in one half of it
+            case 400 | 413 | 422 if reply.is_problem:
+                self._bury(batch[0], reply)
             case 401 | 403:
                 self._pause(reply)
             case 408 | 429 | 503:
@@ -143,6 +149,7 @@ class Delivery:
         except ServiceError as error:
             self._failed(batch, str(error))
             return
+        self._clock.hear(reply.headers.get("date"))
         self._heed_epoch(answer)
         fates = [(each, answer.results.get(each.id)) for each in batch]
         confirmed = [each.id for each, fate in fates if fate and fate.status in {"stored", "duplicate"}]
@@ -168,14 +175,11 @@ class Delivery:
             detail = f"The service serves another log than before; {again} items are offered to it again."
             self._notices.give("offered-again", detail, again)
 
-    def _narrow(self, batch: Sequence[Waiting], reply: Reply) -> None:
-        """The service refused a request whole: what is to blame is in one half of it, or is its one item."""
-        if len(batch) > 1:
-            self._size = len(batch) // 2
-            return
-        rejection = Rejection(batch[0].id, _problem(service_error(self._transport.url, reply)))
+    def _bury(self, item: Waiting, reply: Reply) -> None:
+        """The service refused a request of one item. (What else may answer on the way decides about none.)"""
+        rejection = Rejection(item.id, _problem(service_error(self._transport.url, reply)))
         self._outbox.settle([], [rejection], self._clock.now())
-        self._keys.pop(batch[0].key, None)
+        self._keys.pop(item.key, None)
         self._succeeded()
         self._report([rejection])
 

@@ -88,14 +88,13 @@ class Pull:
         since = staging.since if staging is not None else pulled.cursor if pulled is not None else None
         headers = {"If-None-Match": pulled.etag} if conditional and pulled and pulled.etag else {}
         query = {"since": since, "limit": self._page, "wait": wait if wait and staging is None else None}
-        reply = self._transport.exchange(
+        return self._transport.exchange(
             "GET", "/sync", query=query, headers=headers, timeout=wait + 30.0 if wait else None
         )
-        self._clock.hear(reply.headers.get("date"))
-        return reply
 
     def _take(self, reply: Reply, pulled: Pulled | None, staging: Staging | None) -> Pulled | None:
         page = reply.decode(wire.SyncAnswer)
+        self._clock.hear(reply.headers.get("date"))  # not of whatever else may answer on the way
         self._heed_epoch(page)
         if _is_of_another_log(page, pulled, staging):
             self._reset("The service serves another log than before.")
@@ -103,7 +102,8 @@ class Pull:
         full = staging is not None and staging.full
         if not page.up_to_date:
             self._cache.stage(page, full=full)
-            if staging is not None and staging.since == page.next:
+            self._idle = 0 if page.items else self._idle + 1
+            if self._idle:
                 self._await_settling()
             return None
         try:
@@ -118,7 +118,6 @@ class Pull:
 
     def _await_settling(self) -> None:
         """The service's own read models are still on their way; not for ever."""
-        self._idle += 1
         if self._idle > UNSETTLED_TRIES:
             raise ServiceError(200, NO_PROBLEM_TYPE, "The service is catching up; pull again later.")
         self._sleep(UNSETTLED_PAUSE)
@@ -128,6 +127,7 @@ class Pull:
             raise ServiceError(
                 304, NO_PROBLEM_TYPE, "The service answered 304 to a request that had no condition."
             )
+        self._clock.hear(reply.headers.get("date"))
         self._cache.renew(_instant(reply.headers.get(VALID_UNTIL)), self._clock.now())
         return self._cache.pulled()
 

@@ -36,6 +36,8 @@ REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 FIRST_CEILING = 0.1
 HIGHEST_CEILING = 10.0
 NO_PROBLEM_TYPE = "about:blank"
+LONGEST_ASKED = 86_400.0
+"""Seconds. Who asks for a longer wait than a day is asked again after a day."""
 
 
 class ServiceError(PersonaKitError):
@@ -85,7 +87,20 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def retry_after(self) -> float:
-        """Seconds that the answer asks to wait; 0 when it does not. RFC 9110, 10.2.3: seconds or a date."""
+        """Seconds that the answer asks to wait, at most LONGEST_ASKED; 0 when it does not. RFC 9110, 10.2.3:
+        seconds or a date."""
+        return min(self._asked(), LONGEST_ASKED)
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it is a problem, as the service words it; anything on the way may answer otherwise."""
+        try:
+            msgspec.json.decode(self.body, type=Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return True
+
+    def _asked(self) -> float:
         asked = self.headers.get("retry-after", "")
         if asked.isascii() and asked.isdigit():
             return float(asked)

@@ -13,6 +13,8 @@ from personakit_sdk.notices import Notices, logger
 
 IDLE_SECONDS: Final = 5.0
 """How often it is looked without being woken: another process may have left something, and died."""
+LONGEST: Final = 86_400.0
+"""Seconds of one wait at most: a thread cannot be made to wait for any time."""
 FIRST_CEILING: Final = 1.0
 HIGHEST_CEILING: Final = 300.0
 
@@ -84,7 +86,7 @@ class Worker:
             self._woken.clear()
             wait = self._once()
             if not self._stopping:
-                self._woken.wait(self._idle if wait is None else min(wait, self._idle))
+                self._woken.wait(min(self._idle if wait is None else wait, self._idle, LONGEST))
         if self._last:
             self._once()
 

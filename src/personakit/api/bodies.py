@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -15,13 +14,12 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
+from personakit_sdk.storable import escape, unstorable
 
 T = TypeVar("T")
 
-MAX_DEPTH = 32
 MAX_BODY = 1024 * 1024
 MAX_ITEM = 256 * 1024
-_INT64 = range(-(2**63), 2**63)
 _PATH = re.compile(r" - at `\$(.*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
@@ -204,40 +202,6 @@ def id_in(raw: msgspec.Raw) -> UUID | None:
         return None
 
 
-def unstorable(value: Any, pointer: str = "", depth: int = 0) -> list[Fault]:
-    """What in a JSON value PostgreSQL, or a reader in another language, could not hold."""
-    match value:
-        case dict() | list() if depth >= MAX_DEPTH:
-            return [Fault(pointer, f"nested deeper than {MAX_DEPTH} levels")]
-        case dict():
-            faults: list[Fault] = []
-            for key, member in value.items():
-                at = f"{pointer}/{escape(key)}"
-                faults += unstorable(key, at, depth)
-                faults += unstorable(member, at, depth + 1)
-            return faults
-        case list():
-            return [f for n, m in enumerate(value) for f in unstorable(m, f"{pointer}/{n}", depth + 1)]
-        case _:
-            return _unstorable_scalar(value, pointer)
-
-
-def _unstorable_scalar(value: Any, pointer: str) -> list[Fault]:
-    match value:
-        case str() if "\x00" in value:
-            return [Fault(pointer, "a text with a NUL character")]
-        case str() if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
-            return [Fault(pointer, "a text with half of a surrogate pair")]
-        case bool():
-            return []
-        case int() if value not in _INT64:
-            return [Fault(pointer, "a whole number beyond 64 bits; send it as a text")]
-        case float() if not math.isfinite(value):
-            return [Fault(pointer, "a number that is not finite")]
-        case _:
-            return []
-
-
 def _out_of_time(value: Any) -> list[Fault]:
     """Instants that PostgreSQL or a calendar library could not turn into another offset."""
     if not isinstance(value, msgspec.Struct):
@@ -249,11 +213,6 @@ def _out_of_time(value: Any) -> list[Fault]:
         if isinstance(found, datetime)
         and (not 2 <= found.year <= 9998 or abs(found.utcoffset() or _ZERO) >= _MOST_OFFSET)
     ]
-
-
-def escape(key: str) -> str:
-    """A key as a segment of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _fault(message: str) -> Fault:

@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 from litestar import Request
 
-from personakit.api import bodies
 from personakit.api.problems import UnknownMediaType
 from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
 from personakit_sdk.rules.yaml import load_json, load_yaml
+from personakit_sdk.storable import unstorable
 
 YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml")
 """The registered media type, and what it was called before."""
@@ -35,7 +35,7 @@ def uploaded(body: bytes, request: Request[Any, Any, Any], what: str) -> Uploade
     document = load_yaml(body) if is_yaml else load_json(body)
     if not isinstance(document, dict):
         raise DocumentInvalid(what, (Fault("", f"a {what} is an object"),))
-    faults = tuple(bodies.unstorable(document))
+    faults = tuple(unstorable(document))
     if faults:
         raise InvalidInput(
             f"The {what} cannot be stored at {faults[0].pointer}: {faults[0].message}.", faults

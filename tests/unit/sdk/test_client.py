@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -28,7 +29,9 @@ from personakit_sdk import (
     ServiceError,
     Unreachable,
 )
-from personakit_sdk.rules import suggestion_id
+from personakit_sdk.rules import compile_mapper, suggestion_id
+from tests import mapper_documents as documents
+from tests.mapper_documents import suggest
 from tests.processes import free_port
 from tests.sync_service import FIRST_KEY, SyncService, status, sync_service
 from tests.unit.sdk.conftest import NOW, mapper, persona
@@ -101,7 +104,48 @@ def test_what_is_no_observation_or_feedback_is_refused_at_the_call(kit: PersonaK
     made = suggestion_id.encode("ada", "focus", 1, "early", 1, NOW)
     with pytest.raises(InvalidInput, match="another suggestion"):
         kit.feedback(made, mapper_id="focus", rule_id="late", helpful=True)
+    with pytest.raises(InvalidInput, match="Feedback"):
+        kit.feedback(
+            mapper_id="m",
+            rule_id="r",
+            persona_id="p",
+            helpful=True,
+            occurred_at=datetime(2026, 1, 1),  # noqa: DTZ001
+        )
     assert kit.status().outbox.waiting == 0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        float("nan"),
+        (float("inf"),),
+        "\ud800",
+        "a\x00b",
+        2**63,
+        {"\udfff": 1},
+        json.loads("[" * 40 + "]" * 40),
+    ],
+)
+def test_what_no_service_could_store_is_refused_at_the_call(kit: PersonaKit, odd: object) -> None:
+    with pytest.raises(InvalidInput, match=r"/content/what.* cannot be kept"):
+        kit.observe("ada", "check_in", {"what": odd})
+    assert kit.status().outbox.waiting == 0
+
+
+def test_a_context_is_what_the_service_would_read(double: SyncService, kit: PersonaKit) -> None:
+    tagged = suggest("tagged", context_check={"field": "tags", "operator": "equals", "value": ["a", "b"]})
+    later = suggest("later", context_check={"field": "due", "operator": "after", "value": "now"})
+    plan = compile_mapper({**documents.mapper("focus"), "rules": [tagged, later]})
+    double.put("mapper", "focus", mapper("focus", hash=plan.hash, document=plan.document))
+    double.put("persona", "ada", persona())
+    kit.sync()
+    context = {"tags": ("a", "b"), "due": NOW + timedelta(hours=1)}
+    answer = kit.map_persona("focus", "ada", at=NOW, context=context)
+    assert [each.rule_id for each in answer.suggestions] == ["tagged", "later"]
+    for odd in (float("nan"), object(), "\ud800"):
+        with pytest.raises(InvalidInput):
+            kit.map_persona("focus", "ada", context={"what": odd})
 
 
 def test_an_observation_with_an_id_of_the_callers_is_taken_once(double: SyncService, kit: PersonaKit) -> None:
@@ -210,7 +254,7 @@ def test_rejected_items_can_be_seen_retried_and_discarded(double: SyncService, k
 def test_a_wrong_key_keeps_everything_and_says_so(double: SyncService, tmp_path: Path) -> None:
     with PersonaKit(double.url, "pk_wrong", store=tmp_path / "s.db", background=False) as kit:
         kit.observe("ada", "check_in", {})
-        assert not kit.flush(timeout=0.1)
+        assert not kit.flush(timeout=3600)  # says so at once
         assert "opens nothing" in kit.status().outbox.paused
         with pytest.raises(ServiceError, match="opens nothing"):
             kit.sync()
@@ -218,6 +262,14 @@ def test_a_wrong_key_keeps_everything_and_says_so(double: SyncService, tmp_path:
         assert kit.flush()
         assert kit.status().outbox.paused == ""
     assert len(double.order) == 1
+
+
+def test_a_new_client_tries_its_key_at_once(double: SyncService, tmp_path: Path) -> None:
+    with PersonaKit(double.url, "pk_wrong", store=tmp_path / "s.db", background=False) as kit:
+        kit.observe("ada", "check_in", {})
+        assert not kit.flush()
+    with PersonaKit(double.url, FIRST_KEY, store=tmp_path / "s.db"):
+        until(lambda: len(double.order) == 1)
 
 
 def test_losses_are_counted_and_told(double: SyncService, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -245,3 +246,35 @@ def test_two_deliveries_at_once_send_nothing_twice(
     other.drain()
     assert sender.delivery.run() is None
     assert len(double.pushes) == 1
+
+
+def test_a_stranger_on_the_way_decides_about_no_item(double: SyncService, sender: Sender) -> None:
+    sender.put(item("ada", n=1), item("ada", n=2), item("bob"))
+    double.down = html(400, committed=False)
+    for _ in range(20):
+        sender.seconds += sender.delivery.run() or 0.0
+    assert sender.outbox.tally("dead").items == 0
+    double.down = None
+    sender.drain()
+    assert len(double.order) == 3
+
+
+def test_a_stranger_on_the_way_does_not_tell_the_time(double: SyncService, sender: Sender) -> None:
+    clock = sender.delivery._clock
+    clock._wall = lambda: datetime.now(UTC) + timedelta(days=365)
+    double.next_push(html(), html(502))
+    sender.put(item())
+    for _ in range(2):
+        sender.seconds += sender.delivery.run() or 0.0
+    assert clock.offset == 0.0
+    sender.drain()
+    assert clock.offset < -300 * 86400
+
+
+def test_nobody_is_made_to_wait_for_ever(double: SyncService, sender: Sender) -> None:
+    double.next_push(status(503, retry_after="9" * 400))
+    sender.put(item())
+    sender.delivery.run()
+    assert sender.delivery.retry_in() == pytest.approx(86_400)
+    sender.drain()
+    assert len(double.order) == 1

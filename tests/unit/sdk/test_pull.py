@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -365,3 +366,28 @@ def test_nothing_is_kept_of_an_epoch_that_is_the_same(puller: Puller) -> None:
     assert puller.outbox.notice_epoch(epoch) == 0
     assert puller.outbox.notice_epoch(epoch) == 0
     assert puller.outbox.epoch == str(epoch)
+
+
+def test_a_stranger_on_the_way_does_not_tell_the_time(double: SyncService, puller: Puller) -> None:
+    puller.ahead = timedelta(days=365)
+    double.next_pull(html())
+    with pytest.raises(ServiceError):
+        puller.pull.run()
+    assert puller.clock.offset == 0.0
+    puller.pull.run()
+    assert puller.clock.offset < -300 * 86400
+
+
+def test_a_service_that_never_settles_is_not_asked_for_ever(double: SyncService, puller: Puller) -> None:
+    """Its cursors differ though nothing comes: each says when it was given."""
+    page = double._page
+
+    def unsettled(*asked: Any) -> Any:
+        code, answer, headers, fault = page(*asked)
+        following = f"{answer['next'][:-1]}, {len(double.pulls)}]"
+        return code, {**answer, "upToDate": False, "hasMore": True, "next": following}, headers, fault
+
+    double._standing = lambda _: ["full", str(double.epoch), double.position, []]  # type: ignore[method-assign]
+    double._page = unsettled  # type: ignore[method-assign]
+    with pytest.raises(ServiceError, match="catching up"):
+        puller.pull.run()

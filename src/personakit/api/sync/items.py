@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,19 +39,18 @@ def _item(row: dict[str, Any], shown: Shown) -> wire.SyncItem | None:
 
 def _mappers(snapshot: Snapshot, tenant: str, ids: list[str]) -> Shown:
     rows = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=ids) if ids else []
-    return {
-        ("mapper", row["mapper_id"]): (
-            row["mapper_id"],
-            wire.SyncedMapper(
-                id=row["mapper_id"],
-                version=row["version"],
-                hash=row["hash"],
-                document=row["document"],
-                learned=row["learned"],
-            ),
-        )
-        for row in rows
-    }
+    return {("mapper", row["mapper_id"]): (row["mapper_id"], synced_mapper(row)) for row in rows}
+
+
+def synced_mapper(row: Mapping[str, Any]) -> wire.SyncedMapper:
+    """What the SDK caches of a mapper, of its row at the active version."""
+    return wire.SyncedMapper(
+        id=row["mapper_id"],
+        version=row["version"],
+        hash=row["hash"],
+        document=row["document"],
+        learned=row["learned"],
+    )
 
 
 def _personas(snapshot: Snapshot, tenant: str, ids: list[UUID]) -> Shown:
