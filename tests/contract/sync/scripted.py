@@ -173,7 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.fault == "crash":
             self.scripted.kill()
         elif answer.fault != "closed":
-            content, kind = content_of(answer, self.scripted.names(sent), self.scripted.now)
+            # What is wrong with a push may be that its items have no ids.
+            names = {} if answer.fates is UNSET else self.scripted.names(sent)
+            content, kind = content_of(answer, names, self.scripted.now)
             with suppress(OSError):  # who asked may be gone
                 headers = headers_of(answer, self.scripted.now)
                 self._send(answer, content, {"Content-Type": kind, **headers})
