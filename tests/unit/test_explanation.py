@@ -118,6 +118,7 @@ def test_every_setting_is_explained_with_its_default() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", PAGE, re.MULTILINE))
     del told["feedback_settings"]
     assert told.pop("publishing") == Settings().publishing
+    assert told.pop("exploration") == "none"
     assert told == {name: str(default) for name, (default, _, _) in SETTINGS.items()}
 
 
