@@ -21,7 +21,8 @@ from bench.history import Observation
 from personakit_sdk import PersonaKit, wire
 from personakit_sdk.cache import Cache
 from personakit_sdk.rules import Facts, Suggestion, compile_mapper, evaluate
-from personakit_sdk.store import Store, journal_mode
+from personakit_sdk.store import Store
+from personakit_sdk.store_file import journal_mode
 
 NOWHERE: Final = "http://127.0.0.1:9"
 """Where no service is; nobody asks there."""

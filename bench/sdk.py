@@ -29,7 +29,7 @@ from bench.processor import microseconds
 from bench.serving import ALONE, Served
 from bench.workbench import Workbench
 from personakit_sdk import OutboxFull, PersonaKit
-from personakit_sdk.store import journal_mode
+from personakit_sdk.store_file import journal_mode
 
 OBSERVED: Final = 200
 OBSERVE_ROUNDS: Final = 9

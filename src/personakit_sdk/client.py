@@ -92,8 +92,10 @@ class PersonaKit:
         self._sync_every, self._live = sync_every, live
         self._told_of: frozenset[str] = frozenset()
         self._closed = False
-        self._pusher = Worker("personakit-push", self._push_step, self._notices, last=True)
-        self._puller = Worker("personakit-pull", self._pull_step, self._notices, idle=float("inf"))
+        self._pusher = Worker("personakit-push", self._push_step, self._notices, last=True, ended=self._tidy)
+        self._puller = Worker(
+            "personakit-pull", self._pull_step, self._notices, idle=float("inf"), ended=self._tidy
+        )
         self._background = background
         self.personas = Personas(self._offline, self._cache)
         self.mappers = Mappers(self._offline, self._cache)
@@ -285,9 +287,15 @@ class PersonaKit:
 
     def _pull_step(self) -> float | None:
         """With `live`, the service holds each request until something changes, and the next one follows."""
-        pulled = self._pull.run(wait=LIVE_SECONDS if self._live else 0, lock_seconds=0)
+        wait = LIVE_SECONDS if self._live else 0
+        pulled = self._pull.run(wait=wait, lock_seconds=0, going=lambda: not self._closed)
         self._report_upgrades()
         return LIVE_PAUSE if self._live and pulled is not None else self._sync_every
+
+    def _tidy(self) -> None:
+        """A thread that `close` did not wait for may have opened the store again."""
+        if self._closed:
+            self._store.close()
 
     def _report_upgrades(self) -> None:
         upgrades = frozenset(self._offline.upgrades())

@@ -54,16 +54,20 @@ class Pull:
         self._lock = FileLock(store.path.with_name(store.path.name + ".pull-lock"))
         self._idle = 0
 
-    def run(self, *, wait: int = 0, lock_seconds: float = 30.0) -> Pulled | None:
+    def run(
+        self, *, wait: int = 0, lock_seconds: float = 30.0, going: Callable[[], bool] = lambda: True
+    ) -> Pulled | None:
         """Returns when the cache is up to date; with `wait`, the service may hold the request so many seconds
-        until something changes. None when another one pulls into the store for longer than `lock_seconds`.
+        until something changes. None when another one pulls into the store for longer than `lock_seconds`, or
+        when it is not to go on.
         Raises Unreachable, ServiceError, SyncStuck or a StoreError."""
         with self._lock.within(lock_seconds) as alone:
             if not alone:
                 return None
             self._idle = 0
-            while (done := self._step(wait)) is None:
-                pass
+            done = None
+            while done is None and going():
+                done = self._step(wait)
             return done
 
     def _step(self, wait: int) -> Pulled | None:

@@ -13,6 +13,7 @@ from personakit_sdk.device_clock import DeviceClock
 from personakit_sdk.offline import Offline
 from personakit_sdk.outbox import Outbox
 from personakit_sdk.store import Store
+from personakit_sdk.store_file import found_aside
 
 
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -110,11 +111,10 @@ def store_status(store: Store) -> StoreStatus:
     """The status of the file."""
     with store.reading() as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    beside = store.path.parent.glob(f"{store.path.name}.corrupt-*")
     return StoreStatus(
         path=str(store.path),
         sqlite_version=sqlite3.sqlite_version,
         journal_mode=mode,
         encrypted=store.sealer.sealed,
-        set_aside=sorted(str(path) for path in beside if path.name.count("-") == 1),
+        set_aside=[str(path) for path in found_aside(store.path)],
     )

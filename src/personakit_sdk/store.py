@@ -5,7 +5,6 @@ Every change is one `writing()` block: it is on the disk when the block ends, or
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import threading
@@ -14,42 +13,29 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from uuid import uuid4
 
-from personakit_sdk import forking, schema
+from personakit_sdk import forking
 from personakit_sdk.errors import (
     StoreBusy,
     StoreDamaged,
     StoreError,
-    StoreForeign,
     StoreFull,
-    StoreTooNew,
 )
 from personakit_sdk.file_lock import FileLock
 from personakit_sdk.sealing import Plain, Sealer
+from personakit_sdk.store_file import (
+    CORRUPT,
+    Corrupt,
+    code_of,
+    is_corrupt,
+    note,
+    open_file,
+    put_aside,
+    write_note,
+)
 
 BUSY_SECONDS: Final = 10.0
-_WAL_FIXED: Final = {(3, 44): 6, (3, 50): 7}
-"""Lines of SQLite that got the fix of the WAL reset, and in which of their releases."""
-_WAL_FIXED_SINCE: Final = (3, 51, 3)
-_CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_SUFFIXES: Final = ("", "-journal", "-wal", "-shm")
-_SEALED_WITH: Final = "sealed with"
 T = TypeVar("T")
-
-
-class _Corrupt(Exception):
-    """What is in the file is no readable store."""
-
-
-def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:
-    """`WAL` where this SQLite resets it safely, else `TRUNCATE`.
-
-    Before the fix, a checkpoint that raced with a write could lose a committed transaction: SQLite's
-    "Write-Ahead Logging", on the WAL-reset bug.
-    """
-    fixed = version >= _WAL_FIXED_SINCE or version[2] >= _WAL_FIXED.get(version[:2], 1_000_000)
-    return "WAL" if fixed else "TRUNCATE"
 
 
 class Store:
@@ -102,20 +88,8 @@ class Store:
                 self._give_up(connection, error)
                 raise
 
-    def note(self, connection: sqlite3.Connection, name: str) -> Any:
-        """A single value; None where it was never written."""
-        row = connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-        return None if row is None else row[0]
-
-    def write_note(self, connection: sqlite3.Connection, name: str, value: object) -> None:
-        """Writes a single value; None takes it away."""
-        if value is None:
-            connection.execute("DELETE FROM notes WHERE name = ?", (name,))
-        else:
-            connection.execute(
-                "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (name, value),
-            )
+    note = staticmethod(note)
+    write_note = staticmethod(write_note)
 
     def close(self) -> None:
         """Closes the file; the next block opens it again."""
@@ -152,7 +126,7 @@ class Store:
     def _give_up(self, connection: sqlite3.Connection, error: BaseException) -> None:
         with suppress(sqlite3.Error):  # some errors have rolled back already
             connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error) and _is_corrupt(error):
+        if isinstance(error, sqlite3.Error) and is_corrupt(error):
             self._close()  # so that it is looked at anew, and set aside
 
     def _begun(self, begin: str) -> sqlite3.Connection:
@@ -162,7 +136,7 @@ class Store:
             connection = connection or self._open()
             self._enter(connection, begin)
         except sqlite3.DatabaseError as error:
-            if not _is_corrupt(error):
+            if not is_corrupt(error):
                 raise
             self._close()
             connection = self._open()
@@ -184,7 +158,7 @@ class Store:
             try:
                 return step()
             except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 - no secret
 
@@ -202,74 +176,16 @@ class Store:
             if not alone:
                 raise StoreBusy(f"Other processes are opening {self.path} for too long.")
             try:
-                connection = self._connect()
-            except _Corrupt:
-                self._put_aside()
-                connection = self._connect()
+                connection = open_file(self.path, self.sealer, self._busy_seconds)
+            except Corrupt:
+                self._set_aside()
+                connection = open_file(self.path, self.sealer, self._busy_seconds)
         found = self.path.stat()
         self._connection, self._file = connection, (found.st_dev, found.st_ino)
         return connection
 
-    def _connect(self) -> sqlite3.Connection:
-        # What is in it is about people: nobody else of the machine reads it.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(
-            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._prepare(connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if _is_corrupt(error):
-                raise _Corrupt from error
-            raise
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        version, application = _identity(connection)
-        self._refuse_others(connection, version, application)
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise _Corrupt
-        connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")  # what is erased is not left in free pages
-        if version < len(schema.MIGRATIONS):
-            _migrate(connection)
-        self._check_key(connection)
-        connection.execute("PRAGMA busy_timeout = 0")  # from here on, _patiently waits
-
-    def _refuse_others(self, connection: sqlite3.Connection, version: int, application: int) -> None:
-        if application == schema.APPLICATION_ID:
-            if version > len(schema.MIGRATIONS):
-                raise StoreTooNew(
-                    f"{self.path} has version {version} of the store, and this SDK knows versions up to "
-                    f"{len(schema.MIGRATIONS)}. Use the newer SDK, or another file."
-                )
-        elif application or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise StoreForeign(f"{self.path} is a database, but not a PersonaKit store; name another file.")
-
-    def _check_key(self, connection: sqlite3.Connection) -> None:
-        """A store is sealed with one key from its first hour on, or not at all."""
-        known = self.note(connection, _SEALED_WITH)
-        if known is None:
-            stored = self.sealer.seal(b"sealed" if self.sealer.sealed else b"plain", _SEALED_WITH)
-            self.write_note(connection, _SEALED_WITH, stored)
-        elif not self.sealer.sealed and known != b"plain":
-            raise StoreError(f"The bodies in {self.path} are encrypted; give the key that they were with.")
-        elif self.sealer.sealed and known == b"plain":
-            raise StoreError(f"The bodies in {self.path} are not encrypted; open it without a key.")
-        else:
-            self.sealer.unseal(known, _SEALED_WITH)
-
-    def _put_aside(self) -> None:
-        """Renames the file with its journals, which belong to it: nothing is ever erased."""
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{uuid4().hex[:12]}")
-        for suffix in _SUFFIXES:
-            with suppress(FileNotFoundError):
-                Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
+    def _set_aside(self) -> None:
+        aside = put_aside(self.path)
         self.set_aside.append(aside)
         self._untold.append(aside)
 
@@ -292,46 +208,19 @@ class Store:
         except sqlite3.Error as error:
             raise self._sentence(error) from error
         except OSError as error:
+            if not self.path.parent.is_dir():
+                raise StoreError(
+                    f"The store {self.path} cannot be opened: its folder is not there."
+                ) from error
             raise StoreError(f"The store {self.path} cannot be opened: {error}.") from error
 
     def _sentence(self, error: sqlite3.Error) -> StoreError:
-        match _code(error):
+        match code_of(error):
             case sqlite3.SQLITE_FULL:
                 return StoreFull(f"There is no room for {self.path} on its disk; nothing was taken.")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return StoreBusy(f"{self.path} was locked for {self._busy_seconds:g} s; nothing was taken.")
-            case code if code in _CORRUPT:
+            case code if code in CORRUPT:
                 return StoreDamaged(f"{self.path} is damaged; the next call sets it aside and begins anew.")
             case _:
                 return StoreError(f"The store {self.path} could not be used: {error}.")
-
-
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The version of the tables, and which program's they are."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    return version, application
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Brings the tables to the newest version in one transaction: all of it, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version, _ = _identity(connection)
-        for statement in (each for step in schema.MIGRATIONS[version:] for each in step):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; -1 where there is none."""
-    return getattr(error, "sqlite_errorcode", -1) & 0xFF
-
-
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    return _code(error) in _CORRUPT

@@ -304,8 +304,8 @@ def _checked_url(url: str) -> str:
 
 def _checked_key(key: str) -> str:
     # A line break in a header would let the key's file write headers of its own.
-    if not (key.isascii() and key.isprintable() and key):
-        raise InvalidInput("The API key is empty or has characters that no key has; copy it anew.")
+    if not (key and key.isascii() and key.isprintable()):
+        raise InvalidInput("The API key is missing, or has characters that no key has; copy it anew.")
     return key
 
 

@@ -22,7 +22,7 @@ HIGHEST_CEILING: Final = 300.0
 class Worker:
     """Runs `step`, which says after how many seconds it is to run again (None: when it is woken, or after
     `idle` seconds). What it raises is told, and it runs again. With `last`, it does a last step when it is
-    stopped. A forked child has a thread of its own."""
+    stopped, and `ended` is called at the very end. A forked child has a thread of its own."""
 
     def __init__(
         self,
@@ -32,8 +32,9 @@ class Worker:
         *,
         idle: float = IDLE_SECONDS,
         last: bool = False,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self._last = last
+        self._last, self._ended = last, ended
         self._name, self._step, self._notices, self._idle = name, step, notices, idle
         self._woken = threading.Event()
         self._stopping = False
@@ -89,6 +90,7 @@ class Worker:
                 self._woken.wait(min(self._idle if wait is None else wait, self._idle, LONGEST))
         if self._last:
             self._once()
+        self._ended()
 
     def _once(self) -> float | None:
         try:

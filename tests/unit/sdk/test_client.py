@@ -27,6 +27,7 @@ from personakit_sdk import (
     OutboxFull,
     PersonaKit,
     ServiceError,
+    StoreError,
     Unreachable,
 )
 from personakit_sdk.rules import compile_mapper, suggestion_id
@@ -235,6 +236,48 @@ def test_closing_does_not_wait_for_a_service_that_hangs(double: SyncService, tmp
     assert closed.wait(60)
     assert not release.is_set()
     release.set()
+
+
+def test_what_comes_after_closing_is_kept_and_leaves_nothing_open(
+    double: SyncService, tmp_path: Path
+) -> None:
+    arrived, release = threading.Event(), threading.Event()
+    for n in range(3):
+        double.put("persona", f"p{n}", persona(f"p{n}"))
+
+    def hold() -> None:
+        arrived.set()
+        release.wait(60)
+
+    double.before_answer = hold
+    kit = PersonaKit(double.url, FIRST_KEY, store=tmp_path / "s.db", sync_every=3600)
+    kit.observe("ada", "check_in", {})
+    assert arrived.wait(60)
+    kit.close()
+    release.set()
+    kit._pusher.join(60)
+    kit._puller.join(60)
+    assert kit._store._connection is None
+    with PersonaKit(double.url, FIRST_KEY, store=tmp_path / "s.db", background=False) as after:
+        assert after.status().outbox.confirmed == 1
+
+
+def test_a_client_says_what_it_cannot_begin_with(double: SyncService, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="key is missing"):
+        PersonaKit(double.url, None, store=tmp_path / "s.db")  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="folder is not there"):
+        PersonaKit(double.url, FIRST_KEY, store=tmp_path / "none" / "s.db")
+    with pytest.raises(StoreError, match="directory"):
+        PersonaKit(double.url, FIRST_KEY, store=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["store.db", "my-own-[store].db"])
+def test_the_status_names_what_was_set_aside(double: SyncService, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no database" * 1000)
+    (tmp_path / f"{name}-journal").write_bytes(b"")
+    with PersonaKit(double.url, FIRST_KEY, store=tmp_path / name, background=False) as kit:
+        (aside,) = kit.status().store.set_aside
+    assert Path(aside).read_bytes().startswith(b"no database")
 
 
 def test_rejected_items_can_be_seen_retried_and_discarded(double: SyncService, kit: PersonaKit) -> None:

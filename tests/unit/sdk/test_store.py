@@ -29,7 +29,8 @@ from personakit_sdk.errors import (
 from personakit_sdk.item_ids import uuid7
 from personakit_sdk.outbox import ITEM_BYTES, Outbox
 from personakit_sdk.sealing import Sealed
-from personakit_sdk.store import Store, journal_mode
+from personakit_sdk.store import Store
+from personakit_sdk.store_file import journal_mode
 from tests.unit.sdk.conftest import NOW, hasten, item
 
 
