@@ -20,6 +20,14 @@ CREATE TABLE viewers (
     PRIMARY KEY (tenant, person, persona)
 );
 CREATE INDEX ON viewers (tenant, persona);
+-- Whom each created persona views, and has viewed: whoever saw it and may not any more is told that it is gone.
+CREATE TABLE defined (
+    tenant   text   NOT NULL,
+    persona  uuid   NOT NULL,
+    position bigint NOT NULL,
+    people   uuid[] NOT NULL,
+    PRIMARY KEY (tenant, persona, position)
+);
 
 -- :on PersonRegistered
 INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
@@ -47,6 +55,12 @@ WHERE v.tenant = e.tenant AND v.persona = e.stream
 INSERT INTO viewers
 SELECT e.tenant, e.stream, viewed::uuid
 FROM personakit.events_of(%(events)s) AS e CROSS JOIN jsonb_array_elements_text(e.payload->'people') AS viewed
+
+-- :on PersonaDefined
+INSERT INTO defined
+SELECT e.tenant, e.stream, e.position,
+       ARRAY(SELECT viewed::uuid FROM jsonb_array_elements_text(e.payload->'people') AS viewed)
+FROM personakit.events_of(%(events)s) AS e
 
 -- :on PersonaDefined
 INSERT INTO changes AS c
@@ -119,6 +133,22 @@ LEFT JOIN personakit.person_keys AS k
 WHERE c.tenant = %(tenant)s AND c.op = 'put' AND c.position <= %(through)s
   AND (c.kind <> 'persona' OR k.person IS NOT NULL)
   AND (%(personas)s::text[] IS NULL OR c.kind <> 'persona' OR c.entity = ANY (%(personas)s::text[]))
+
+-- :query in_scope
+-- The personas of a limited key: those of `people`, those that are `named`, and those created ones that view
+-- nobody but `people`; with those that did so once, which are not there `now`.
+WITH limits AS (
+    SELECT array_agg(person) AS people FROM personakit.person_keys
+    WHERE tenant = %(tenant)s AND person_id = ANY (%(people)s::text[])
+)
+SELECT person::text AS entity, true AS now FROM personakit.person_keys
+WHERE tenant = %(tenant)s AND person_id = ANY (%(people)s::text[] || %(named)s::text[])
+UNION ALL
+SELECT d.persona::text, (array_agg(d.people <@ l.people ORDER BY d.position DESC))[1]
+FROM defined AS d CROSS JOIN limits AS l
+WHERE d.tenant = %(tenant)s
+GROUP BY d.persona
+HAVING bool_or(d.people <@ l.people)
 
 -- :query standing
 -- The newest event at or below a position (positions have gaps): when it was recorded, by which append.

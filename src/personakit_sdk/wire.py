@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -434,6 +434,63 @@ class Regenerate(Answer, frozen=True, kw_only=True):
 
     href: str
     estimate: Estimate
+
+
+# --- keys
+
+KeyScope = Literal["observe", "feedback", "read", "map", "mappers:write", "people:erase", "admin"]
+KeyName = Annotated[str, Meta(min_length=1, max_length=128)]
+MOST_OVERLAP_SECONDS: Final = 90 * 86_400
+
+
+class CreateKey(Request, frozen=True, kw_only=True):
+    """A new API key. With `people` or `personas` it is limited to them: it sees those people, each persona
+    that views nobody else, and the personas that are named. Such a key has neither `mappers:write` nor
+    `admin`.
+    """
+
+    name: Annotated[KeyName, Meta(description="What it is for; versions that it makes say it")]
+    scopes: Annotated[list[KeyScope], Meta(min_length=1)]
+    people: list[PersonId] | None = None
+    personas: list[PersonaId] | None = None
+    expires_at: Instant | None = None
+
+
+class RotateKey(Request, frozen=True, kw_only=True):
+    """Another key in place of one, which itself ends after `overlapSeconds`, 90 days at most."""
+
+    overlap_seconds: Annotated[int, Meta(ge=0, le=MOST_OVERLAP_SECONDS)] = 0
+
+
+class ApiKey(Answer, frozen=True, kw_only=True):
+    """A key, without its secret. `id` is how the secret begins. `endsAt` is `expiresAt`, or what a rotation
+    left it. `lastUsedAt` comes some seconds late. `people` and `personas` are null for an unlimited key.
+    """
+
+    id: str
+    name: str
+    scopes: list[KeyScope]
+    people: list[str] | None
+    personas: list[str] | None
+    created_at: datetime
+    expires_at: datetime | None
+    ends_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class CreatedKey(Answer, frozen=True, kw_only=True):
+    """A key that was just made, and its secret, which is shown this once."""
+
+    secret: str
+    key: ApiKey
+
+
+class KeyList(Answer, frozen=True, kw_only=True):
+    """Keys by their ids; those too that were revoked or have expired."""
+
+    items: list[ApiKey]
+    next: str | None
 
 
 # --- mapping

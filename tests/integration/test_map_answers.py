@@ -15,6 +15,8 @@ import pytest
 from personakit.agents.service import Service
 from personakit.api import map_persona
 from personakit.api.hot_reads import Mapping, cached_mapping
+from personakit.domain.grant import Grant
+from personakit.eventlog.access import grant_key
 from tests.integration.conftest import Client
 
 AT = datetime(2026, 4, 10, 19, 59, 58, 600_000, tzinfo=UTC)
@@ -99,13 +101,14 @@ def until(true: Any) -> None:
 
 def cached(client: Client, service: Service, ask: dict[str, Any]) -> Mapping:
     """What is in the cache once it has been asked for."""
+    caller = grant_key(service.recorder, "default", "test", Grant()).key
 
     def there() -> bool:
         client.post("/map-persona", json=ask)
-        return cached_mapping(service, "default", "ada", ask["mapperId"]) is not None
+        return cached_mapping(service, caller, "ada", ask["mapperId"]) is not None
 
     until(there)
-    found = cached_mapping(service, "default", "ada", ask["mapperId"])
+    found = cached_mapping(service, caller, "ada", ask["mapperId"])
     assert found is not None
     return found
 

@@ -40,6 +40,7 @@ READ = {
     "/computed-traits": {},
     "/computed-traits/{documentId}": {},
     "/computed-traits/{documentId}/versions": {},
+    "/keys": {},
     "/sync": {},
     "/health/live": {},
     "/health/ready": {},
@@ -56,6 +57,7 @@ IDS = {
     ),
     "{version}": "1",
     "{ruleId}": "any",
+    "{keyId}": "pk_00000000",
 }
 
 
@@ -155,7 +157,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 44
+    assert len(described) == 48
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

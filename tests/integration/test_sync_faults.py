@@ -20,7 +20,7 @@ from personakit.api.app import create_app
 from personakit.domain.events import PersonRegistered
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog import codec
-from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.access import PREFIX_LENGTH, create_key, create_tenant, revoke_key
 from personakit.eventlog.person_keys import Person
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import Row, StreamId
@@ -318,11 +318,11 @@ def test_a_revoked_key_is_shown_nothing_and_the_cursor_of_another_tenant_neither
     service, client = served
     cursor = pull(client)["next"]
     create_tenant(service.recorder, "other", "Other")
-    theirs = {"Authorization": f"Bearer {create_key(service.recorder, 'other', 'test')}"}
+    secret = create_key(service.recorder, "other", "test")
+    theirs = {"Authorization": f"Bearer {secret}"}
     moved = client.get("/sync", params={"since": cursor}, headers=theirs)
     assert (moved.status_code, moved.json()["type"].rpartition(":")[2]) == (410, "scope-changed")
-    with service.recorder.datastore.get_connection() as connection:
-        connection.execute("UPDATE personakit.api_keys SET revoked_at = now() WHERE tenant = 'other'")
+    revoke_key(service.recorder, "other", secret[:PREFIX_LENGTH])
     threading.Event().wait(1.0)  # a key is believed for 0.9 seconds
     for answer in (client.get("/sync", headers=theirs), client.post("/sync", json={}, headers=theirs)):
         assert answer.status_code == 401

@@ -18,7 +18,7 @@ import pytest
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.api.sync.waiting import Waiting
-from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.access import create_key, create_tenant, list_keys, revoke_key
 from personakit_sdk import wire
 from tests.postgres import data_dir
 from tests.processes import installation
@@ -107,6 +107,22 @@ def test_nothing_changed_is_said_in_the_end(service: Service) -> None:
         assert time.monotonic() - begun >= 1
         none = await client.get("/sync", params={"since": since, "wait": 1}, headers=headers)
         assert (none.status_code, none.json()["intent"]) == (200, "none")
+
+    run(service, test)
+
+
+def test_a_key_that_is_revoked_while_its_request_is_held_is_told_nothing(service: Service) -> None:
+    tenant, headers = tenant_of(service)
+
+    async def test(client: httpx.AsyncClient, waiting: Waiting) -> None:
+        since = (await everything(client, headers)).json()["next"]
+        held = hold(client, headers, since=since)
+        await until(waiting, 1)
+        (key,) = await asyncio.to_thread(list_keys, service.recorder, tenant, "", 2)
+        await asyncio.to_thread(revoke_key, service.recorder, tenant, key.prefix)
+        await asyncio.to_thread(record, service, tenant, "ada")
+        answer = await asyncio.wait_for(held, SOON)
+        assert (answer.status_code, answer.json()["type"]) == (401, "urn:personakit:problem:unauthorized")
 
     run(service, test)
 

@@ -79,7 +79,7 @@ class Service:
     ) -> None:
         """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
         works on computed traits."""
-        self._conninfo = conninfo
+        self.conninfo = conninfo
         self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
         self.recorder.create_table()
@@ -185,7 +185,7 @@ class Service:
     def _serve_reads(self) -> list[Part]:
         """What keeps the cache honest, and what is read here followed."""
         return [
-            FreshnessListener(self._conninfo, self.freshness, self.reader.definitions),
+            FreshnessListener(self.conninfo, self.freshness, self.reader.definitions),
             Sweep(self._releases.say_used, USED_SECONDS),
             Sweep(self.streams.conflicts.keep, USED_SECONDS),
         ]
@@ -194,7 +194,7 @@ class Service:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
         that finds another at it finds nothing to do. Without Redis all work is done where it comes up."""
         shared = ActorsHere(redis_broker(redis_url, str(self.epoch)), noted)
-        listener = Listener(self._conninfo, self.recorder.channel_name, self._work.wake_followers)
+        listener = Listener(self.conninfo, self.recorder.channel_name, self._work.wake_followers)
         self._parts += [shared, listener]
         careful = WhileRedisAnswers(shared.send, here.send)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -13,6 +14,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receiv
 
 from personakit.agents.service import Service
 from personakit.api.problems import NotFound
+from personakit.eventlog.access import ApiKey
 from personakit.eventlog.people import persona_id as id_of
 from personakit.eventlog.person_keys import Person
 from personakit_sdk.errors import Fault, InvalidInput
@@ -82,16 +84,29 @@ def asks_position(scope: Scope) -> bool:
     return header(scope, _MIN_POSITION) is not None
 
 
-def person_of(service: Service, tenant: str, person_id: str) -> Person:
+def require_person(caller: ApiKey, person_id: str) -> None:
+    """Raises NotFound for a person who is not there for the caller, whether they are there or not."""
+    if not caller.grant.has_person(person_id):
+        raise _not_for_caller(person_id)
+
+
+def person_of(service: Service, caller: ApiKey, person_id: str) -> Person:
     """The person, or NotFound: for a created persona too, which is none and has a key all the same."""
     if person_id.startswith("~"):
         raise NotFound(f"{person_id!r} is no person; GET /personas lists the personas, and whom they view.")
-    return keyed_of(service, tenant, person_id)
+    require_person(caller, person_id)
+    return _keyed(service, caller.tenant, person_id)
 
 
-def keyed_of(service: Service, tenant: str, person_id: str) -> Person:
+def keyed_of(service: Service, caller: ApiKey, persona_id: str) -> Person:
     """The person or the created persona with this id, and the key of what is said of them. Raises
     NotFound."""
+    if caller.grant.limits is not None:
+        persona_of(service, caller, persona_id)
+    return _keyed(service, caller.tenant, persona_id)
+
+
+def _keyed(service: Service, tenant: str, person_id: str) -> Person:
     person = service.people.find(tenant, person_id)
     if person is None:
         raise NotFound(
@@ -106,17 +121,39 @@ def no_persona(persona_id: str) -> NotFound:
     return NotFound(f"There is no persona {persona_id!r}.")
 
 
-def persona_of(service: Service, tenant: str, persona_id: str) -> UUID:
-    """The UUID of a persona; a person's own has the person's id, another's begins with ~."""
+def persona_of(service: Service, caller: ApiKey, persona_id: str) -> UUID:
+    """The UUID of a persona; a person's own has the person's id, another's begins with ~. Raises NotFound,
+    for one that is not there for the caller as well."""
     if not persona_id.startswith("~"):
-        return person_of(service, tenant, persona_id).surrogate
+        if not caller.grant.has_persona(persona_id, [persona_id]):
+            raise _not_for_caller(persona_id)
+        return _keyed(service, caller.tenant, persona_id).surrogate
     try:
         persona = UUID(persona_id[1:])
     except ValueError:
         raise no_persona(persona_id) from None
     if id_of(persona) != persona_id:  # a UUID can be written in many ways, of which one is the id
         raise NotFound(f"There is no persona {persona_id!r}; its id is {id_of(persona)!r}.")
+    if caller.grant.limits is not None:
+        _require_created(service, caller, persona_id, persona)
     return persona
+
+
+def require_persona(caller: ApiKey, persona_id: str, people_ids: Iterable[str]) -> None:
+    """Raises NotFound for a persona of people whom the caller may not see."""
+    if not caller.grant.has_persona(persona_id, people_ids):
+        raise no_persona(persona_id)
+
+
+def _require_created(service: Service, caller: ApiKey, persona_id: str, persona: UUID) -> None:
+    with service.reader.snapshot() as snapshot:
+        row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[persona])
+    require_persona(caller, persona_id, (row and row["people_ids"]) or [])
+
+
+def _not_for_caller(id_: str) -> NotFound:
+    """The same whether there is such a one or not."""
+    return NotFound(f"Nothing is known of {id_!r} to this key, which is limited to others.")
 
 
 def page_size(limit: int | None) -> int:

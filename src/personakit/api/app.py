@@ -31,15 +31,21 @@ from personakit.api import (
     schemas,
     suggestions,
 )
+from personakit.api import (
+    keys as key_routes,
+)
 from personakit.api.answers import MIN_POSITION, header
-from personakit.api.auth import ApiKeyAuthentication, KeyRing
+from personakit.api.auth import ApiKeyAuthentication
 from personakit.api.bodies import MAX_BODY
+from personakit.api.key_ring import KeyRing
 from personakit.api.metrics import Metrics
 from personakit.api.metrics import metrics as metrics_page
 from personakit.api.problems import respond
+from personakit.api.scopes import require_scoped
 from personakit.api.sync import pull, push
 from personakit.api.sync.waiting import Waiting
 from personakit.api.watch import Watch
+from personakit.eventlog.access import ApiKey
 from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -72,6 +78,7 @@ def create_app(service: Service) -> Litestar:
 
     metrics = Metrics(service)
     waiting = Waiting(service)
+    keys = KeyRing(service)
     app = Litestar(
         route_handlers=[
             observations.router,
@@ -85,6 +92,7 @@ def create_app(service: Service) -> Litestar:
             suggestions.get_suggestion,
             pull.sync,
             push.push,
+            key_routes.router,
             health.router,
             metrics_page,
             schemas.mapper_json,
@@ -94,17 +102,20 @@ def create_app(service: Service) -> Litestar:
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
             "tenant": Provide(_tenant, sync_to_thread=False),
+            "caller": Provide(_caller, sync_to_thread=False),
             "origin": Provide(_origin, sync_to_thread=False),
         },
-        middleware=[DefineMiddleware(ApiKeyAuthentication, keys=KeyRing(service.recorder))],
+        middleware=[DefineMiddleware(ApiKeyAuthentication, keys=keys)],
         before_request=before_request,
-        on_shutdown=[lookers.shutdown, waiting.close],
+        on_startup=[keys.listen],
+        on_shutdown=[lookers.shutdown, waiting.close, keys.close],
         exception_handlers={Exception: respond},
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
-        state=State({"metrics": metrics, "service": service, "waiting": waiting}),
+        state=State({"keys": keys, "metrics": metrics, "service": service, "waiting": waiting}),
     )
+    require_scoped(app.routes)
     app.asgi_handler = Watch(app.asgi_handler, service, metrics)
     service.on_append(metrics.appended)
     return app
@@ -129,8 +140,13 @@ def _tenant(request: Request[Any, Any, Any]) -> str:
     return str(request.user)
 
 
+def _caller(request: Request[Any, Any, Any]) -> ApiKey:
+    key: ApiKey = request.auth
+    return key
+
+
 def _origin(request: Request[Any, Any, Any]) -> str:
-    return f"key: {request.auth}"
+    return f"key: {_caller(request).name}"
 
 
 def _position(text: str) -> int:

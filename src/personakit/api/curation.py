@@ -11,7 +11,7 @@ from litestar.params import RawBody
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import WAIT_SECONDS, person_of
-from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
+from personakit.api.dependencies import CallerGiven, OriginGiven, ServiceGiven
 from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
 from personakit.api.openapi import documented
@@ -19,6 +19,7 @@ from personakit.api.parameters import PersonIdInPath, ReasonNeeded, TraitPathInP
 from personakit.api.trait_paths import MOST_NAMES, is_path
 from personakit.domain.curation import pinned_value
 from personakit.domain.mindscape import Pin
+from personakit.eventlog.access import ApiKey
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -35,7 +36,7 @@ LARGEST_VALUE = 4096
 )
 def pin_trait(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     origin: OriginGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
@@ -52,8 +53,9 @@ def pin_trait(
             (Fault("/value", "too large"),),
         )
     pin = Pin(pinned_value(sent.value), sent.volatility, sent.reason, origin)
-    position = service.curator.pin(tenant, person_of(service, tenant, person_id).surrogate, path, pin)
-    return _shown(service, tenant, person_id, position)
+    person = person_of(service, caller, person_id).surrogate
+    position = service.curator.pin(caller.tenant, person, path, pin)
+    return _shown(service, caller, person_id, position)
 
 
 @delete(
@@ -65,21 +67,24 @@ def pin_trait(
 )
 def unpin_trait(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     origin: OriginGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
     reason: ReasonNeeded,
 ) -> Response[wire.Mindscape]:
     """Let what is derived be shown again; 404 for a trait that is not pinned."""
-    person = person_of(service, tenant, person_id).surrogate
+    person = person_of(service, caller, person_id).surrogate
     said = bodies.storable(reason, "reason")
-    return _shown(service, tenant, person_id, service.curator.unpin(tenant, person, path, said, origin))
+    position = service.curator.unpin(caller.tenant, person, path, said, origin)
+    return _shown(service, caller, person_id, position)
 
 
-def _shown(service: Service, tenant: str, person_id: str, position: int | None) -> Response[wire.Mindscape]:
+def _shown(
+    service: Service, caller: ApiKey, person_id: str, position: int | None
+) -> Response[wire.Mindscape]:
     service.until_shown(position or service.reader.head(), WAIT_SECONDS)
-    return show(service, tenant, person_id, datetime.now(UTC), cached=False)
+    return show(service, caller, person_id, datetime.now(UTC), cached=False)
 
 
 def _require_path(path: str) -> None:

@@ -1,4 +1,4 @@
-"""What handlers ask for: the service, the tenant whose key the request bears, and the name of that key.
+"""What handlers ask for: the service, the key that the request bears, its tenant and its name.
 
 Most get them by name. The routes that are asked most take them from the request: two dependencies cost as
 much there as all that Litestar does else.
@@ -15,9 +15,12 @@ from litestar.types import Scope
 
 from personakit.agents.service import Service
 from personakit.api.answers import header
+from personakit.eventlog.access import ApiKey
 
 ServiceGiven = NamedDependency[Service]
 TenantGiven = NamedDependency[str]
+CallerGiven = NamedDependency[ApiKey]
+"""The key that the request bears: whom it may see, and of which tenant."""
 OriginGiven = NamedDependency[str]
 """Who makes a version, as the log keeps it: the name of the caller's key."""
 IDEMPOTENCY_KEY = "Idempotency-Key"

@@ -77,9 +77,14 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     return (
         f"<section id='{escape(operation['operationId'])}'>"
         f"<h3><span>{_text(operation['summary'])}</span><b>{method}</b> <code>{escape(path)}</code></h3>"
-        f"<p>{_text(operation['description'])}</p>{table}"
+        f"<p>{_text(operation['description'])}</p>{_scopes(operation['security'])}{table}"
         f"{_body(body)}{_answers(operation['responses'])}</section>"
     )
+
+
+def _scopes(security: list[dict[str, list[str]]]) -> str:
+    scopes = [f"<code>{escape(scope)}</code>" for each in security for scope in each["key"]]
+    return f"<p>Takes a key with the scope {' or '.join(scopes)}</p>" if scopes else ""
 
 
 def _body(content: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from personakit.agents.anew import observed_of
 from personakit.agents.mindscapes import mindscape_of
 from personakit.api import present
 from personakit.api.answers import NEWEST, answer, next_page, page_after, page_size, person_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.observations import stored
 from personakit.api.parameters import PageAfter, PageLimit, PersonIdInPath, TraitPathInPath
 from personakit.api.prepared import trait as shown_trait
@@ -34,7 +34,7 @@ VERSIONS_SHOWN = 50
 )
 def get_evidence(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     person_id: PersonIdInPath,
     path: TraitPathInPath,
     after: PageAfter = None,
@@ -43,7 +43,7 @@ def get_evidence(
     """The observations that a trait rests on, newest first, and what changed it, by whom and why. Of a
     pinned trait, those that what is derived beneath rests on. A page may have fewer than `limit` before the
     last one, because of those of a type not every one counts."""
-    person = person_of(service, tenant, person_id).surrogate
+    tenant, person = caller.tenant, person_of(service, caller, person_id).surrogate
     size, before = page_size(limit), page_after(after, NEWEST)
     with service.reader.snapshot() as snapshot:
         mindscape = mindscape_of(snapshot.row("mindscapes.by_person", tenant=tenant, person=person))

@@ -10,12 +10,13 @@ from litestar.params import RawBody
 from personakit.agents.service import Service
 from personakit.api import bodies
 from personakit.api.answers import answer, keyed_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
 from personakit.domain import exposure
 from personakit.domain.exploration import Place
+from personakit.eventlog.access import ApiKey
 from personakit.eventlog.intake import About, Received, id_of_key
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
@@ -34,7 +35,7 @@ from personakit_sdk.mapping import suggestion_of
 )
 def give_feedback(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     state: State,
     body: RawBody,
     key: IdempotencyKey = None,
@@ -42,23 +43,23 @@ def give_feedback(
     """Say what became of a suggestion, by its id or by mapper, rule and persona."""
     sent = bodies.decode(body, wire.Feedback)
     if sent.id is None and key is not None:
-        sent = msgspec.structs.replace(sent, id=id_of_key(tenant, key))
+        sent = msgspec.structs.replace(sent, id=id_of_key(caller.tenant, key))
     with service.reader.snapshot() as snapshot:
-        received = understood(service, snapshot, tenant, sent)
-    receipt = service.intake.receive(tenant, sent, received.about, received.person)
+        received = understood(service, snapshot, caller, sent)
+    receipt = service.intake.receive(caller.tenant, sent, received.about, received.person)
     if receipt.status == "stored" and not received.in_use:
         state.metrics.feedback_on_gone_rule()
     written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
 
 
-def understood(service: Service, snapshot: Snapshot, tenant: str, sent: wire.Feedback) -> Received:
+def understood(service: Service, snapshot: Snapshot, caller: ApiKey, sent: wire.Feedback) -> Received:
     """The feedback, the rule that it is about and whose persona. Raises InvalidInput for feedback that says
     too little, ExposureInvalid, NotFound for a persona or a rule that there never was."""
-    persona_id, about = _about(service, tenant, sent)
-    person = keyed_of(service, tenant, persona_id)
+    persona_id, about = _about(service, caller.tenant, sent)
+    person = keyed_of(service, caller, persona_id)
     known = snapshot.row(
-        "mapper_versions.has_rule", tenant=tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
+        "mapper_versions.has_rule", tenant=caller.tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
     )
     if known is None or not known["found"]:
         raise NotFound(

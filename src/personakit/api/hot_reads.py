@@ -10,12 +10,13 @@ import msgspec
 from personakit.agents.mappers import mapper_stream
 from personakit.agents.service import Service
 from personakit.api import present
-from personakit.api.answers import persona_of
+from personakit.api.answers import persona_of, require_persona
 from personakit.api.kept_decisions import KeptDecisions
 from personakit.api.multipliers import NOTHING, Weights, weights_in
 from personakit.api.present import PersonaState
 from personakit.api.problems import NotFound
 from personakit.domain.exploration import Exploration
+from personakit.eventlog.access import ApiKey
 from personakit.projections.moved import mark
 from personakit.projections.read import Snapshot
 from personakit_sdk.rules import compile_mapper
@@ -58,8 +59,9 @@ class Mapping(NamedTuple):
         return self.persona.state.weights.get(self.mapper.plan.mapper_id, NOTHING)
 
 
-def cached_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str) -> Mapping | None:
-    """From the cache alone: asks no database. None where it has not all of it."""
+def cached_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id: str) -> Mapping | None:
+    """From the cache alone: asks no database. None where it has not all of it, or not for the caller."""
+    tenant = caller.tenant
     person = service.people.found(tenant, persona_id)
     if person is None:
         return None
@@ -67,34 +69,44 @@ def cached_mapping(service: Service, tenant: str, persona_id: str, mapper_id: st
     mapper = service.freshness.get(("mapper", tenant, mapper_id))
     if persona is None or mapper is None:
         return None
+    if not caller.grant.has_persona(persona_id, persona.value.state.people_ids):
+        return None
     return Mapping(persona.value, mapper.value, min(persona.position, mapper.position))
 
 
-def read_mapping(service: Service, tenant: str, persona_id: str, mapper_id: str) -> Mapping:
+def read_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id: str) -> Mapping:
     """From one snapshot, and kept. Raises NotFound for a persona or an active mapper that is not there."""
-    persona = persona_of(service, tenant, persona_id)
+    persona = persona_of(service, caller, persona_id)
     with service.reader.snapshot() as snapshot:
-        hot = _read_persona(service, snapshot, tenant, persona_id, persona)
-        mapper = _read_mapper(service, snapshot, tenant, mapper_id)
+        hot = _read_persona(service, snapshot, caller, persona_id, persona)
+        mapper = _read_mapper(service, snapshot, caller.tenant, mapper_id)
     return Mapping(hot, mapper, snapshot.position)
 
 
-def read_persona(service: Service, tenant: str, persona_id: str, *, cached: bool) -> tuple[HotPersona, int]:
+def read_persona(
+    service: Service, caller: ApiKey, persona_id: str, *, cached: bool
+) -> tuple[HotPersona, int]:
     """A persona and the position that it reflects, from the cache if it may be, else from a snapshot.
     Raises NotFound."""
-    persona = persona_of(service, tenant, persona_id)
-    found = service.freshness.get(("persona", tenant, persona)) if cached and persona_id[0] != "~" else None
+    persona = persona_of(service, caller, persona_id)
+    found = (
+        service.freshness.get(("persona", caller.tenant, persona))
+        if cached and persona_id[0] != "~"
+        else None
+    )
     if found is not None:
         return found.value, found.position
     with service.reader.snapshot() as snapshot:
-        hot = _read_persona(service, snapshot, tenant, persona_id, persona)
+        hot = _read_persona(service, snapshot, caller, persona_id, persona)
     return hot, snapshot.position
 
 
 def _read_persona(
-    service: Service, snapshot: Snapshot, tenant: str, persona_id: str, persona: UUID
+    service: Service, snapshot: Snapshot, caller: ApiKey, persona_id: str, persona: UUID
 ) -> HotPersona:
+    tenant = caller.tenant
     state = present.persona_state(snapshot, tenant, persona_id, persona)
+    require_persona(caller, persona_id, state.people_ids)
     names = dict(zip(state.people, state.people_ids, strict=True))
     versions = {name: state.mindscapes[person].version for person, name in names.items()}
     derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}

@@ -23,6 +23,7 @@ from personakit.api.multipliers import effective, with_evidence
 from personakit.api.openapi import documented
 from personakit.api.problems import CoreStale
 from personakit.api.regenerating import estimate, offer, regenerate
+from personakit.eventlog.access import ApiKey
 from personakit_sdk import wire
 from personakit_sdk.mapping import context_of, instant_of, limit_of, shows_overlay
 from personakit_sdk.rules.evaluate import Decision, Reorder, evaluate_until
@@ -43,10 +44,10 @@ class _Decided(NamedTuple):
     operation_id="mapPersona",
     summary="Map a persona",
 )
-async def map_by_query(request: Request[str, Any, Any]) -> Response[wire.MapAnswer]:
+async def map_by_query(request: Request[str, ApiKey, Any]) -> Response[wire.MapAnswer]:
     """Map a persona. `at` is RFC 3339 (encode a + as %2B), `context` is a JSON object."""
     cached = not asks_position(request.scope)
-    return await _map(service_of(request), request.user, asked_by(request), cached=cached)
+    return await _map(service_of(request), request.auth, asked_by(request), cached=cached)
 
 
 @post(
@@ -56,27 +57,27 @@ async def map_by_query(request: Request[str, Any, Any]) -> Response[wire.MapAnsw
     operation_id="mapPersonaByBody",
     summary="Map a persona, by a body",
 )
-async def map_by_body(request: Request[str, Any, Any]) -> Response[wire.MapAnswer]:
+async def map_by_body(request: Request[str, ApiKey, Any]) -> Response[wire.MapAnswer]:
     """Map a persona, with the question in a body."""
     ask = bodies.decode(await bodies.read_body(request), wire.MapPersona)
-    return await _map(service_of(request), request.user, ask, cached=not asks_position(request.scope))
+    return await _map(service_of(request), request.auth, ask, cached=not asks_position(request.scope))
 
 
 async def _map(
-    service: Service, tenant: str, ask: wire.MapPersona, *, cached: bool
+    service: Service, caller: ApiKey, ask: wire.MapPersona, *, cached: bool
 ) -> Response[wire.MapAnswer]:
     now = datetime.now(UTC)
     at, context = instant_of(ask, now), context_of(ask)
-    read = cached_mapping(service, tenant, ask.persona_id, ask.mapper_id) if cached else None
+    read = cached_mapping(service, caller, ask.persona_id, ask.mapper_id) if cached else None
     if read is None:
-        read = await asyncio.to_thread(read_mapping, service, tenant, ask.persona_id, ask.mapper_id)
+        read = await asyncio.to_thread(read_mapping, service, caller, ask.persona_id, ask.mapper_id)
     status = 200
     if read.persona.state.is_stale and ask.if_stale != "serve":
-        fresh, status = await asyncio.to_thread(_refreshed, service, tenant, ask, read)
+        fresh, status = await asyncio.to_thread(_refreshed, service, caller, ask, read)
         read = fresh
     explorer = explorer_of(
         service,
-        tenant,
+        caller.tenant,
         read.mapper.exploration,
         persona_id=ask.persona_id,
         mapper_id=ask.mapper_id,
@@ -90,7 +91,7 @@ async def _map(
     return answer(_answer(service, read, decided, ask, now), read.position, status)
 
 
-def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mapping) -> tuple[Mapping, int]:
+def _refreshed(service: Service, caller: ApiKey, ask: wire.MapPersona, read: Mapping) -> tuple[Mapping, int]:
     """What is read once the core is made anew, and the status to answer with: 202 where that takes longer
     than a caller would wait. Where it cannot be made the old one serves, and says that it is stale. Raises
     CoreStale, for a caller who wants no stale one."""
@@ -103,12 +104,12 @@ def _refreshed(service: Service, tenant: str, ask: wire.MapPersona, read: Mappin
             f"{estimate(service, state).usd} USD; ifStale=serve takes it as it is."
         )
     try:
-        regenerate(service, tenant, state.persona)
+        regenerate(service, caller.tenant, state.persona)
     except StillRegenerating:
         return read, 202
     except (ModelFailed, BudgetSpent):  # said in the log by whoever tried it
         return read, 200
-    return read_mapping(service, tenant, ask.persona_id, ask.mapper_id), 200
+    return read_mapping(service, caller, ask.persona_id, ask.mapper_id), 200
 
 
 def _decide(

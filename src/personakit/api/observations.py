@@ -11,14 +11,17 @@ import msgspec
 from litestar import Request, Response, Router, delete, get, post
 from litestar.params import PathParameter, QueryParameter
 
+from personakit.agents.service import Service
 from personakit.api import bodies
-from personakit.api.answers import answer, header, next_page, page_after, page_size, person_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven, idempotency_key, service_of
+from personakit.api.answers import answer, header, next_page, page_after, page_size, person_of, require_person
+from personakit.api.dependencies import CallerGiven, ServiceGiven, idempotency_key, service_of
 from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfter, PageLimit, ReasonIfAny
-from personakit.api.problems import problem_of
+from personakit.api.problems import NotFound, problem_of
+from personakit.eventlog.access import ApiKey
 from personakit.eventlog.corrections import Refused
 from personakit.eventlog.intake import Fate, id_of_key
+from personakit.eventlog.retractions import not_recorded
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -34,12 +37,13 @@ _NDJSON = {"type": "string", "description": "An Observation on each line"}
     operation_id="recordObservation",
     summary="Record an observation",
 )
-async def record(request: Request[str, Any, Any]) -> Response[wire.Written]:
+async def record(request: Request[str, ApiKey, Any]) -> Response[wire.Written]:
     """Record one observation: 201 stored, 200 a repeat of one that is stored, 409 its id is taken."""
     body = await bodies.read_body(request)
     observation = bodies.plain_observation(body) or bodies.decode_item(body, wire.Observation)
     if observation.id is None and (key := idempotency_key(request.scope)) is not None:
         observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
+    require_person(request.auth, observation.person_id)
     (fate,) = await service_of(request).intake.record_async(request.user, [observation])
     if isinstance(fate, Refused):
         raise fate
@@ -54,7 +58,7 @@ async def record(request: Request[str, Any, Any]) -> Response[wire.Written]:
     operation_id="recordObservations",
     summary="Record many observations",
 )
-async def record_batch(request: Request[str, Any, Any]) -> Response[wire.BatchAnswer]:
+async def record_batch(request: Request[str, ApiKey, Any]) -> Response[wire.BatchAnswer]:
     """Record up to 500 observations, as a JSON array or as NDJSON. Each needs an id; one that is bad is
     rejected alone, and the others are committed together."""
     service, body = service_of(request), await bodies.read_body(request)
@@ -62,6 +66,8 @@ async def record_batch(request: Request[str, Any, Any]) -> Response[wire.BatchAn
     items = _plain_items(body, content_type)
     if items is None:
         items = await asyncio.to_thread(_items, body, content_type)
+    if request.auth.grant.limits is not None:
+        items = [_allowed(request.auth, item) for item in items]
     good = [item for item in items if isinstance(item, wire.Observation)]
     fates = iter(await service.intake.record_async(request.user, good) if good else [])
     results = [
@@ -74,7 +80,7 @@ async def record_batch(request: Request[str, Any, Any]) -> Response[wire.BatchAn
 @get("/", sync_to_thread=True, operation_id="listObservations", summary="List a person's observations")
 def list_observations(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     person_id: Annotated[str, QueryParameter(name="personId", description="Whose observations")],
     after: PageAfter = None,
     limit: PageLimit = None,
@@ -83,12 +89,12 @@ def list_observations(
     ] = False,
 ) -> Response[wire.ObservationList]:
     """A person's observations, in the order in which they were recorded."""
-    person = person_of(service, tenant, person_id).surrogate
+    person = person_of(service, caller, person_id).surrogate
     size = page_size(limit)
     with service.reader.snapshot() as snapshot:
         rows = snapshot.rows(
             "observations.listed",
-            tenant=tenant,
+            tenant=caller.tenant,
             person=person,
             after=page_after(after, 0),
             retracted=retracted,
@@ -109,7 +115,7 @@ def list_observations(
 )
 def retract(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     observation_id: Annotated[
         UUID, PathParameter(name="observationId", description="The id it was recorded under")
     ],
@@ -117,7 +123,11 @@ def retract(
 ) -> Response[wire.Retracted]:
     """Take an observation back: it counts no longer, and the traits that it went into are derived anew
     without it. Its id stays taken. To retract it again does nothing, and tells what the first time did."""
-    done = service.retractions.retract(tenant, observation_id, bodies.storable(reason, "reason") or None)
+    if caller.grant.limits is not None:
+        _require_about(service, caller, observation_id)
+    done = service.retractions.retract(
+        caller.tenant, observation_id, bodies.storable(reason, "reason") or None
+    )
     shown = wire.Retracted(
         id=observation_id,
         position=done.position,
@@ -127,6 +137,23 @@ def retract(
         superseded_by=done.event.superseded_by,
     )
     return answer(shown, done.position)
+
+
+def _allowed(caller: ApiKey, item: Item) -> Item:
+    """The item, or that whom it is about is not there for the caller."""
+    if isinstance(item, wire.Observation):
+        try:
+            require_person(caller, item.person_id)
+        except NotFound as refused:
+            return item.id, refused
+    return item
+
+
+def _require_about(service: Service, caller: ApiKey, observation: UUID) -> None:
+    """Raises NotRecorded for an observation of somebody who is not there for the caller."""
+    person = service.retractions.person_of(caller.tenant, observation)
+    if not caller.grant.has_person(service.people.names(caller.tenant, [person])[person]):
+        raise not_recorded(observation)
 
 
 def _split(body: bytes, content_type: str) -> list[msgspec.Raw]:

@@ -6,7 +6,6 @@ decode them twice), so a route names its body's type in `documented`; every sche
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, get_args
@@ -24,10 +23,11 @@ from litestar.openapi.spec import (
 )
 
 from personakit.api.answers import MIN_POSITION, POSITION
-from personakit.api.auth import OPEN_PATHS
 from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
 from personakit.api.docs_page import render
 from personakit.api.parameters import KEY_SAYS
+from personakit.api.scopes import NEEDED, is_open
+from personakit.domain.grant import SCOPES
 from personakit_sdk import wire
 
 _REF = "#/components/schemas/{name}"
@@ -176,8 +176,7 @@ def describe(app: Litestar) -> dict[str, Any]:
     document["components"] |= {"schemas": _schemas(), "parameters": _PARAMETERS, "headers": _HEADERS}
     document["paths"] = {
         path: {
-            method: _completed(operation, is_open=any(re.search(each, path) for each in OPEN_PATHS))
-            for method, operation in operations.items()
+            method: _completed(operation, is_open=is_open(path)) for method, operation in operations.items()
         }
         for path, operations in document["paths"].items()
     }
@@ -209,9 +208,14 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
         **_without_noise(operation),
         "description": " ".join(operation["description"].split()),
         **({"parameters": parameters} if parameters else {}),
-        **({"security": []} if is_open else {}),
+        "security": [] if is_open else _security(operation["operationId"]),
         "responses": {**answers, "default": _PROBLEM},
     }
+
+
+def _security(operation_id: str) -> list[dict[str, list[str]]]:
+    """A key with the scope that it takes, or with any of those."""
+    return [{"key": [scope]} for scope in SCOPES if scope in NEEDED[operation_id]]
 
 
 def _answer(status: int, answer: dict[str, Any]) -> dict[str, Any]:

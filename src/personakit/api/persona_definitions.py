@@ -19,12 +19,13 @@ from personakit.api.answers import (
     page_size,
     person_of,
 )
-from personakit.api.dependencies import OriginGiven, ServiceGiven, TenantGiven
+from personakit.api.dependencies import CallerGiven, OriginGiven, ServiceGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey, PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
 from personakit.api.personas import get_persona, persona_there, regenerate, show
 from personakit.api.trait_paths import is_pattern
 from personakit.domain.events import PersonaDefined, PersonaRetired
+from personakit.eventlog.access import ApiKey
 from personakit.eventlog.intake import id_of_key
 from personakit.eventlog.people import persona_id as id_of
 from personakit_sdk import wire
@@ -34,14 +35,22 @@ from personakit_sdk.errors import Fault, InvalidInput
 @get("/", sync_to_thread=True, operation_id="listPersonas", summary="List the personas")
 def list_personas(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     after: PageAfterId = "",
     limit: PageLimit = None,
 ) -> Response[wire.PersonaList]:
-    """The personas, by id, without their cores: people's own, and those that were created."""
-    size = page_size(limit)
+    """The personas that the key may see, by id, without their cores: people's own, and those that were
+    created."""
+    size, limits = page_size(limit), caller.grant.limits
     with service.reader.snapshot() as snapshot:
-        rows = snapshot.rows("personas.page", tenant=tenant, after=after, limit=size)
+        rows = snapshot.rows(
+            "personas.page",
+            tenant=caller.tenant,
+            after=after,
+            limit=size,
+            people=None if limits is None else list(limits.people),
+            named=[] if limits is None else list(limits.personas),
+        )
     items = [
         wire.PersonaSummary(
             id=row["id"],
@@ -68,19 +77,19 @@ def list_personas(
 )
 def create_persona(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     origin: OriginGiven,
     body: RawBody,
     key: IdempotencyKey = None,
 ) -> Response[wire.Persona]:
     """Create a persona of one or more people: 201, its id begins with `~`. The same again with the same
     Idempotency-Key: 200 and the persona that was created first, as it is now."""
-    defined = _defined(service, tenant, body, origin)
-    id_ = None if key is None else id_of_key(tenant, key)
-    created = service.personas.create(tenant, defined, id_)
+    defined = _defined(service, caller, body, origin)
+    id_ = None if key is None else id_of_key(caller.tenant, key)
+    created = service.personas.create(caller.tenant, defined, id_)
     service.until_shown(created.position, WAIT_SECONDS)
     status = 201 if created.new else 200
-    return show(service, tenant, id_of(created.persona), datetime.now(UTC), cached=False, status=status)
+    return show(service, caller, id_of(created.persona), datetime.now(UTC), cached=False, status=status)
 
 
 @put(
@@ -92,16 +101,16 @@ def create_persona(
 )
 def redefine_persona(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     origin: OriginGiven,
     persona_id: PersonaIdInPath,
     body: RawBody,
 ) -> Response[wire.Persona]:
     """Give a created persona another definition. Its core is stale from then on."""
-    persona = _created(service, tenant, persona_id)
-    position = service.personas.redefine(tenant, persona, _defined(service, tenant, body, origin))
+    persona = _created(service, caller, persona_id)
+    position = service.personas.redefine(caller.tenant, persona, _defined(service, caller, body, origin))
     service.until_shown(position or service.reader.head(), WAIT_SECONDS)
-    return show(service, tenant, persona_id, datetime.now(UTC), cached=False)
+    return show(service, caller, persona_id, datetime.now(UTC), cached=False)
 
 
 @delete(
@@ -113,22 +122,22 @@ def redefine_persona(
 )
 def retire_persona(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     origin: OriginGiven,
     persona_id: PersonaIdInPath,
     reason: ReasonIfAny = "",
 ) -> Response[wire.PersonaRetired]:
     """Take a created persona away. Those of people go with the person (DELETE /people/{personId})."""
-    persona = _created(service, tenant, persona_id)
+    persona = _created(service, caller, persona_id)
     said = bodies.storable(reason, "reason")
-    position = service.personas.retire(tenant, persona, PersonaRetired(origin=origin, reason=said))
+    position = service.personas.retire(caller.tenant, persona, PersonaRetired(origin=origin, reason=said))
     if position is None:
         raise no_persona(persona_id)
     service.until_shown(position, WAIT_SECONDS)
     return answer(wire.PersonaRetired(id=persona_id, position=position), position)
 
 
-def _created(service: Service, tenant: str, persona_id: str) -> UUID:
+def _created(service: Service, caller: ApiKey, persona_id: str) -> UUID:
     """The UUID of a created persona. Raises InvalidInput for a person's own, NotFound for none."""
     if not persona_id.startswith("~"):
         raise InvalidInput(
@@ -136,12 +145,12 @@ def _created(service: Service, tenant: str, persona_id: str) -> UUID:
             "POST /personas makes another.",
             (Fault("personaId", "a person's own"),),
         )
-    return persona_there(service, tenant, persona_id)
+    return persona_there(service, caller, persona_id)
 
 
-def _defined(service: Service, tenant: str, body: bytes, origin: str) -> PersonaDefined:
+def _defined(service: Service, caller: ApiKey, body: bytes, origin: str) -> PersonaDefined:
     sent = bodies.decode(body, wire.DefinePersona)
-    people = tuple(person_of(service, tenant, person_id).surrogate for person_id in sent.people)
+    people = tuple(person_of(service, caller, person_id).surrogate for person_id in sent.people)
     faults = [
         Fault(f"/uses/{n}", f"{path!r} is no path")
         for n, path in enumerate(sent.uses or ())

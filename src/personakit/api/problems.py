@@ -22,6 +22,7 @@ from personakit.domain.mapper import MapperUnknown, NotInUse, RuleUnknown
 from personakit.domain.oversight import NotActive, ProposalChanged
 from personakit.domain.own_traits import TraitsShipped, TraitsTaken, TraitsUnknown
 from personakit.domain.publishing import PreconditionFailed, VersionWentDown
+from personakit.eventlog.access import KeyOver, KeyUnknown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken, OfErased
@@ -41,6 +42,10 @@ class NotFound(PersonaKitError):
 
 class Unauthorized(PersonaKitError):
     """No key, or one that opens nothing."""
+
+
+class Forbidden(PersonaKitError):
+    """The key has not the scope that this takes."""
 
 
 class CoreStale(PersonaKitError):
@@ -87,6 +92,9 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (ExposureInvalid, 400, "exposure-invalid"),
     (InvalidInput, 422, "invalid-input"),
     (Unauthorized, 401, "unauthorized"),
+    (Forbidden, 403, "forbidden"),
+    (KeyUnknown, 404, "not-found"),
+    (KeyOver, 409, "key-over"),
     (NotFound, 404, "not-found"),
     (NotPinned, 404, "not-pinned"),
     (NotRecorded, 404, "not-recorded"),

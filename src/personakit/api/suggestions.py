@@ -14,7 +14,7 @@ from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.exploring import explorer_of
 from personakit.api.hot_reads import plan_of
 from personakit.api.map_query import context_of
@@ -44,7 +44,7 @@ MOST = 10_000
 )
 def get_suggestion(
     service: ServiceGiven,
-    tenant: TenantGiven,
+    caller: CallerGiven,
     id_: Annotated[str, PathParameter(name="suggestionId", description="The suggestion's `id`")],
     context: Annotated[
         str | None, QueryParameter(description="The context that it was asked with, a JSON object")
@@ -54,10 +54,10 @@ def get_suggestion(
     what made them so, and the observations behind them."""
     ref = suggestion_id.decode(id_)
     asked = context_of(context)
-    persona = persona_of(service, tenant, ref.persona_id)
+    tenant, persona = caller.tenant, persona_of(service, caller, ref.persona_id)
     mapper = _mapper(service, tenant, ref)
     then = service.past.at_instant(min(ref.at, datetime.now(UTC)))
-    past = past_of(service, tenant, ref.persona_id, persona, then)
+    past = past_of(service, caller, ref.persona_id, persona, then)
     state = present.past_persona(past, ref.persona_id, persona)
     facts = state.facts
     shared, own = weights_in(mapper), state.weights.get(ref.mapper_id, NOTHING)

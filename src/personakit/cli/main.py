@@ -16,7 +16,7 @@ COMMANDS = {
     ),
     "doctor": LazyCommand("personakit.cli.doctor:doctor", "Look at the store of an application."),
     "import": LazyCommand("personakit.cli.imports:import_", "Import a history: git, ics or jsonl."),
-    "keys": LazyCommand("personakit.cli.keys:keys", "Create API keys."),
+    "keys": LazyCommand("personakit.cli.keys:keys", "Create, list, revoke and rotate API keys."),
     "map": LazyCommand("personakit.cli.map:map_", "Ask a mapper for suggestions for a persona."),
     "mappers": LazyCommand("personakit.cli.mappers.group:mappers", "Work on mappers: test, push, explain …"),
     "mindscapes": LazyCommand(

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from personakit.config import load_settings
-from personakit_sdk.wire import PersonId
+from personakit_sdk.wire import PersonaId, PersonId
 
 Command = Callable[..., None]
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -30,6 +30,19 @@ class PersonIdType(click.ParamType[str]):
             return msgspec.convert(value, PersonId)
         except msgspec.ValidationError:
             self.fail(f"{value!r} is no person's id: 1 to 128 of A-Z a-z 0-9 . _ : @ -", param, ctx)
+
+
+class PersonaIdType(click.ParamType[str]):
+    """A persona's id, checked before anything is done with it."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """`value` if it is an id."""
+        try:
+            return msgspec.convert(value, PersonaId)
+        except msgspec.ValidationError:
+            self.fail(f"{value!r} is no persona's id: a person's, or ~ and a UUID.", param, ctx)
 
 
 class InstantType(click.ParamType[datetime]):

@@ -26,7 +26,7 @@ from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
 from personakit.config import Settings
 from personakit.embedded import EmbeddedPostgres
-from personakit.eventlog.access import create_key, create_tenant, tenant_of
+from personakit.eventlog.access import create_key, create_tenant, key_of
 from personakit.master_key import master_key
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
@@ -111,7 +111,7 @@ def prepare(service: Service, settings: Settings) -> bool:
 
 def _key_opens(service: Service, key_file: Path) -> bool:
     """Whether the key that was kept opens this database: it may be another's, or be restored."""
-    return key_file.exists() and tenant_of(service.recorder, key_file.read_text().strip()) is not None
+    return key_file.exists() and key_of(service.recorder, key_file.read_text().strip()) is not None
 
 
 async def _serve(service: Service, settings: Settings, ready: Callable[[], None]) -> None:

@@ -6,20 +6,84 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
+from psycopg import Connection
+from psycopg.rows import DictRow
 
+from personakit.domain.grant import SCOPES, Grant, Limits
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.recorder import LogRecorder
-from personakit_sdk.errors import PersonaKitError
+from personakit_sdk import wire
+from personakit_sdk.errors import Fault, InvalidInput, PersonaKitError
 
 PREFIX_LENGTH = 11
+CHANNEL: Final = "api_keys"
+"""Where PostgreSQL tells of a key that is revoked or ends sooner."""
+MOST_OVERLAP: Final = timedelta(seconds=wire.MOST_OVERLAP_SECONDS)
 _KEY = re.compile(r"pk_[A-Za-z0-9_-]{43}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class TenantInvalid(PersonaKitError):
     """A tenant cannot be made or found under this name."""
+
+
+class KeyUnknown(PersonaKitError):
+    """The tenant has no such key."""
+
+
+class KeyOver(PersonaKitError):
+    """The key is revoked or has expired, so that there is nothing to rotate."""
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key without its secret; `prefix` is how it begins, and names it."""
+
+    prefix: str
+    tenant: str
+    name: str
+    grant: Grant
+    created_at: datetime
+    expires_at: datetime | None
+    overlap_until: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When its time is over: as it was made, or as a rotation left it."""
+        return min((end for end in (self.expires_at, self.overlap_until) if end is not None), default=None)
+
+    def shown(self) -> wire.ApiKey:
+        """The key as callers see it."""
+        limits = self.grant.limits
+        return wire.ApiKey(
+            id=self.prefix,
+            name=self.name,
+            scopes=[scope for scope in SCOPES if scope in self.grant.scopes],
+            people=None if limits is None else sorted(limits.people),
+            personas=None if limits is None else sorted(limits.personas),
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            ends_at=self.ends_at,
+            last_used_at=self.last_used_at,
+            revoked_at=self.revoked_at,
+        )
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """A key that was just made, and its secret, which is kept nowhere."""
+
+    secret: str
+    key: ApiKey
+
+    def shown(self) -> wire.CreatedKey:
+        """What is answered once."""
+        return wire.CreatedKey(secret=self.secret, key=self.key.shown())
 
 
 def create_tenant(recorder: LogRecorder, tenant: str, name: str) -> bool:
@@ -33,42 +97,113 @@ def create_tenant(recorder: LogRecorder, tenant: str, name: str) -> bool:
 
 
 def create_key(recorder: LogRecorder, tenant: str, name: str) -> str:
+    """The secret of a new key that may do everything. Raises TenantInvalid for an unknown tenant."""
+    return grant_key(recorder, tenant, name, Grant()).secret
+
+
+def grant_key(
+    recorder: LogRecorder, tenant: str, name: str, grant: Grant, expires_at: datetime | None = None
+) -> NewKey:
     """A new API key of a tenant: `pk_` and 256 random bits. Raises TenantInvalid for an unknown tenant."""
-    key = f"pk_{secrets.token_urlsafe(32)}"
-    values = {"prefix": key[:PREFIX_LENGTH], "tenant": tenant, "hash": _hash(key), "name": name}
     with recorder.datastore.get_connection() as connection:
         if connection.execute(SQL["tenant"], {"tenant": tenant}).fetchone() is None:
             raise TenantInvalid(
                 f"There is no tenant {tenant!r}; make it with: personakit tenants create {tenant}"
             )
-        connection.execute(SQL["add_key"], values)
-    return key
+        return _add(connection, tenant, name, grant, expires_at)
 
 
-class Holder(msgspec.Struct, frozen=True):
-    """Whose a key is: the tenant that it opens, and the name that it was given."""
+def rotate_key(recorder: LogRecorder, tenant: str, prefix: str, overlap: timedelta, now: datetime) -> NewKey:
+    """A new key with the name, the grant and the end of another, which itself ends after `overlap`.
 
-    tenant: str
-    key_name: str
+    Raises InvalidInput for an overlap beyond MOST_OVERLAP, KeyUnknown, and KeyOver.
+    """
+    if not timedelta(0) <= overlap <= MOST_OVERLAP:
+        raise InvalidInput(
+            f"Two keys overlap for at most {MOST_OVERLAP.days} days, and not less than none.",
+            (Fault("/overlapSeconds", "out of range"),),
+        )
+    with recorder.datastore.get_connection() as connection, connection.transaction():
+        old = _found(connection, "key_of_tenant", tenant, prefix)
+        values = {"tenant": tenant, "prefix": prefix, "now": now, "until": now + overlap}
+        if connection.execute(SQL["rotate_key"], values).fetchone() is None:
+            raise KeyOver(f"The key {prefix!r} is revoked or has expired; create a new one.")
+        return _add(connection, tenant, old.name, old.grant, old.expires_at)
 
 
-def holder_of(recorder: LogRecorder, key: str) -> Holder | None:
-    """Whose the key is, or None for a key that opens nothing."""
-    if not _KEY.fullmatch(key):
+def revoke_key(recorder: LogRecorder, tenant: str, prefix: str) -> ApiKey:
+    """The key, which opens nothing any more. Raises KeyUnknown."""
+    with recorder.datastore.get_connection() as connection:
+        return _found(connection, "revoke_key", tenant, prefix)
+
+
+def list_keys(recorder: LogRecorder, tenant: str, after: str, limit: int) -> list[ApiKey]:
+    """A tenant's keys by their prefixes, revoked and expired ones too."""
+    values = {"tenant": tenant, "after": after, "limit": limit}
+    with recorder.datastore.get_connection() as connection:
+        return [_key(row) for row in connection.execute(SQL["keys_of_tenant"], values)]
+
+
+def note_used(connection: Connection[Any], used: Mapping[str, datetime]) -> None:
+    """Keeps when keys, by their prefixes, were used last."""
+    connection.execute(SQL["keys_used"], {"prefixes": list(used), "times": list(used.values())})
+
+
+def key_of(recorder: LogRecorder, secret: str) -> ApiKey | None:
+    """The key with this secret, expired or not; None for a secret that opens nothing, or was revoked."""
+    if not _KEY.fullmatch(secret):
         return None
     with recorder.datastore.get_connection() as connection:
-        row = connection.execute(SQL["key"], {"prefix": key[:PREFIX_LENGTH]}).fetchone()
-    if row is None or not hmac.compare_digest(bytes(row["hash"]), _hash(key)):
+        row = connection.execute(SQL["key"], {"prefix": secret[:PREFIX_LENGTH]}).fetchone()
+    if row is None or not hmac.compare_digest(bytes(row["hash"]), _hash(secret)):
         return None
-    return Holder(row["tenant"], row["name"])
+    return _key(row)
 
 
-def tenant_of(recorder: LogRecorder, key: str) -> str | None:
-    """The tenant that a key opens, or None for a key that opens nothing."""
-    holder = holder_of(recorder, key)
-    return None if holder is None else holder.tenant
+def _add(
+    connection: Connection[DictRow], tenant: str, name: str, grant: Grant, expires_at: datetime | None
+) -> NewKey:
+    secret = f"pk_{secrets.token_urlsafe(32)}"
+    limits = grant.limits
+    values = {
+        "prefix": secret[:PREFIX_LENGTH],
+        "tenant": tenant,
+        "hash": _hash(secret),
+        "name": name,
+        "scopes": [scope for scope in SCOPES if scope in grant.scopes],
+        "people": None if limits is None else sorted(limits.people),
+        "personas": None if limits is None else sorted(limits.personas),
+        "expires_at": expires_at,
+    }
+    row = connection.execute(SQL["add_key"], values).fetchone()
+    if row is None:
+        raise LookupError("A key that was added gave no answer.")
+    return NewKey(secret, _key(row))
 
 
-def _hash(key: str) -> bytes:
+def _found(connection: Connection[DictRow], query: str, tenant: str, prefix: str) -> ApiKey:
+    row = connection.execute(SQL[query], {"tenant": tenant, "prefix": prefix}).fetchone()
+    if row is None:
+        raise KeyUnknown(f"There is no key {prefix!r}; GET /keys lists those there are.")
+    return _key(row)
+
+
+def _key(row: DictRow) -> ApiKey:
+    scopes: list[wire.KeyScope] = row["scopes"]
+    limits = None if row["people"] is None else Limits(frozenset(row["people"]), frozenset(row["personas"]))
+    return ApiKey(
+        prefix=row["prefix"],
+        tenant=row["tenant"],
+        name=row["name"],
+        grant=Grant(frozenset(scopes), limits),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        overlap_until=row["overlap_until"],
+        last_used_at=row["last_used_at"],
+        revoked_at=row["revoked_at"],
+    )
+
+
+def _hash(secret: str) -> bytes:
     """One SHA-256: a key of 256 random bits needs no slow hash."""
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(secret.encode()).digest()

@@ -59,6 +59,15 @@ CREATE TABLE IF NOT EXISTS personakit.api_keys (
     created_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz
 );
+-- What a key may do, which of those made before this was asked may all; and to whom: null is everybody.
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS scopes text[] NOT NULL
+    DEFAULT '{observe,feedback,read,map,mappers:write,people:erase,admin}';
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS people text[];
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS personas text[];
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS expires_at timestamptz;
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS overlap_until timestamptz; -- set by a rotation
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS last_used_at timestamptz;
+CREATE INDEX IF NOT EXISTS api_keys_of ON personakit.api_keys (tenant, prefix);
 
 -- A build: the tables of one definition of a projection, in a schema of their own, and how far they follow
 -- the log. `source` is the text of the definition: another release's is followed as long as it is used.
@@ -334,10 +343,43 @@ INSERT INTO personakit.tenants (tenant, name) VALUES (%(tenant)s, %(name)s) ON C
 SELECT tenant, name FROM personakit.tenants WHERE tenant = %(tenant)s
 
 -- :query add_key
-INSERT INTO personakit.api_keys (prefix, tenant, hash, name) VALUES (%(prefix)s, %(tenant)s, %(hash)s, %(name)s)
+INSERT INTO personakit.api_keys (prefix, tenant, hash, name, scopes, people, personas, expires_at)
+VALUES (%(prefix)s, %(tenant)s, %(hash)s, %(name)s, %(scopes)s, %(people)s, %(personas)s, %(expires_at)s)
+RETURNING *
 
 -- :query key
-SELECT tenant, hash, name FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
+SELECT * FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NULL
+
+-- :query key_of_tenant
+SELECT * FROM personakit.api_keys WHERE tenant = %(tenant)s AND prefix = %(prefix)s
+
+-- :query keys_of_tenant
+SELECT * FROM personakit.api_keys
+WHERE tenant = %(tenant)s AND prefix COLLATE "C" > %(after)s
+ORDER BY prefix COLLATE "C"
+LIMIT %(limit)s
+
+-- :query revoke_key
+-- What was revoked before stays as it was. Every process hears of it, and believes no key it remembers.
+WITH revoked AS (
+    UPDATE personakit.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
+    WHERE tenant = %(tenant)s AND prefix = %(prefix)s
+    RETURNING *)
+SELECT revoked.*, pg_notify('api_keys', prefix) FROM revoked
+
+-- :query rotate_key
+-- It ends at `until`, or before that if it was to end earlier.
+WITH rotated AS (
+    UPDATE personakit.api_keys SET overlap_until = least(overlap_until, %(until)s)
+    WHERE tenant = %(tenant)s AND prefix = %(prefix)s AND revoked_at IS NULL
+      AND coalesce(least(expires_at, overlap_until), 'infinity') > %(now)s
+    RETURNING *)
+SELECT rotated.*, pg_notify('api_keys', prefix) FROM rotated
+
+-- :query keys_used
+UPDATE personakit.api_keys AS k SET last_used_at = greatest(k.last_used_at, u.used_at)
+FROM unnest(%(prefixes)s::text[], %(times)s::timestamptz[]) AS u(prefix, used_at)
+WHERE k.prefix = u.prefix
 
 -- :query take_lease
 -- No row where another has it, where it failed with an error in the last `failed_within` seconds, or where it

@@ -58,20 +58,23 @@ class Retractions:
 
         Raises NotRecorded for an id that no observation has, PersonErased when its person is gone.
         """
-        stored = self._recorder.select_events(str(StreamId(tenant, "observation", id_)), limit=1)
-        if not stored or stored[0].person is None:
-            raise NotRecorded(f"There is no observation {id_}; GET /observations lists those of a person.")
+        person = self.person_of(tenant, id_)
         event = ObservationRetracted(cause="requested", reason=reason)
-        new = Recorded(tenant, id_, stored[0].person).retracted(event, self._keys)
+        new = Recorded(tenant, id_, person).retracted(event, self._keys)
         (appended,) = wait(self._appender.append([new]))
         if appended.first is None:
             return Retraction(event, appended.position, repeated=False)
-        known = codec.decode(
-            appended.first.topic, codec.open_state(appended.first, self._keys.of(stored[0].person))
-        )
+        known = codec.decode(appended.first.topic, codec.open_state(appended.first, self._keys.of(person)))
         if not isinstance(known, ObservationRetracted):
             raise TypeError(f"Version {RETRACTION} of the observation {id_} is no retraction: {known}.")
         return Retraction(known, appended.first.id, repeated=True)
+
+    def person_of(self, tenant: str, id_: UUID) -> UUID:
+        """Whom an observation is about. Raises NotRecorded."""
+        stored = self._recorder.select_events(str(StreamId(tenant, "observation", id_)), limit=1)
+        if not stored or stored[0].person is None:
+            raise not_recorded(id_)
+        return stored[0].person
 
     def expire(self, those: Sequence[Recorded]) -> int:
         """Retracts observations whose time is over; how many were not retracted before."""
@@ -89,3 +92,8 @@ class Retractions:
             except PersonErased:
                 continue
         return expired
+
+
+def not_recorded(id_: UUID) -> NotRecorded:
+    """That there is no such observation."""
+    return NotRecorded(f"There is no observation {id_}; GET /observations lists those of a person.")

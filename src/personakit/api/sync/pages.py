@@ -13,7 +13,7 @@ import msgspec
 
 from personakit.api.sync.cursor import Cursor, Mode
 from personakit.api.sync.items import READ, items_of
-from personakit.api.sync.scope import Scope
+from personakit.api.sync.scope import Scope, Shown
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 
@@ -41,11 +41,10 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Who asks from where, and when: `personas` are the scope's as the read model knows them; `size` is of a
-    page."""
+    """Who asks from where, and when: `shown` are the scope's personas; `size` is of a page."""
 
     scope: Scope
-    personas: list[str] | None
+    shown: Shown
     since: Cursor
     size: int
     now: datetime
@@ -73,7 +72,7 @@ def read_page(snapshot: Snapshot, asked: Asked) -> Page:
     standing = snapshot.row("changes.standing", position=through)
     return Page(
         since=asked.since,
-        items=items_of(snapshot, asked.scope.tenant, rows),
+        items=items_of(snapshot, asked.scope.tenant, [_seen(asked, row) for row in rows]),
         next=_moved(snapshot, asked, mode="changes" if ended else mode, position=at, after=after),
         changed=bool(rows),
         up_to_date=ended,
@@ -119,7 +118,8 @@ def _changed(
     kind, entity = resumed or BEFORE_ALL
     rows = snapshot.rows(
         "changes.since",
-        **_scope(asked),
+        tenant=asked.scope.tenant,
+        personas=_listed(asked.shown.personas, asked.shown.left),
         after=since.position if resumed else since.position + 1,
         after_kind=kind,
         after_entity=entity,
@@ -149,4 +149,15 @@ def _digest(snapshot: Snapshot, asked: Asked, through: int) -> str:
 
 
 def _scope(asked: Asked) -> dict[str, Any]:
-    return {"tenant": asked.scope.tenant, "personas": asked.personas}
+    """What is there for the client: without what has left the scope."""
+    return {"tenant": asked.scope.tenant, "personas": _listed(asked.shown.personas)}
+
+
+def _listed(personas: frozenset[str] | None, left: frozenset[str] = frozenset()) -> list[str] | None:
+    return None if personas is None else list(personas | left)
+
+
+def _seen(asked: Asked, row: Row) -> Row:
+    """A change as the client is told of it: of a persona that has left the scope, that it is gone."""
+    gone = row["kind"] == "persona" and row["entity"] in asked.shown.left
+    return row | {"op": "delete"} if gone else row

@@ -17,6 +17,7 @@ from litestar.params import QueryParameter
 from personakit.agents.service import Service
 from personakit.api.answers import POSITION, answer, page_size
 from personakit.api.as_of import AHEAD
+from personakit.api.auth import authenticated
 from personakit.api.dependencies import service_of
 from personakit.api.etags import quoted, tags_in
 from personakit.api.openapi import documented
@@ -26,6 +27,7 @@ from personakit.api.sync.cursor import Cursor, Mode, decode_cursor, encode_curso
 from personakit.api.sync.pages import Asked, Page, reached, read_page
 from personakit.api.sync.scope import Scope, scope_of
 from personakit.api.sync.waiting import Waiting
+from personakit.eventlog.access import ApiKey
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
@@ -66,7 +68,7 @@ WaitSeconds = Annotated[
     ],
 )
 async def sync(
-    request: Request[str, Any, Any],
+    request: Request[str, ApiKey, Any],
     since: Annotated[
         str | None, QueryParameter(description="A cursor, or an RFC 3339 instant; without it, everything")
     ] = None,
@@ -81,10 +83,11 @@ async def sync(
     nothing for all there is. Ask again with `next` until `upToDate`. A cursor that cannot be continued is
     gone (410): then begin again without one."""
     service, seconds = service_of(request), _seconds(wait)
-    pull = Pull(service, scope_of(request.user, persona_id), since, page_size(limit), datetime.now(UTC))
+    pull = Pull(service, scope_of(request.auth, persona_id), since, page_size(limit), datetime.now(UTC))
     page = await _settled(partial(asyncio.to_thread, pull.read))
     if seconds and not page.changed and page.up_to_date:
         page = await _awaited(request.app.state["waiting"], pull, seconds)
+        await authenticated(request.app.state["keys"], request.scope)  # it may be revoked meanwhile
     return _answer(service, page, tags_in(request.headers.get("if-none-match")))
 
 
@@ -100,15 +103,16 @@ class Pull:
 
     def known(self) -> list[str] | None:
         """The personas asked for, as the read model knows them; None, for any, while one is not known yet."""
-        asked, found = self.scope.personas, self.scope.entities(self._service)
+        asked, found = self.scope.personas, self.scope.asked(self._service)
         return found if asked and found and len(found) == len(asked) else None
 
     def read(self) -> Page:
         """The page as it is now. Raises InvalidInput and SinceAhead for a bad `since`, and CursorExpired,
         EpochChanged or ScopeChanged for a cursor that cannot be continued."""
-        personas = self.scope.entities(self._service)
+        asked_for = self.scope.asked(self._service)
         with self._service.reader.snapshot() as snapshot:
-            asked = Asked(self.scope, personas, self._since(snapshot), self._size, self._now)
+            shown = self.scope.shown(snapshot, asked_for)
+            asked = Asked(self.scope, shown, self._since(snapshot), self._size, self._now)
             return read_page(snapshot, asked)
 
     def _since(self, snapshot: Snapshot) -> Cursor:

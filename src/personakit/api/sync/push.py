@@ -14,12 +14,14 @@ from litestar.datastructures import State
 from litestar.params import RawBody
 
 from personakit.agents.service import Service
-from personakit.api.answers import answer
-from personakit.api.dependencies import ServiceGiven, TenantGiven
+from personakit.api.answers import answer, require_person
+from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.feedback import understood
 from personakit.api.openapi import documented
 from personakit.api.problems import UNAVAILABLE, problem_of
+from personakit.api.scopes import require
 from personakit.api.sync.pushed import Told, read_push, told_by
+from personakit.eventlog.access import ApiKey
 from personakit.eventlog.intake import Fate, Receipt, Received, Sent
 from personakit.eventlog.person_keys import MasterKeyWrong
 from personakit_sdk import wire
@@ -29,6 +31,10 @@ RETRY_SECONDS: Final = 2
 AGAIN: Final = (*UNAVAILABLE, MasterKeyWrong)
 """What is mended on our side: the item is good, and is to be sent again."""
 Outcome = Fate | Exception
+_TAKES: Final[Mapping[wire.ItemKind, frozenset[wire.KeyScope]]] = {
+    "observation": frozenset({"observe"}),
+    "feedback": frozenset({"feedback"}),
+}
 
 
 class Item(NamedTuple):
@@ -48,12 +54,12 @@ class Item(NamedTuple):
     summary="Push what happened",
 )
 def push(
-    service: ServiceGiven, tenant: TenantGiven, state: State, body: RawBody
+    service: ServiceGiven, caller: CallerGiven, state: State, body: RawBody
 ) -> Response[wire.PushAnswer]:
     """Record observations and feedback that a client kept, at most 500, oldest first: those of one `key` are
     recorded in their order. Each has a fate of its own, by its id: `stored` or `duplicate` once it is
     committed, `rejected` if it never will be, `retry` if it may be later, after `Retry-After` seconds."""
-    outcomes = record(service, tenant, read_push(body), gone=state.metrics.feedback_on_gone_rule)
+    outcomes = record(service, caller, read_push(body), gone=state.metrics.feedback_on_gone_rule)
     results = {id_: _result(outcome) for id_, outcome in outcomes.items()}
     found = wire.PushAnswer(
         epoch=service.epoch, results={str(id_): result for id_, result in results.items()}
@@ -64,7 +70,7 @@ def push(
 
 def record(
     service: Service,
-    tenant: str,
+    caller: ApiKey,
     items: Mapping[UUID, wire.PushItem | Exception],
     gone: Callable[[], None] = lambda: None,
 ) -> dict[UUID, Outcome]:
@@ -72,11 +78,11 @@ def record(
     and all after it is to be sent again: nothing overtakes what came before it. `gone` hears of each feedback
     that was stored about a rule that the mapper has no more."""
     outcomes: dict[UUID, Outcome] = {}
-    told = {id_: _told(item) for id_, item in items.items()}
+    told = {id_: _told(caller, item) for id_, item in items.items()}
     try:
-        good = list(_understood(service, tenant, told, outcomes))
+        good = list(_understood(service, caller, told, outcomes))
         for run in _runs(good):
-            for item, fate in zip(run, _recorded(service, tenant, run), strict=True):
+            for item, fate in zip(run, _recorded(service, caller.tenant, run), strict=True):
                 outcomes[item.id] = fate
                 if _is_of_gone_rule(item, fate):
                     gone()
@@ -91,22 +97,28 @@ def _is_of_gone_rule(item: Item, fate: Outcome) -> bool:
     return stored and isinstance(item.sent, Received) and not item.sent.in_use
 
 
-def _told(item: wire.PushItem | Exception) -> Told | Exception:
+def _told(caller: ApiKey, item: wire.PushItem | Exception) -> Told | Exception:
+    """What an item tells, or why the caller may not tell it."""
     if isinstance(item, Exception):
         return item
     try:
+        require(caller.grant, _TAKES[item.kind])
+        if item.kind == "observation":
+            require_person(caller, item.key)
         return told_by(item)
     except PersonaKitError as error:
         return error
 
 
 def _understood(
-    service: Service, tenant: str, told: Mapping[UUID, Told | Exception], outcomes: dict[UUID, Outcome]
+    service: Service, caller: ApiKey, told: Mapping[UUID, Told | Exception], outcomes: dict[UUID, Outcome]
 ) -> Iterator[Item]:
     """What can be recorded; the others have their outcome. People come first: feedback may be about somebody
     of whom this very request tells first."""
     _register(
-        service, tenant, {each.person_id for each in told.values() if isinstance(each, wire.Observation)}
+        service,
+        caller.tenant,
+        {each.person_id for each in told.values() if isinstance(each, wire.Observation)},
     )
     with service.reader.snapshot() as snapshot:
         for id_, each in told.items():
@@ -115,7 +127,7 @@ def _understood(
                     case Exception():
                         raise each
                     case wire.Feedback():
-                        yield Item(id_, understood(service, snapshot, tenant, each))
+                        yield Item(id_, understood(service, snapshot, caller, each))
                     case wire.Observation():
                         yield Item(id_, each)
             except UNAVAILABLE:

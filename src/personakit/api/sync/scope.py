@@ -8,7 +8,10 @@ from uuid import UUID
 import msgspec
 
 from personakit.agents.service import Service
+from personakit.domain.grant import Limits
+from personakit.eventlog.access import ApiKey
 from personakit.eventlog.people import persona_id as id_of
+from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 
@@ -17,30 +20,58 @@ EVERYTHING = "*"
 """What every key of a tenant may see."""
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """The personas of a scope by their UUIDs; None is all. Those that have `left` it were in it once."""
+
+    personas: frozenset[str] | None = None
+    left: frozenset[str] = frozenset()
+
+    def only(self, asked: frozenset[str]) -> Shown:
+        """Of these, those asked for."""
+        return Shown(asked if self.personas is None else asked & self.personas, asked & self.left)
+
+
 class Scope(msgspec.Struct, frozen=True):
-    """A tenant, and in it the personas asked for; None is all. All mappers belong to it."""
+    """A tenant, and in it the personas that are asked for, as far as a key is limited to them; None is all.
+    All mappers belong to it."""
 
     tenant: str
     personas: tuple[str, ...] | None = None
+    limits: Limits | None = None
 
     @property
     def hash(self) -> str:
-        """What is shown, in 32 hexadecimal digits: another key or filter, another hash."""
-        return hashlib.sha256(msgspec.json.encode([EVERYTHING, self.tenant, self.personas])).hexdigest()[:32]
+        """What is shown, in 32 hexadecimal digits: another filter or other limits of a key, another hash."""
+        limits = self.limits
+        seen = EVERYTHING if limits is None else [sorted(limits.people), sorted(limits.personas)]
+        return hashlib.sha256(msgspec.json.encode([seen, self.tenant, self.personas])).hexdigest()[:32]
 
-    def entities(self, service: Service) -> list[str] | None:
-        """The personas' UUIDs, as the read model knows them. Who is not there yet has none: they come when
-        they are there."""
+    def shown(self, snapshot: Snapshot, asked: list[str] | None) -> Shown:
+        """The personas that are shown; `asked` are those asked for."""
+        may = Shown() if self.limits is None else _within(snapshot, self.tenant, self.limits)
+        return may if asked is None else may.only(frozenset(asked))
+
+    def asked(self, service: Service) -> list[str] | None:
+        """The UUIDs of the personas asked for, as the read model knows them. Who is not there yet has none:
+        they come when they are there."""
         if self.personas is None:
             return None
         found = (_entity(service, self.tenant, persona_id) for persona_id in self.personas)
         return [entity for entity in found if entity is not None]
 
 
-def scope_of(tenant: str, persona_ids: list[str] | None) -> Scope:
+def _within(snapshot: Snapshot, tenant: str, limits: Limits) -> Shown:
+    rows = snapshot.rows(
+        "changes.in_scope", tenant=tenant, people=list(limits.people), named=list(limits.personas)
+    )
+    there = frozenset(row["entity"] for row in rows if row["now"])
+    return Shown(there, frozenset(row["entity"] for row in rows) - there)
+
+
+def scope_of(caller: ApiKey, persona_ids: list[str] | None) -> Scope:
     """The scope of a request. Raises InvalidInput for too many ids, or for what is no persona's id."""
     if not persona_ids:
-        return Scope(tenant)
+        return Scope(caller.tenant, limits=caller.grant.limits)
     asked = tuple(sorted(set(persona_ids)))
     if len(asked) > MOST_PERSONAS:
         raise InvalidInput(
@@ -49,7 +80,7 @@ def scope_of(tenant: str, persona_ids: list[str] | None) -> Scope:
         )
     for each in asked:
         _require_id(each)
-    return Scope(tenant, asked)
+    return Scope(caller.tenant, asked, caller.grant.limits)
 
 
 def _require_id(persona_id: str) -> None:
