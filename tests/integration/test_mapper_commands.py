@@ -95,7 +95,16 @@ def test_commands_begin_at_the_read_model_and_end_where_the_whole_stream_does(
             snapshot.row("mapper_versions.one", version=number, **asked)
             for number in range(1, state.version + 1)
         ]
-        changes = snapshot.rows("changes.since", tenant="default", after=0, limit=10**6)
+        changes = snapshot.rows(
+            "changes.since",
+            tenant="default",
+            after=0,
+            after_kind="",
+            after_entity="",
+            through=snapshot.position,
+            personas=None,
+            limit=10**6,
+        )
     assert (row is None) == (state.version == 0)
     if row is not None:
         shown = state.shown
