@@ -4,6 +4,8 @@
 .PHONY: help run test check lint format types layers soak bench lock clean
 
 PYTHON ?= python3
+# Tests wait more than they compute: for processes to start and end, for what was killed to be taken over.
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
@@ -30,8 +32,8 @@ $(BENCH_READY): $(READY) requirements-bench.lock
 run: $(READY) ## start the service on this checkout's own history; prints an address, a key and two curl lines
 	@$(BIN)/personakit up --demo .
 
-test: $(READY) ## run all tests (starts its own PostgreSQL)
-	@$(BIN)/python -m pytest -m "not soak"
+test: $(READY) ## run all tests, in WORKERS=3 processes (each starts its own PostgreSQL)
+	@$(BIN)/python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist loadfile
 
 soak: $(READY) ## run the long tests too
 	@$(BIN)/python -m pytest
