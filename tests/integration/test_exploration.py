@@ -406,7 +406,7 @@ def test_what_was_learned_for_a_persona_by_then_counts(
 ) -> None:
     """To p0 the version would have said `rest` first, from when that was learned on."""
     publish_(exploring, document("own", exploration=1))
-    for at in instants(60):
+    for at in instants(120):
         vote(client, first := suggested(client, at, "p0", mapper_id="own")[0], helpful=says(first, "walk"))
     learned = PersonaWeightsAdjusted(
         mapper_id="own",
@@ -421,7 +421,7 @@ def test_what_was_learned_for_a_persona_by_then_counts(
     stream = StreamId(TENANT, "persona", person.surrogate)
     wait(exploring.appender.append([NewEvent(stream, 1, learned, person)]))
     follow(exploring)
-    for at in instants(60):
+    for at in instants(120):
         vote(client, first := suggested(client, at, "p0", mapper_id="own")[0], helpful=says(first, "rest"))
     follow(exploring)
     told = msgspec.json.decode(command(database, "own", "--version", "1", "--json").stdout)
