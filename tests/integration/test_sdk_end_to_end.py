@@ -210,13 +210,13 @@ def test_a_service_that_is_killed_under_way_has_all_of_it_in_the_end(
 ) -> None:
     with open_kit(installed, tmp_path / "store.db", background=True) as kit:
         for day in range(40):
-            commit(kit, "kim", day)
+            commit(kit, "nils", day)
             if day == 20:
                 installed.kill()
         installed.start()
         until(lambda: kit.status().outbox.waiting == 0, 100)
         assert kit.status().outbox.dead_letters == 0
-    until(lambda: recorded(installed.transport(), "kim") == 40)
+    until(lambda: recorded(installed.transport(), "nils") == 40)
 
 
 def recorded(transport: Transport, person: str) -> int:
