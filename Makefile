@@ -33,7 +33,7 @@ run: $(READY) ## start the service on this checkout's own history; prints an add
 	@$(BIN)/personakit up --demo .
 
 test: $(READY) ## run all tests, in WORKERS=3 processes (each starts its own PostgreSQL)
-	@$(BIN)/python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## run the long tests too
 	@$(BIN)/python -m pytest
