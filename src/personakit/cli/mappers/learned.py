@@ -7,6 +7,7 @@ from math import log2
 from typing import Any, Final
 
 import click
+import msgspec
 
 from personakit.cli.connection import connect
 from personakit.cli.documents.options import if_match_header, if_match_option, reason_option
@@ -63,7 +64,6 @@ def approve(
         action="approve",
         rules=list(rules) or None,
         weights=dict(map(_multiplier, seen)) or None,
-        reason=options["reason"],
     )
     _adjust(settings, mapper_id, body, **options)
 
@@ -73,7 +73,7 @@ def approve(
 @_rules
 def freeze(settings: Settings, *, mapper_id: str, rules: tuple[str, ...], **options: Any) -> None:
     """Let each RULE of the mapper ID, or all, stay as they are, whatever is said of them."""
-    body = AdjustWeights(action="freeze", rules=list(rules) or None, reason=options["reason"])
+    body = AdjustWeights(action="freeze", rules=list(rules) or None)
     _adjust(settings, mapper_id, body, **options)
 
 
@@ -82,7 +82,7 @@ def freeze(settings: Settings, *, mapper_id: str, rules: tuple[str, ...], **opti
 @_rules
 def thaw(settings: Settings, *, mapper_id: str, rules: tuple[str, ...], **options: Any) -> None:
     """Let each RULE of the mapper ID, or all, learn again."""
-    body = AdjustWeights(action="thaw", rules=list(rules) or None, reason=options["reason"])
+    body = AdjustWeights(action="thaw", rules=list(rules) or None)
     _adjust(settings, mapper_id, body, **options)
 
 
@@ -92,7 +92,7 @@ def thaw(settings: Settings, *, mapper_id: str, rules: tuple[str, ...], **option
 def roll_back(settings: Settings, *, mapper_id: str, version: int, **options: Any) -> None:
     """Bring back what the mapper ID had learned at VERSION. The rules that this changes are frozen: they
     would learn the same again. `personakit mappers thaw` lets them learn."""
-    body = AdjustWeights(action="roll_back", version=version, reason=options["reason"])
+    body = AdjustWeights(action="roll_back", version=version)
     _adjust(settings, mapper_id, body, **options)
 
 
@@ -101,14 +101,14 @@ def _adjust(
     mapper_id: str,
     body: AdjustWeights,
     *,
-    reason: str,  # noqa: ARG001 - it is in the body
+    reason: str,
     if_match: str | None,
     as_json: bool,
 ) -> None:
     reply = connect(settings).request(
         "POST",
         f"/mappers/{mapper_id}/weights",
-        body=body,
+        body=msgspec.structs.replace(body, reason=reason),
         headers=if_match_header(if_match),
         idempotent=True,  # what is so already makes no version
     )
