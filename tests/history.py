@@ -47,8 +47,9 @@ def observation(person: str, hour: int = 0, **content: Any) -> wire.Observation:
 
 
 def follow(service: Service) -> None:
-    """Lets every read model take what is in the log."""
+    """Lets every read model take what is in the log, or waits while a running follower does."""
     Followers(service.pool, service.projections.values(), service.keys).catch_up()
+    service.reader.wait_for_projections(service.reader.head(), 10)
 
 
 def surrogate(service: Service, person: str) -> UUID:
