@@ -85,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None = None
     pg_bin: Path | None = None
     master_key: str | None = None
+    erasure_journal: Path | None = None
     model: ModelSettings | None = None
 
     @property
@@ -97,6 +98,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Where `personakit up` keeps the first API key."""
         return self.data_dir / "api-key"
 
+    @property
+    def journal(self) -> Path | None:
+        """The file that erasures are written down in; with a database of one's own it has to be named."""
+        if self.erasure_journal is None and self.database_url is None:
+            return self.data_dir / "erasures.jsonl"
+        return self.erasure_journal
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` asks for. Raises SettingInvalid with the variable and what it takes."""
@@ -108,8 +116,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         api_key=environ.get("PERSONAKIT_API_KEY") or None,
         database_url=_url(environ, "PERSONAKIT_DATABASE_URL", ("postgresql://", "postgres://")),
         redis_url=_url(environ, "PERSONAKIT_REDIS_URL", ("redis://", "rediss://", "unix://")),
-        pg_bin=Path(environ["PERSONAKIT_PG_BIN"]) if environ.get("PERSONAKIT_PG_BIN") else None,
+        pg_bin=_path(environ, "PERSONAKIT_PG_BIN"),
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
+        erasure_journal=_path(environ, "PERSONAKIT_ERASURE_JOURNAL"),
         model=_model(environ),
     )
 
@@ -140,6 +149,10 @@ def _data_dir(environ: Mapping[str, str]) -> Path:
     if os.geteuid() != 0 or all(folder.stat().st_mode & stat.S_IXOTH for folder in here.parents):
         return here
     return Path("/var/lib/personakit") / hashlib.sha256(bytes(here)).hexdigest()[:16]
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
 
 
 def _port(text: str) -> int:

@@ -32,6 +32,9 @@ CREATE TABLE IF NOT EXISTS personakit.log_identity (
 );
 ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS format integer NOT NULL DEFAULT 1;
 ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS master_check bytea;
+-- The random key of the tombstones of erased people, wrapped by the master key as a person's key is. Whoever
+-- wraps the keys anew under another master key wraps this one too: then tombstones stay what they are.
+ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS tombstone_key bytea;
 INSERT INTO personakit.log_identity (format) VALUES (2) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS personakit.tenants (
@@ -50,6 +53,25 @@ CREATE TABLE IF NOT EXISTS personakit.person_keys (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, person_id)
 );
+-- A created persona gets another key when somebody whom it viewed is erased: what stands in the log about it
+-- up to this position was sealed by the one before, and is absent.
+ALTER TABLE personakit.person_keys ADD COLUMN IF NOT EXISTS sealed_after bigint NOT NULL DEFAULT 0;
+
+-- Who was erased, without a name: `tombstone` is a keyed hash of the id, `person` the surrogate that died and
+-- `personas` those whose keys died with it. As long as nobody made a person of this id again on purpose, what
+-- is written about them is refused.
+CREATE TABLE IF NOT EXISTS personakit.erased (
+    erasure     uuid        PRIMARY KEY,
+    tenant      text        NOT NULL REFERENCES personakit.tenants,
+    tombstone   bytea       NOT NULL,
+    person      uuid        NOT NULL UNIQUE,
+    personas    uuid[]      NOT NULL,
+    erased_at   timestamptz NOT NULL,
+    position    bigint      NOT NULL,   -- of the event PersonErased
+    epoch       uuid        NOT NULL,   -- in which it was appended
+    made_again  timestamptz
+);
+CREATE INDEX IF NOT EXISTS erased_of ON personakit.erased (tenant, tombstone);
 
 CREATE TABLE IF NOT EXISTS personakit.api_keys (
     prefix     text        PRIMARY KEY,
@@ -306,8 +328,13 @@ SELECT epoch, secret FROM personakit.log_identity
 SELECT format FROM personakit.log_identity
 
 -- :query master_check
--- The word that the master key is known by: set by the first that comes.
-UPDATE personakit.log_identity SET master_check = coalesce(master_check, %(word)s) RETURNING master_check
+-- The word that the master key is known by, and the key of tombstones: set by the first that comes, with the
+-- right master key.
+UPDATE personakit.log_identity
+SET master_check = coalesce(master_check, %(word)s),
+    tombstone_key = CASE WHEN coalesce(master_check, %(word)s) = %(word)s
+                         THEN coalesce(tombstone_key, %(tombstone_key)s) ELSE tombstone_key END
+RETURNING master_check, tombstone_key
 
 -- :query person
 SELECT person FROM personakit.person_keys WHERE tenant = %(tenant)s AND person_id = %(person_id)s

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 CACHE_SIZE = 50_000
 KEY_BYTES = 32
 _NONCE = 12
+_TOMBSTONES = b"personakit tombstones"
+"""Associated data of the wrapped key of tombstones, which is nobody's."""
 Connect = Callable[[], AbstractContextManager[Connection[dict[str, Any]]]]
 
 
@@ -102,10 +104,14 @@ class PersonKeys:
         self._master = AESGCM(master_key)
         self._known: dict[UUID, PersonKey] = {}
         word = hashlib.sha256(b"personakit master key\n" + master_key).digest()
+        tombstone_key = self._wrapped(secrets.token_bytes(KEY_BYTES), _TOMBSTONES)
         with connect() as connection:
-            row = connection.execute(SQL["master_check"], {"word": word}).fetchone()
+            row = connection.execute(
+                SQL["master_check"], {"word": word, "tombstone_key": tombstone_key}
+            ).fetchone()
         if row is None or not hmac.compare_digest(bytes(row["master_check"]), word):
             raise MasterKeyWrong
+        self._tombstone_key = self._opened(bytes(row["tombstone_key"]), _TOMBSTONES)
 
     def of(self, person: UUID) -> PersonKey:
         """The key of one person. Raises PersonErased when it is gone."""
@@ -128,16 +134,25 @@ class PersonKeys:
 
     def new(self, tenant: str, person: UUID) -> bytes:
         """A new key for a person, wrapped."""
+        return self._wrapped(secrets.token_bytes(KEY_BYTES), _owner(tenant, person))
+
+    def tombstone(self, tenant: str, person_id: str) -> bytes:
+        """What is kept of a caller's id when its person is erased: HMAC-SHA-256 under a key that is wrapped by
+        the master key, so that nobody who has the database alone can find out whose it is by trying ids."""
+        return hmac.digest(self._tombstone_key, f"{tenant}\n{person_id}".encode(), "sha256")
+
+    def _wrapped(self, key: bytes, owner: bytes) -> bytes:
         nonce = os.urandom(_NONCE)
-        return nonce + self._master.encrypt(nonce, secrets.token_bytes(KEY_BYTES), _owner(tenant, person))
+        return nonce + self._master.encrypt(nonce, key, owner)
+
+    def _opened(self, wrapped: bytes, owner: bytes) -> bytes:
+        return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner)
 
     def _unwrapped(self, row: dict[str, Any]) -> PersonKey:
         """The key in a row. One that was damaged is answered by one that opens nothing, loudly: it is that
         person's trouble, and must not be everybody's."""
-        wrapped = bytes(row["key"])
-        owner = _owner(row["tenant"], row["person"])
         try:
-            return PersonKey(self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner))
+            return PersonKey(self._opened(bytes(row["key"]), _owner(row["tenant"], row["person"])))
         except (InvalidTag, ValueError):
             logger.exception("The key of the person %s does not open with the master key.", row["person"])
             return DamagedKey()
