@@ -8,7 +8,7 @@ CREATE TABLE changes (
     entity     text        NOT NULL,  -- a mapper's id, a persona's UUID
     position   bigint      NOT NULL,
     changed_at timestamptz NOT NULL,
-    op         text        NOT NULL,
+    op         text        NOT NULL,  -- put, delete, or erase: nothing may be kept of it
     PRIMARY KEY (tenant, kind, entity)
 );
 CREATE UNIQUE INDEX ON changes (tenant, position, kind, entity);
@@ -101,6 +101,21 @@ UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at, op = 
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.entity = e.payload->>'mapper_id'
 
+-- :on PersonErased PersonaErased
+-- There may be no row: in a replay, what made one is absent.
+INSERT INTO changes AS c
+SELECT tenant, 'persona', stream::text, position, recorded_at, 'erase' FROM personakit.events_of(%(events)s)
+ON CONFLICT (tenant, kind, entity) DO UPDATE
+SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
+
+-- :on PersonErased PersonaErased
+DELETE FROM viewers AS v USING personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND (v.person = e.stream OR v.persona = e.stream)
+
+-- :on PersonaErased
+DELETE FROM defined AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.persona = e.stream
+
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore ObservationRetracted
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
@@ -136,7 +151,8 @@ WHERE c.tenant = %(tenant)s AND c.op = 'put' AND c.position <= %(through)s
 
 -- :query in_scope
 -- The personas of a limited key: those of `people`, those that are `named`, and those created ones that view
--- nobody but `people`; with those that did so once, which are not there `now`.
+-- nobody but `people`; with those that did so once, which are not there `now`. Nor are the erased, of whom
+-- nothing is left that would say who saw them: everybody is told that they are gone.
 WITH limits AS (
     SELECT array_agg(person) AS people FROM personakit.person_keys
     WHERE tenant = %(tenant)s AND person_id = ANY (%(people)s::text[])
@@ -149,6 +165,8 @@ FROM defined AS d CROSS JOIN limits AS l
 WHERE d.tenant = %(tenant)s
 GROUP BY d.persona
 HAVING bool_or(d.people <@ l.people)
+UNION ALL
+SELECT entity, false FROM changes WHERE tenant = %(tenant)s AND kind = 'persona' AND op = 'erase'
 
 -- :query standing
 -- The newest event at or below a position (positions have gaps): when it was recorded, by which append.

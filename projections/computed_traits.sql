@@ -68,6 +68,7 @@ WHERE own.tenant = e.tenant AND own.document_id = e.payload->>'document_id'
 -- :ignore PersonaDefined PersonaRetired PersonaCoreGenerated
 -- :ignore MapperPublished RuleWeightChanged MapperWithdrawn
 -- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
+-- :ignore PersonErased PersonaErased
 
 -- :query by_id
 SELECT * FROM computed_traits WHERE tenant = %(tenant)s AND document_id = %(document_id)s

@@ -43,6 +43,10 @@ SET read_through = CASE WHEN d.definition = excluded.definition
     definition = excluded.definition,
     derived_at = excluded.derived_at
 
+-- :on PersonErased PersonaErased
+DELETE FROM derivation_due AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.stream
+
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired

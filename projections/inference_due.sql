@@ -83,11 +83,20 @@ FROM (SELECT t.tenant, t.person, sum(t.tokens) AS tokens, min(t.recorded_at) AS 
       GROUP BY t.tenant, t.person) AS s
 WHERE d.tenant = s.tenant AND d.person = s.person
 
+-- :on PersonErased
+DELETE FROM inference_texts AS t USING personakit.events_of(%(events)s) AS e
+WHERE t.tenant = e.tenant AND t.person = e.stream
+
+-- :on PersonErased
+DELETE FROM inference_due AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.stream
+
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 -- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
+-- :ignore PersonaErased
 
 -- What happened to one person says nothing of another.
 -- :apart

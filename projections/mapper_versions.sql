@@ -110,6 +110,7 @@ WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.versio
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore PersonErased PersonaErased
 
 -- :query one
 SELECT * FROM mapper_versions

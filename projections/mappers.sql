@@ -140,6 +140,7 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 -- :ignore PersonaWeightsAdjusted
+-- :ignore PersonErased PersonaErased
 
 -- :query by_id
 SELECT mapper_id, version, status, document, hash, origin, reason, change, source, source_of,

@@ -54,6 +54,14 @@ CROSS JOIN jsonb_each_text(coalesce(payload->'dropped', '{}')) AS each(reason, c
 GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (tenant, day, person, agent, reason) DO UPDATE SET dropped = d.dropped + excluded.dropped
 
+-- :on PersonErased PersonaErased
+DELETE FROM model_use AS u USING personakit.events_of(%(events)s) AS e
+WHERE u.tenant = e.tenant AND u.person = e.stream
+
+-- :on PersonErased PersonaErased
+DELETE FROM model_dropped AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.stream
+
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn

@@ -42,6 +42,10 @@ SET retracted = e.position, retracted_at = e.recorded_at, cause = e.payload->>'c
 FROM personakit.events_of(%(events)s) AS e
 WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 
+-- :on PersonErased
+DELETE FROM observations AS o USING personakit.events_of(%(events)s) AS e
+WHERE o.tenant = e.tenant AND o.person = e.stream
+
 -- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
@@ -49,6 +53,7 @@ WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 -- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
+-- :ignore PersonaErased
 
 -- What happened to one person says nothing of another.
 -- :apart

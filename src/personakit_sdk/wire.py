@@ -388,6 +388,30 @@ class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):
     ) = None
 
 
+class ErasureReceipt(Answer, frozen=True, kw_only=True):
+    """That a person was erased, signed; the same for who asks again. The erasure `id` was carried out by the
+    event at `position`, in the log's `epoch`. `personas` are the created ones that lost what had been said of
+    them, and go on without the person where others are left. `signature` is the Ed25519 signature, in
+    base64, of the receipt without it as JSON (members sorted by name, no spaces, UTF-8) under `publicKey`.
+    """
+
+    id: UUID
+    person_id: str
+    erased_at: datetime
+    position: int
+    epoch: UUID
+    personas: list[str]
+    public_key: str
+    signature: str = ""
+
+
+class MadePerson(Answer, frozen=True, kw_only=True):
+    """Somebody who is known from here on. Nothing of whoever had the id before is theirs."""
+
+    id: str
+    position: int
+
+
 class PersonaRetired(Answer, frozen=True, kw_only=True):
     """A created persona is there no more, from a position of the log on."""
 
@@ -842,13 +866,19 @@ class ComputedTraitsVersionList(Answer, frozen=True, kw_only=True):
 
 
 class SyncItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """One entity that changed; `version` is the log position that last changed its body."""
+    """One entity that changed; `version` is the log position that last changed its body. `ref` names a
+    persona in all its items, also in the delete of one whose `id` nobody knows any more, because its person
+    was erased. A persona whose `ref` changes is another one, or lost what was said of it before. `erased`:
+    nothing may be kept of it.
+    """
 
     kind: Literal["mapper", "persona"]
     id: str
     version: int
     op: Literal["put", "delete"]
     body: Any = None
+    ref: str | None = None
+    erased: bool = False
 
 
 class SyncAnswer(Answer, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from personakit.domain.events import (
     MindscapeUpdated,
     PersonaCoreGenerated,
     PersonaDefined,
+    PersonaErased,
     PersonaRetired,
     PersonaWeightsAdjusted,
     TraitPinned,
@@ -163,6 +164,8 @@ class Past:
                     core, there, name = redefined(core, definition_of(event), at=at), True, event.name
                 case PersonaRetired():
                     there = False
+                case PersonaErased():
+                    core, there, name, weights = UNMADE, False, "", {}
                 case PersonaCoreGenerated():
                     core = core_generated(core, event, at=at)
                 case PersonaWeightsAdjusted():

@@ -88,7 +88,10 @@ class Regenerations:
                 logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
                 self._leases.failed(lease, str(error), error.retry_after)
                 raise
-            except (BudgetSpent, NotThereYet, PersonErased) as error:
+            except PersonErased:
+                self._leases.done(lease)
+                raise
+            except (BudgetSpent, NotThereYet) as error:
                 # Whoever waits finds out for themselves: it costs nothing.
                 logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
                 self._leases.failed(lease, None)

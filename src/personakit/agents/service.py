@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
@@ -33,6 +34,8 @@ from personakit.agents.work import Work
 from personakit.config import ModelSettings
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.corrections import Corrections
+from personakit.eventlog.eraser import CHANNEL, Eraser
+from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.leases import Leases
 from personakit.eventlog.listener import Listener
@@ -76,14 +79,19 @@ class Service:
         master_key: bytes,
         redis_url: str | None = None,
         model: ModelSettings | None = None,
+        erasure_journal: Path | None = None,
     ) -> None:
         """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
-        works on computed traits."""
+        works on computed traits. Without `erasure_journal` nobody can be erased; who stands in it and not in
+        the database is erased first of all. Raises ErasureJournalUnusable."""
         self.conninfo = conninfo
         self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
         self.recorder.create_table()
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
+        journal = None if erasure_journal is None else ErasureJournal(erasure_journal)
+        self.eraser = Eraser(self.recorder, self.keys, journal)
+        self.eraser.complete()
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
@@ -91,6 +99,7 @@ class Service:
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
+        self.eraser.on_erased = self._erased
         corrections = Corrections(self.recorder, self.appender)
         self.intake = Intake(self.people, self.appender, self.keys, corrections)
         self.retractions = Retractions(self.recorder, self.appender, self.keys)
@@ -185,7 +194,9 @@ class Service:
     def _serve_reads(self) -> list[Part]:
         """What keeps the cache honest, and what is read here followed."""
         return [
-            FreshnessListener(self.conninfo, self.freshness, self.reader.definitions),
+            FreshnessListener(
+                self.conninfo, self.freshness, self.reader.definitions, {CHANNEL: self._heard_of_erased}
+            ),
             Sweep(self._releases.say_used, USED_SECONDS),
             Sweep(self.streams.conflicts.keep, USED_SECONDS),
         ]
@@ -236,6 +247,14 @@ class Service:
         self._work.wake_followers()
         for hear in self._hear_appends:
             hear(events)
+
+    def _erased(self, surrogates: frozenset[UUID], events: Sequence[Appended]) -> None:
+        self.people.forget(surrogates)
+        self._appended(events)
+
+    def _heard_of_erased(self, told: str | None) -> None:
+        """Another process erased somebody, or one may have."""
+        self.people.forget({UUID(each) for each in told.split()} if told else None)
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:

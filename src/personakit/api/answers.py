@@ -16,7 +16,7 @@ from personakit.agents.service import Service
 from personakit.api.problems import NotFound
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.people import persona_id as id_of
-from personakit.eventlog.person_keys import Person
+from personakit.eventlog.person_keys import Person, PersonErased
 from personakit_sdk.errors import Fault, InvalidInput
 
 T = TypeVar("T")
@@ -91,7 +91,8 @@ def require_person(caller: ApiKey, person_id: str) -> None:
 
 
 def person_of(service: Service, caller: ApiKey, person_id: str) -> Person:
-    """The person, or NotFound: for a created persona too, which is none and has a key all the same."""
+    """The person. Raises PersonErased for one who was erased, and NotFound: for a created persona too, which
+    is none and has a key all the same."""
     if person_id.startswith("~"):
         raise NotFound(f"{person_id!r} is no person; GET /personas lists the personas, and whom they view.")
     require_person(caller, person_id)
@@ -108,12 +109,19 @@ def keyed_of(service: Service, caller: ApiKey, persona_id: str) -> Person:
 
 def _keyed(service: Service, tenant: str, person_id: str) -> Person:
     person = service.people.find(tenant, person_id)
+    if person is None and service.people.erased(tenant, person_id):
+        raise PersonErased
     if person is None:
-        raise NotFound(
-            f"Nothing is known of {person_id!r}; a person is known from their first observation on "
-            "(POST /observations)."
-        )
+        raise unknown(person_id)
     return person
+
+
+def unknown(person_id: str) -> NotFound:
+    """That nobody ever heard of such a person."""
+    return NotFound(
+        f"Nothing is known of {person_id!r}; a person is known from their first observation on "
+        "(POST /observations)."
+    )
 
 
 def no_persona(persona_id: str) -> NotFound:

@@ -20,6 +20,7 @@ from personakit.agents.service import Service
 from personakit.api import (
     computed_traits,
     curation,
+    erasures,
     feedback,
     health,
     map_persona,
@@ -90,6 +91,7 @@ def create_app(service: Service) -> Litestar:
             feedback.give_feedback,
             model_use.get_model_use,
             suggestions.get_suggestion,
+            erasures.router,
             pull.sync,
             push.push,
             key_routes.router,

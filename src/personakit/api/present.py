@@ -44,6 +44,8 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     is_stale: bool
     stale_since: datetime | None
     changed: tuple[str, ...]
+    sealed_after: int = 0
+    """Of a created persona: the position after which what is said of it stays."""
     weights: Mapping[str, Weights] = {}
     """By mapper, what was learned of its rules for this persona."""
 
@@ -190,6 +192,7 @@ def persona_from(
         is_stale=row.get("is_stale", False),
         stale_since=row.get("stale_since"),
         changed=tuple(row.get("changed") or ()),
+        sealed_after=row.get("sealed_after") or 0,
         weights={mapper: weights_in(each) for mapper, each in (row.get("weights") or {}).items()},
     )
 

@@ -25,6 +25,7 @@ from personakit.domain.publishing import PreconditionFailed, VersionWentDown
 from personakit.eventlog.access import KeyOver, KeyUnknown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
+from personakit.eventlog.erasure_journal import ErasureJournalUnusable, NoErasureJournal
 from personakit.eventlog.intake import IdTaken, OfErased
 from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.retractions import NotRecorded
@@ -112,6 +113,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),
+    (NoErasureJournal, 501, "no-erasure-journal"),
+    (ErasureJournalUnusable, 503, "erasure-journal-unusable"),
     (OfErased, 410, "person-erased"),
     (CursorExpired, 410, "cursor-expired"),
     (EpochChanged, 410, "epoch-changed"),
@@ -186,7 +189,10 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     """The answer to a request that failed."""
     problem = problem_of(error)
     if problem.status >= 500:
-        logger.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
+        # The route and not the address, which may name somebody.
+        route = request.scope.get("path_template", "an unknown route")
+        said = str(error) if isinstance(error, PersonaKitError) else type(error).__name__
+        logger.error("%s %s failed: %s", request.method, route, said, exc_info=error)
     headers = {"Cache-Control": "no-store"}
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -58,6 +58,7 @@ _OF_SCOPE: Final[Mapping[KeyScope, tuple[str, ...]]] = {
         "withdrawComputedTraits",
         "validateComputedTraits",
     ),
+    "people:erase": ("erasePerson", "makePerson"),
     "admin": (
         "createPersona",
         "redefinePersona",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 
 
@@ -32,7 +32,7 @@ def api(settings: Settings, workers: int) -> None:
     The work is done by `personakit worker`. Needs PERSONAKIT_DATABASE_URL and PERSONAKIT_REDIS_URL. On
     SIGTERM what is under way is answered first, within 40 seconds.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    begin_logging()
     database_url, _ = production(settings)
     refuse_taken_port(settings)
     master_key(settings)  # refused here, in one sentence, rather than in each process

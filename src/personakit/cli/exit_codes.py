@@ -6,6 +6,7 @@ import click
 
 from personakit.cli.database import DatabaseUnreachable
 from personakit.config import SettingInvalid
+from personakit.eventlog.erasure_journal import ErasureJournalUnusable
 from personakit.eventlog.person_keys import MasterKeyWrong
 from personakit.eventlog.recorder import LogFormatUnknown
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError, StoreError
@@ -22,6 +23,8 @@ def exit_code(error: PersonaKitError) -> int:
         case DocumentInvalid():
             return 1
         case InvalidInput() | SettingInvalid() | MasterKeyWrong() | LogFormatUnknown() | StoreError():
+            return 2
+        case ErasureJournalUnusable():
             return 2
         case _:
             return 1

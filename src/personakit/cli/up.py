@@ -27,6 +27,7 @@ from personakit.cli.options import with_settings
 from personakit.config import Settings
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant, key_of
+from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
@@ -52,11 +53,13 @@ def up(settings: Settings, repository: Path | None) -> None:
     """
     # The service itself is neither the one that PERSONAKIT_URL names nor opened by PERSONAKIT_API_KEY.
     settings = msgspec.structs.replace(settings, service_url=None, api_key=None)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    begin_logging()
     refuse_taken_port(settings)
     with (
         database(settings) as conninfo,
-        Service(conninfo, master_key(settings), settings.redis_url, settings.model) as service,
+        Service(
+            conninfo, master_key(settings), settings.redis_url, settings.model, settings.journal
+        ) as service,
     ):
         made = prepare(service, settings)
         service.mappers.publish_shipped(FIRST_TENANT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 
@@ -13,6 +12,7 @@ from personakit.cli.database import await_database
 from personakit.cli.ending import end_within
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 
 
@@ -24,13 +24,13 @@ def worker(settings: Settings) -> None:
     Any number of workers share it. Needs PERSONAKIT_DATABASE_URL and PERSONAKIT_REDIS_URL. On SIGTERM
     what is under way is ended first, within 10 seconds.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    begin_logging()
     database_url, redis_url = production(settings)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     await_database(database_url)
-    with Service(database_url, master_key(settings), redis_url, settings.model):
+    with Service(database_url, master_key(settings), redis_url, settings.model, settings.journal):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()
         end_within()

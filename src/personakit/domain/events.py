@@ -46,6 +46,16 @@ class ObservationRecorded(Event, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class PersonErased(Event, frozen=True, kw_only=True):
+    """A person was erased: their key is gone, and with it all that it sealed. So this stands in their stream
+    in clear, and says nothing of them."""
+
+
+class PersonaErased(Event, frozen=True, kw_only=True):
+    """All that was said of a created persona so far is gone with its key, because somebody was erased whom
+    it viewed once. Where others are left, the event after it defines it anew for them, under another key."""
+
+
 RetractionCause = Literal["requested", "superseded", "expired"]
 
 
@@ -325,6 +335,8 @@ MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned | TraitTrustAdju
 """What changes a mindscape."""
 AnyEvent = (
     PersonRegistered
+    | PersonErased
+    | PersonaErased
     | ObservationRecorded
     | ObservationRetracted
     | FeedbackReceived
@@ -348,6 +360,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
         PersonRegistered,
+        PersonErased,
+        PersonaErased,
         ObservationRecorded,
         ObservationRetracted,
         FeedbackReceived,

@@ -25,7 +25,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from personakit.domain.events import Event
+from personakit.domain.events import Event, PersonaDefined
 from personakit.eventlog import codec
 from personakit.eventlog.answers import WAIT_SECONDS, Answer, LoopFuture, ThreadFuture, answer_all
 from personakit.eventlog.person_keys import Person
@@ -134,7 +134,7 @@ class Appender:
     def _hand_in(self, events: Sequence[NewEvent], future: ThreadFuture | LoopFuture) -> None:
         if not events:
             raise ValueError("There is nothing to append.")
-        submission = _Submission([_row(event) for event in events], future)
+        submission = _Submission([row_of(event) for event in events], future)
         with self._closing:
             if self._closed:
                 raise LogClosed
@@ -262,7 +262,8 @@ def wait(future: ThreadFuture) -> list[Appended]:
         raise LogSlow from None
 
 
-def _row(new: NewEvent) -> Row:
+def row_of(new: NewEvent) -> Row:
+    """The event as bytes, sealed where it is about somebody. Whom a persona is to view must be there."""
     topic = codec.topic(type(new.event))
     payload = codec.encode(new.event)
     if new.person is not None:
@@ -274,4 +275,6 @@ def _row(new: NewEvent) -> Row:
         payload,
         new.person.surrogate if new.person else None,
         new.stream.kind in WRITTEN_ONCE and not new.versioned,
+        new.person.key.sealed_after if new.person else 0,
+        new.event.people if isinstance(new.event, PersonaDefined) else (),
     )

@@ -1,7 +1,7 @@
-"""The journal of erasures: a file outside the database, one JSON line each, on the disk before the erasure is.
+"""The journal of erasures: a file outside the database, a JSON line each, on the disk before the erasure is.
 
 A backup of the database that is older than an erasure brings the person back. So what was erased stands here
-as well, by random names and hashes only: `personakit.agents.eraser` does what the database has not done yet.
+as well, by random names and hashes only: `Eraser.complete` does what the database has not done yet.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class ErasureJournal:
             return _decoder.decode(line)
         except msgspec.MsgspecError as error:
             raise ErasureJournalUnusable(
-                f"Line {number} of the journal of erasures {self._path} cannot be read ({error}). Somebody may "
-                "be here who was erased: mend the line from a copy, or take it away if it is none."
+                f"Line {number} of the journal of erasures {self._path} cannot be read ({error}). Somebody "
+                "may be here who was erased: mend the line from a copy, or take it away if it is none."
             ) from None
 
     @contextmanager

@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS personakit.person_keys (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, person_id)
 );
+CREATE INDEX IF NOT EXISTS person_keys_of_personas ON personakit.person_keys (tenant) WHERE person_id LIKE '~%';
 -- A created persona gets another key when somebody whom it viewed is erased: what stands in the log about it
 -- up to this position was sealed by the one before, and is absent.
 ALTER TABLE personakit.person_keys ADD COLUMN IF NOT EXISTS sealed_after bigint NOT NULL DEFAULT 0;
@@ -62,7 +63,7 @@ ALTER TABLE personakit.person_keys ADD COLUMN IF NOT EXISTS sealed_after bigint 
 -- is written about them is refused.
 CREATE TABLE IF NOT EXISTS personakit.erased (
     erasure     uuid        PRIMARY KEY,
-    tenant      text        NOT NULL REFERENCES personakit.tenants,
+    tenant      text        NOT NULL,   -- may be older than the tenant, in a backup that was restored
     tombstone   bytea       NOT NULL,
     person      uuid        NOT NULL UNIQUE,
     personas    uuid[]      NOT NULL,
@@ -165,14 +166,15 @@ CREATE TABLE IF NOT EXISTS personakit.conflicts (
 -- the insert: a volatile function takes a new snapshot for each of its statements, so what is read and
 -- checked after the lock holds all that the writer before has committed.
 --
--- `alive` are the people whom the events are about. Whoever erases one holds this lock too, so that no
--- event about them is written after their key is gone.
+-- `alive` are the people whom the events are about, `sealed_after` says by which of their keys. Whoever erases
+-- one holds this lock too, so that no event about them is written after their key is gone.
 --
 -- What is written once (`once`) and stands already is left as it stands. A taken version of anything else
 -- fails the whole append. Repeats are rare, so that the quick insert comes first and looks for none.
 CREATE OR REPLACE FUNCTION personakit.append(
     append_id uuid, tenants text[], kinds text[], streams uuid[], versions bigint[], people uuid[],
-    topics text[], states bytea[], once boolean[], alive uuid[], OUT head bigint, OUT repeated boolean)
+    topics text[], states bytea[], once boolean[], alive uuid[], sealed_after bigint[],
+    OUT head bigint, OUT repeated boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     recorded timestamptz;
@@ -181,8 +183,9 @@ BEGIN
         RAISE EXCEPTION 'the log is appended to at isolation level read committed only';
     END IF;
     PERFORM pg_advisory_xact_lock(7165064741);
-    IF EXISTS (SELECT FROM unnest(alive) AS a(person)
-               WHERE NOT EXISTS (SELECT FROM personakit.person_keys AS k WHERE k.person = a.person)) THEN
+    IF EXISTS (SELECT FROM unnest(alive, append.sealed_after) AS a(person, sealed_after)
+               WHERE NOT EXISTS (SELECT FROM personakit.person_keys AS k
+                                 WHERE k.person = a.person AND k.sealed_after = a.sealed_after)) THEN
         RAISE EXCEPTION 'a person of this append is not there any more' USING ERRCODE = 'PK410';
     END IF;
     SELECT e.position, greatest(clock_timestamp(), e.recorded_at + interval '1 microsecond')
@@ -218,6 +221,25 @@ BEGIN
     PERFORM pg_notify('events', (head + cardinality(streams))::text);
 END $$;
 
+-- Gives people who have none a row: not those who were erased, nor a created persona of which the log has
+-- events, for its key is gone as well. Whoever erases holds this lock, so that nobody gets a row who is being
+-- erased; it is a statement of its own, as above.
+CREATE OR REPLACE FUNCTION personakit.add_people(
+    of_tenant text, person_ids text[], people uuid[], keys bytea[], tombstones bytea[]) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7165064743);
+    INSERT INTO personakit.person_keys (tenant, person_id, person, key)
+    SELECT of_tenant, n.person_id, n.person, n.key
+    FROM unnest(person_ids, people, keys, tombstones) AS n(person_id, person, key, tombstone)
+    WHERE NOT EXISTS (SELECT FROM personakit.erased AS x
+                      WHERE x.tenant = of_tenant AND x.tombstone = n.tombstone AND x.made_again IS NULL)
+      AND NOT EXISTS (SELECT FROM personakit.events AS e
+                      WHERE e.tenant = of_tenant AND e.kind = 'persona' AND e.stream = n.person)
+    ORDER BY n.person_id
+    ON CONFLICT DO NOTHING;
+END $$;
+
 -- A batch of events as a follower hands it to a projection: one JSON array, read as rows.
 CREATE OR REPLACE FUNCTION personakit.events_of(batch jsonb)
 RETURNS TABLE ("position" bigint, recorded_at timestamptz, tenant text, stream uuid, version bigint,
@@ -235,7 +257,8 @@ SELECT obj_description(oid, 'pg_namespace') AS text FROM pg_namespace WHERE nspn
 -- :query append
 SELECT head, repeated FROM personakit.append(
     %(append_id)b::uuid, %(tenants)b::text[], %(kinds)b::text[], %(streams)b::uuid[], %(versions)b::bigint[],
-    %(people)b::uuid[], %(topics)b::text[], %(states)b::bytea[], %(once)b::boolean[], %(alive)b::uuid[])
+    %(people)b::uuid[], %(topics)b::text[], %(states)b::bytea[], %(once)b::boolean[], %(alive)b::uuid[],
+    %(sealed_after)b::bigint[])
 
 -- :query stored
 -- The rows that stand at the keys of an append, whoever wrote them.
@@ -340,11 +363,76 @@ RETURNING master_check, tombstone_key
 SELECT person FROM personakit.person_keys WHERE tenant = %(tenant)s AND person_id = %(person_id)s
 
 -- :query add_people
-INSERT INTO personakit.person_keys (tenant, person_id, person, key)
-SELECT %(tenant)s, n.person_id, n.person, n.key
-FROM unnest(%(person_ids)s::text[], %(people)s::uuid[], %(keys)s::bytea[]) AS n(person_id, person, key)
-ORDER BY n.person_id
-ON CONFLICT DO NOTHING
+SELECT personakit.add_people(%(tenant)s, %(person_ids)s::text[], %(people)s::uuid[], %(keys)s::bytea[],
+                             %(tombstones)s::bytea[])
+
+-- :query erased
+-- The erasures of people who had this id.
+SELECT * FROM personakit.erased WHERE tenant = %(tenant)s AND tombstone = %(tombstone)s
+ORDER BY position DESC
+
+-- :query erased_people
+-- Those of these people whose erasure was carried out.
+SELECT person FROM personakit.erased WHERE person = ANY (%(people)s)
+
+-- :query make_again
+UPDATE personakit.erased SET made_again = clock_timestamp()
+WHERE tenant = %(tenant)s AND tombstone = %(tombstone)s AND made_again IS NULL
+
+-- :query hold_people
+-- Nobody gets a row until the end of the transaction.
+SELECT pg_advisory_xact_lock(7165064743)
+
+-- :query hold_log
+-- Nothing is appended by others until the end of the transaction.
+SELECT pg_advisory_xact_lock(7165064741)
+
+-- :query definitions
+-- All definitions of created personas that can be opened still: the present one and those before it.
+SELECT e.* FROM personakit.person_keys AS k
+JOIN personakit.events AS e ON e.tenant = k.tenant AND e.kind = 'persona' AND e.stream = k.person
+WHERE k.tenant = %(tenant)s AND k.person_id LIKE '~%%' AND e.position > k.sealed_after
+  AND e.topic LIKE 'PersonaDefined.%%'
+
+-- :query definitions_since
+SELECT e.* FROM personakit.events AS e
+JOIN personakit.person_keys AS k ON k.person = e.person AND k.tenant = e.tenant
+WHERE e.position > greatest(%(after)s, k.sealed_after) AND e.tenant = %(tenant)s AND e.kind = 'persona'
+  AND e.topic LIKE 'PersonaDefined.%%'
+
+-- :query newest_version
+SELECT coalesce(max(version), 0) AS version FROM personakit.events
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND stream = %(stream)s
+
+-- :query destroy_keys
+DELETE FROM personakit.person_keys WHERE tenant = %(tenant)s AND person = ANY (%(people)s) RETURNING person_id
+
+-- :query replace_key
+-- No row where it is gone already.
+UPDATE personakit.person_keys SET key = %(key)s, sealed_after = %(sealed_after)s
+WHERE tenant = %(tenant)s AND person = %(person)s
+RETURNING tenant, person, key, sealed_after
+
+-- :query add_erased
+INSERT INTO personakit.erased (erasure, tenant, tombstone, person, personas, erased_at, position, epoch)
+SELECT %(id)s, %(tenant)s, %(tombstone)s, %(person)s, %(personas)s::uuid[], %(erased_at)s, %(position)s, epoch
+FROM personakit.log_identity
+RETURNING *
+
+-- :query end_leases_of
+DELETE FROM personakit.leases WHERE tenant = %(tenant)s AND entity = ANY (%(entities)s)
+
+-- :query strike_from_keys
+-- A key that was limited to somebody is limited to the others, or to nobody.
+WITH struck AS (
+    UPDATE personakit.api_keys
+    SET people = array_remove(people, %(person_id)s), personas = array_remove(personas, %(person_id)s)
+    WHERE tenant = %(tenant)s AND (%(person_id)s = ANY (people) OR %(person_id)s = ANY (personas))
+    RETURNING prefix)
+SELECT pg_notify('api_keys', prefix) FROM struck
+
+-- :query tell_erased
+SELECT pg_notify('erased', %(people)s)
 
 -- :query people
 SELECT person_id, person FROM personakit.person_keys
@@ -361,7 +449,7 @@ ORDER BY person
 LIMIT %(limit)s
 
 -- :query keys
-SELECT tenant, person, key FROM personakit.person_keys WHERE person = ANY (%(people)s)
+SELECT tenant, person, key, sealed_after FROM personakit.person_keys WHERE person = ANY (%(people)s)
 
 -- :query add_tenant
 INSERT INTO personakit.tenants (tenant, name) VALUES (%(tenant)s, %(name)s) ON CONFLICT DO NOTHING

@@ -11,7 +11,8 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 
 from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.stored import LogNotification
 from personakit_sdk.errors import PersonaKitError
 
 logger = logging.getLogger(__name__)
@@ -50,12 +52,17 @@ class PersonErased(PersonaKitError):
         super().__init__("This person was erased; nothing can be read or recorded about them.")
 
 
+class EventErased(PersonErased):
+    """The event is of a created persona, from before somebody was erased whom it viewed."""
+
+
 class PersonKey:
-    """A person's key, ready for use."""
+    """A person's key, ready for use. It opens what stands after the position `sealed_after` of the log."""
 
-    __slots__ = ("_digest_key", "cipher")
+    __slots__ = ("_digest_key", "cipher", "sealed_after")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, sealed_after: int = 0) -> None:
+        self.sealed_after = sealed_after
         self.cipher: AESGCM | _NoCipher = AESGCM(key)
         self._digest_key = hmac.digest(key, b"personakit digest", "sha256")
 
@@ -103,6 +110,8 @@ class PersonKeys:
         self._connect = connect
         self._master = AESGCM(master_key)
         self._known: dict[UUID, PersonKey] = {}
+        self._forgotten = 0
+        self._lock = threading.Lock()
         word = hashlib.sha256(b"personakit master key\n" + master_key).digest()
         tombstone_key = self._wrapped(secrets.token_bytes(KEY_BYTES), _TOMBSTONES)
         with connect() as connection:
@@ -120,25 +129,44 @@ class PersonKeys:
             raise PersonErased
         return key
 
+    def of_event(self, stored: LogNotification) -> PersonKey | None:
+        """The key that an event is sealed with; None for one about nobody. Raises PersonErased when it is
+        gone, EventErased when another key took its place."""
+        if stored.person is None:
+            return None
+        key = self.of(stored.person)
+        if stored.id <= key.sealed_after:
+            raise EventErased
+        return key
+
     def of_all(self, people: Iterable[UUID]) -> dict[UUID, PersonKey]:
         """The keys of these people; those whose key is gone are not in it."""
         wanted = set(people)
+        forgotten = self._forgotten
         found = {person: key for person in wanted if (key := self._known.get(person)) is not None}
         if missing := list(wanted - found.keys()):
             with self._connect() as connection:
                 rows = connection.execute(SQL["keys"], {"people": missing}).fetchall()
-            added = {row["person"]: self._unwrapped(row) for row in rows}
-            self._remember(added)
+            added = {row["person"]: self.unwrapped(row) for row in rows}
+            self._remember(added, forgotten)
             found |= added
         return found
+
+    def forget(self, people: Iterable[UUID] | None = None) -> None:
+        """Remembers the keys of these people, or all, no more: somebody was erased, or may have been."""
+        with self._lock:
+            self._forgotten += 1
+            gone = list(self._known) if people is None else people
+            for person in gone:
+                self._known.pop(person, None)
 
     def new(self, tenant: str, person: UUID) -> bytes:
         """A new key for a person, wrapped."""
         return self._wrapped(secrets.token_bytes(KEY_BYTES), _owner(tenant, person))
 
     def tombstone(self, tenant: str, person_id: str) -> bytes:
-        """What is kept of a caller's id when its person is erased: HMAC-SHA-256 under a key that is wrapped by
-        the master key, so that nobody who has the database alone can find out whose it is by trying ids."""
+        """What is kept of a caller's id when its person is erased: HMAC-SHA-256 under a key that is wrapped
+        by the master key, so that nobody who has the database alone finds out whose it is by trying ids."""
         return hmac.digest(self._tombstone_key, f"{tenant}\n{person_id}".encode(), "sha256")
 
     def _wrapped(self, key: bytes, owner: bytes) -> bytes:
@@ -148,19 +176,24 @@ class PersonKeys:
     def _opened(self, wrapped: bytes, owner: bytes) -> bytes:
         return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner)
 
-    def _unwrapped(self, row: dict[str, Any]) -> PersonKey:
+    def unwrapped(self, row: Mapping[str, Any]) -> PersonKey:
         """The key in a row. One that was damaged is answered by one that opens nothing, loudly: it is that
         person's trouble, and must not be everybody's."""
         try:
-            return PersonKey(self._opened(bytes(row["key"]), _owner(row["tenant"], row["person"])))
+            key = self._opened(bytes(row["key"]), _owner(row["tenant"], row["person"]))
+            return PersonKey(key, row["sealed_after"])
         except (InvalidTag, ValueError):
             logger.exception("The key of the person %s does not open with the master key.", row["person"])
             return DamagedKey()
 
-    def _remember(self, added: dict[UUID, PersonKey]) -> None:
-        if len(self._known) + len(added) > CACHE_SIZE:
-            self._known = {}
-        self._known |= added
+    def _remember(self, added: dict[UUID, PersonKey], forgotten: int) -> None:
+        """Unless somebody was forgotten since these were read: they may be among them."""
+        with self._lock:
+            if forgotten != self._forgotten:
+                return
+            if len(self._known) + len(added) > CACHE_SIZE:
+                self._known = {}
+            self._known |= added
 
 
 def _owner(tenant: str, person: UUID) -> bytes:

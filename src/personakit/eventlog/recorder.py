@@ -119,13 +119,16 @@ class LogRecorder(PostgresApplicationRecorder):
         duplicate and the answer bears the first one. Raises PersonErased when one of the people is gone.
         """
         people = [row.person for row in rows]
+        alive = {(row.person, row.sealed_after) for row in rows if row.person is not None}
+        alive |= {(person, 0) for row in rows for person in row.alive}
         values = {
             "append_id": append_id,
             "people": people,
             "topics": [row.topic for row in rows],
             "states": [row.state for row in rows],
             "once": [row.once for row in rows],
-            "alive": list({person for person in people if person is not None}),
+            "alive": [person for person, _ in alive],
+            "sealed_after": [after for _, after in alive],
         }
         try:
             done = connection.execute(SQL["append"], _keys(rows) | values).fetchone()

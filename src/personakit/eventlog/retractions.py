@@ -64,7 +64,7 @@ class Retractions:
         (appended,) = wait(self._appender.append([new]))
         if appended.first is None:
             return Retraction(event, appended.position, repeated=False)
-        known = codec.decode(appended.first.topic, codec.open_state(appended.first, self._keys.of(person)))
+        known = codec.read(appended.first, self._keys)
         if not isinstance(known, ObservationRetracted):
             raise TypeError(f"Version {RETRACTION} of the observation {id_} is no retraction: {known}.")
         return Retraction(known, appended.first.id, repeated=True)

@@ -6,6 +6,8 @@ A changed definition has a schema of its own and no quarantine, so a mended one 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -22,6 +24,13 @@ _ADD = """
 INSERT INTO personakit.quarantine (schema, tenant, kind, stream, position, error)
 VALUES (%(schema)s, %(tenant)s, %(kind)s, %(stream)s, %(position)s, %(error)s)
 ON CONFLICT DO NOTHING
+"""
+_LIFT = """
+DELETE FROM personakit.quarantine AS q
+WHERE q.schema = %(schema)s
+  AND EXISTS (SELECT FROM personakit.events AS e
+              WHERE e.tenant = q.tenant AND e.kind = q.kind AND e.stream = q.stream
+                AND (e.person = ANY (%(people)s) OR e.stream = ANY (%(people)s)))
 """
 
 
@@ -53,6 +62,12 @@ def quarantined(connection: Connection[DictRow], schema: str) -> frozenset[Strea
     """The streams that stand still in this build."""
     rows = connection.execute(_STREAMS, {"schema": schema})
     return frozenset(StreamId(row["tenant"], row["kind"], row["stream"]) for row in rows)
+
+
+def lift(connection: Connection[DictRow], schema: str, people: Sequence[UUID]) -> None:
+    """Lets nothing stand still any more that is about these people or personas, who were erased: what could
+    not be taken of them is absent from here on."""
+    connection.execute(_LIFT, {"schema": schema, "people": list(people)})
 
 
 def quarantine(

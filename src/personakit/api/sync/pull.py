@@ -102,7 +102,7 @@ class Pull:
         self._now = now
 
     def known(self) -> list[str] | None:
-        """The personas asked for, as the read model knows them; None, for any, while one is not known yet."""
+        """The personas asked for, as the read model knows them; None, for any, while one may come."""
         asked, found = self.scope.personas, self.scope.asked(self._service)
         return found if asked and found and len(found) == len(asked) else None
 
