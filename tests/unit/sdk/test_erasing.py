@@ -1,4 +1,4 @@
-"""Who is erased is in no byte of the store's file, nor of what lies beside it; and nobody else loses anything."""
+"""Who is erased is in no byte of the store's file, nor beside it; and nobody else loses anything."""
 
 from __future__ import annotations
 
