@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +17,8 @@ from personakit.domain.mindscape import Pin
 from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
 from personakit.eventlog.access import create_tenant
+from personakit.eventlog.eraser import Eraser
+from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import About
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
@@ -150,6 +154,21 @@ def let_feedback_teach(service: Service, *people: str) -> None:
     service.adjuster.adjust(TENANT, "work_rhythm", datetime.now(UTC).date())
 
 
+def forget_somebody(service: Service, friend: str) -> None:
+    """Somebody is erased, with whom a friend shared a persona; it goes on with the friend alone."""
+    service.intake.record(TENANT, [observation("forgotten", hour) for hour in range(3)])
+    both = (surrogate(service, "forgotten"), surrogate(service, friend))
+    persona = service.personas.create(TENANT, PersonaDefined(people=both)).persona
+    follow(service)
+    service.regenerator.regenerate(TENANT, persona)
+    with TemporaryDirectory() as folder:
+        eraser = Eraser(service.recorder, service.keys, ErasureJournal(Path(folder, "erasures.jsonl")))
+        assert eraser.erase(TENANT, "forgotten") is not None
+    service.people.forget(None)
+    follow(service)
+    service.regenerator.regenerate(TENANT, persona)
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
@@ -188,4 +207,5 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     let_feedback_teach(service, *people)
+    forget_somebody(service, people[0])
     follow(service)

@@ -22,6 +22,8 @@ from personakit.domain.grant import granted
 from personakit.eventlog.access import create_key, create_tenant, grant_key
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal
 from personakit.eventlog.people import persona_id
+from personakit.projections import builds
+from personakit.projections.rebuild import rebuild
 from personakit.projections.verify import verify
 from personakit_sdk.rules import suggestion_id
 from tests.integration.conftest import Client
@@ -207,7 +209,12 @@ def test_a_persona_loses_the_part_and_everybody_elses_stays(client: Client, serv
     assert receipt["personas"] == sorted([shared, once])
     assert [client.get(each).content for each in others] == before
     left = client.get(f"/personas/{shared}").json()
-    assert (left["people"], left["name"], left["uses"], left["coreVersion"]) == (["ben"], "", ["work.*"], 0)
+    assert (left["people"], left.get("name"), left["uses"], left["coreVersion"]) == (
+        ["ben"],
+        None,
+        ["work.*"],
+        0,
+    )
     assert "ann" not in client.get(f"/personas/{shared}").text
     assert client.get(f"/personas/{once}").json()["people"] == ["cat"]
     assert client.get(f"/personas/{shared}", params={"asOf": at}).status_code == 404
@@ -270,6 +277,19 @@ def test_a_key_may_erase_those_whom_it_is_limited_to(client: Client, service: Se
     shown = [each for each in client.get("/keys").json()["items"] if each["id"] == limited[:11]]
     assert (shown[0]["people"], shown[0]["personas"]) == ([], [])
     assert client.get("/observations", params={"personId": "jon"}).status_code == 200
+
+
+def test_tables_that_nobody_follows_do_not_keep_the_erased(client: Client, service: Service) -> None:
+    """Those that a rebuild replaced stay for a while for who reads them: not when somebody was erased."""
+    record(client, "joy")  # so that the build about to be replaced has moved since the last erasure
+    own = [projection.definition for projection in service.projections.values()]
+    assert rebuild(service.pool, service.projections["observations"], service.keys) is not None
+    retired = {each.schema for each in service.reader.states() if each.state == "retired"}
+    assert retired
+    assert builds.drop_unused(service.pool, own, unfollowed="0 seconds") == []
+    erase(client, "joy")
+    builds.drop_unused(service.pool, own, unfollowed="0 seconds")
+    assert not retired & {each.schema for each in service.reader.states()}
 
 
 def test_without_a_journal_nobody_is_erased(database: str, service: Service, client: Client) -> None:

@@ -59,14 +59,14 @@ class Eraser:
     def erase(self, tenant: str, person_id: str) -> Erased | None:
         """Erases a person. Who was erased already was: the erasure of then. None for whom nobody ever heard
         of. Raises NoErasureJournal and ErasureJournalUnusable, and nobody was erased."""
-        if self._journal is None:
-            raise NoErasureJournal
         tombstone = self._keys.tombstone(tenant, person_id)
         with self._recorder.datastore.get_connection() as connection:
             # Most of the looking is done before the locks are taken.
             known = _person(connection, tenant, person_id)
             if known is None:
                 return _before(connection, tenant, tombstone)
+            if self._journal is None:
+                raise NoErasureJournal
             head = _head(connection)
             viewing = self._viewing(connection, known, "definitions", tenant=tenant)
             with connection.transaction():

@@ -228,7 +228,7 @@ CREATE OR REPLACE FUNCTION personakit.add_people(
     of_tenant text, person_ids text[], people uuid[], keys bytea[], tombstones bytea[]) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(7165064743);
+    PERFORM pg_advisory_xact_lock_shared(7165064745);
     INSERT INTO personakit.person_keys (tenant, person_id, person, key)
     SELECT of_tenant, n.person_id, n.person, n.key
     FROM unnest(person_ids, people, keys, tombstones) AS n(person_id, person, key, tombstone)
@@ -381,7 +381,7 @@ WHERE tenant = %(tenant)s AND tombstone = %(tombstone)s AND made_again IS NULL
 
 -- :query hold_people
 -- Nobody gets a row until the end of the transaction.
-SELECT pg_advisory_xact_lock(7165064743)
+SELECT pg_advisory_xact_lock(7165064745)
 
 -- :query hold_log
 -- Nothing is appended by others until the end of the transaction.

@@ -21,6 +21,8 @@ UNUSED_AFTER = "1 day"
 """How long the tables of a definition that no process uses are kept: a release may be rolled back."""
 RETIRED_AFTER = "10 minutes"
 """How long tables that were replaced are kept: whoever reads them in an open snapshot has ended by then."""
+UNFOLLOWED_AFTER = "1 minute"
+"""How long tables that nobody follows are kept once somebody was erased who may still stand in them."""
 
 _ADD = """
 INSERT INTO personakit.builds (schema, name, definition, source)
@@ -63,6 +65,10 @@ LEFT JOIN personakit.definitions_used AS u ON (u.name, u.definition) = (b.name, 
 WHERE NOT b.definition = ANY (%(definitions)s)
         AND coalesce(u.used_at, b.updated_at) < clock_timestamp() - %(unused)s::interval
    OR b.retired_at < clock_timestamp() - %(retired)s::interval
+   OR b.updated_at < (SELECT max(erased_at) FROM personakit.erased)
+        AND greatest(b.updated_at, b.retired_at, u.used_at) < clock_timestamp() - %(unfollowed)s::interval
+        AND (b.retired_at IS NOT NULL OR NOT b.definition = ANY (%(definitions)s)
+             OR NOT EXISTS (SELECT FROM personakit.active AS a WHERE a.schema = b.schema))
 """
 _LIST = """
 SELECT b.name, b.schema, b.position, head, greatest(head - b.position, 0) AS lag_events,
@@ -172,10 +178,16 @@ def used_elsewhere(pool: Pool, own: Sequence[str]) -> list[tuple[str, str, str]]
 
 
 def drop_unused(
-    pool: Pool, own: Sequence[str], *, unused: str = UNUSED_AFTER, retired: str = RETIRED_AFTER
+    pool: Pool,
+    own: Sequence[str],
+    *,
+    unused: str = UNUSED_AFTER,
+    retired: str = RETIRED_AFTER,
+    unfollowed: str = UNFOLLOWED_AFTER,
 ) -> list[str]:
-    """Drops what nobody can be reading any more, after these intervals; the schemas that went."""
-    values = {"definitions": list(own), "unused": unused, "retired": retired}
+    """Drops what nobody can be reading any more, after these intervals, and what nobody follows who may have
+    been erased stands in; the schemas that went."""
+    values = {"definitions": list(own), "unused": unused, "retired": retired, "unfollowed": unfollowed}
     with pool.connection() as connection:
         found = [row["schema"] for row in connection.execute(_DROPPABLE, values).fetchall()]
     gone = []
