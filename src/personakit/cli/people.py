@@ -27,8 +27,14 @@ def people() -> None:
 @with_settings
 @click.argument("person", metavar="ID", type=PersonIdType())
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--receipt",
+    "kept_at",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the receipt here too.",
+)
 @json_option
-def erase(settings: Settings, person: str, yes: bool, as_json: bool) -> None:
+def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_json: bool) -> None:
     """Forget a person, for good, and print the receipt.
 
     Their key is destroyed, so that nothing in the log or in a backup of it says anything of them any more.
@@ -38,6 +44,8 @@ def erase(settings: Settings, person: str, yes: bool, as_json: bool) -> None:
         click.confirm(f"Erase {person} for good? Nothing brings them back.", abort=True, err=True)
     reply = connect(settings).request("DELETE", f"/people/{quote(person, safe='')}", idempotent=True)
     receipt = reply.decode(ErasureReceipt)
+    if kept_at is not None:
+        kept_at.write_bytes(reply.body)
     if as_json:
         click.echo(reply.body)
         return
@@ -53,7 +61,7 @@ def erase(settings: Settings, person: str, yes: bool, as_json: bool) -> None:
 @with_settings
 @click.argument("file", type=FILE)
 def check_receipt(settings: Settings, file: Path) -> None:
-    """Say whether this service's log signed a receipt, as `people erase --json` printed it.
+    """Say whether this service's log signed a receipt, as `people erase --receipt` wrote it.
 
     Needs the database. Exit code 1 when it did not.
     """
