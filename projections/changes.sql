@@ -152,7 +152,8 @@ WHERE c.tenant = %(tenant)s AND c.op = 'put' AND c.position <= %(through)s
 -- :query in_scope
 -- The personas of a limited key: those of `people`, those that are `named`, and those created ones that view
 -- nobody but `people`; with those that did so once, which are not there `now`. Nor are the erased, of whom
--- nothing is left that would say who saw them: everybody is told that they are gone.
+-- nothing is left that would say who saw them: everybody is told that they are gone, for as long as a cursor
+-- is good.
 WITH limits AS (
     SELECT array_agg(person) AS people FROM personakit.person_keys
     WHERE tenant = %(tenant)s AND person_id = ANY (%(people)s::text[])
@@ -166,7 +167,9 @@ WHERE d.tenant = %(tenant)s
 GROUP BY d.persona
 HAVING bool_or(d.people <@ l.people)
 UNION ALL
-SELECT entity, false FROM changes WHERE tenant = %(tenant)s AND kind = 'persona' AND op = 'erase'
+SELECT entity, false FROM changes
+WHERE tenant = %(tenant)s AND kind = 'persona' AND op = 'erase'
+  AND changed_at > clock_timestamp() - interval '90 days'
 
 -- :query standing
 -- The newest event at or below a position (positions have gaps): when it was recorded, by which append.

@@ -101,8 +101,8 @@ def read_answer(text: str) -> Proposed:
     """The proposals in an answer. Raises MalformedAnswer where it is not of the schema as a whole."""
     try:
         found = _answer.decode(text)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise MalformedAnswer(f"The model's answer is not as asked for: {error}.") from None
+    except (msgspec.MsgspecError, UnicodeError):  # whose words would quote the answer
+        raise MalformedAnswer("The model's answer is not as asked for.") from None
     proposals: list[Proposal] = []
     for each in found.traits:
         try:

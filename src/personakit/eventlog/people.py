@@ -111,11 +111,15 @@ class People:
         return {person_id: person for person_id, person in found.items() if person is not None}
 
     def make_again(self, tenant: str, person_id: str) -> Person:
-        """The person with this id, though one was erased who had it: somebody new, with another surrogate."""
+        """The person with this id, though one was erased who had it: somebody new, with another surrogate.
+        Raises PersonErased for one who is erased again meanwhile."""
         values = {"tenant": tenant, "tombstone": self._keys.tombstone(tenant, person_id)}
         with self._recorder.datastore.get_connection() as connection:
             connection.execute(SQL["make_again"], values)
-        return self.register(tenant, [person_id])[person_id]
+        made = self.register(tenant, [person_id]).get(person_id)
+        if made is None:
+            raise PersonErased
+        return made
 
     def give_key(self, tenant: str, persona: UUID) -> Person:
         """A key for what is said of a created persona, under its id; the one it has, if it has one. It dies
