@@ -152,8 +152,7 @@ HAVING bool_or(d.people <@ l.people)
 
 -- :query standing
 -- The newest event at or below a position (positions have gaps): when it was recorded, by which append.
-SELECT recorded_at, append_id FROM personakit.events
-WHERE position <= %(position)s ORDER BY position DESC LIMIT 1
+SELECT recorded_at, append_id FROM personakit.standing(%(position)s)
 
 -- :query stirred
 -- What changed for any of these tenants after a position.

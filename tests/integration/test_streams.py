@@ -81,7 +81,7 @@ def test_eight_writers_of_one_mindscape_lose_no_update(
     with open_pool(database, 1) as pool:
         projections = load_projections(projections_dir())
         install(pool, projections.values(), keys)
-        with Reader(pool, projections).snapshot() as snapshot:
+        with Reader(pool, projections, reading=pool).snapshot_of_all() as snapshot:
             row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=person.surrogate)
     assert row is not None
     assert row["version"] == 1600

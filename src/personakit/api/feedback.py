@@ -44,7 +44,7 @@ def give_feedback(
     sent = bodies.decode(body, wire.Feedback)
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(caller.tenant, key))
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         received = understood(service, snapshot, caller, sent)
     receipt = service.intake.receive(caller.tenant, sent, received.about, received.person)
     if receipt.status == "stored" and not received.in_use:

@@ -23,7 +23,7 @@ class LearningCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away: `personakit_log_readable` says so."""
         try:
-            with self._service.reader.snapshot() as snapshot:
+            with self._service.reader.snapshot_of_all() as snapshot:
                 causes = snapshot.rows("mapper_versions.causes")
                 own = snapshot.row("personas.with_weights") or {"personas": 0}
         except (psycopg.Error, PoolTimeout):

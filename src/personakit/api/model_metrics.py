@@ -26,7 +26,7 @@ class ModelCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away: `personakit_log_readable` says so."""
         try:
-            with self._service.reader.snapshot() as snapshot:
+            with self._service.reader.snapshot_of_all() as snapshot:
                 totals = snapshot.rows("model_use.totals")
                 dropped = snapshot.rows("model_use.dropped_totals")
                 backlog = snapshot.row("inference_due.backlog") or {"people": 0, "tokens": 0}

@@ -14,6 +14,7 @@ from litestar import Litestar
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.config import load_settings, production
+from personakit.eventlog.roles import logins_in
 from personakit.master_key import master_key
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def create() -> Litestar:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings(os.environ)
     database_url, redis_url = production(settings)
-    service = Service(database_url, master_key(settings), model=settings.model)
+    service = Service(logins_in(settings, database_url), master_key(settings), model=settings.model)
     service.wake_workers(redis_url)
     app = create_app(service)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before

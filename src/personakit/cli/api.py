@@ -18,6 +18,8 @@ from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.eventlog.recorder import make_log
+from personakit.eventlog.roles import logins_in
 from personakit.master_key import master_key
 
 
@@ -35,8 +37,10 @@ def api(settings: Settings, workers: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     database_url, _ = production(settings)
     refuse_taken_port(settings)
-    master_key(settings)  # refused here, in one sentence, rather than in each process
+    # Refused here, in one sentence, rather than in each process.
+    master_key(settings)
     await_database(database_url)
+    make_log(logins_in(settings, database_url))
     with _counting_together(workers):
         Server(
             "personakit.api.production:create",

@@ -8,6 +8,7 @@ from personakit.cli.database import DatabaseUnreachable
 from personakit.config import SettingInvalid
 from personakit.eventlog.person_keys import MasterKeyWrong
 from personakit.eventlog.recorder import LogFormatUnknown
+from personakit.eventlog.roles import NotTheOwner, RolesMissing
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError, StoreError
 from personakit_sdk.transport import ServiceError, Unreachable
 
@@ -21,7 +22,9 @@ def exit_code(error: PersonaKitError) -> int:
             return _of_status(error.status)
         case DocumentInvalid():
             return 1
-        case InvalidInput() | SettingInvalid() | MasterKeyWrong() | LogFormatUnknown() | StoreError():
+        case InvalidInput() | SettingInvalid() | StoreError() | MasterKeyWrong():
+            return 2
+        case LogFormatUnknown() | RolesMissing() | NotTheOwner():
             return 2
         case _:
             return 1

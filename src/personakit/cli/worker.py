@@ -13,6 +13,7 @@ from personakit.cli.database import await_database
 from personakit.cli.ending import end_within
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.eventlog.roles import logins_in
 from personakit.master_key import master_key
 
 
@@ -30,7 +31,7 @@ def worker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     await_database(database_url)
-    with Service(database_url, master_key(settings), redis_url, settings.model):
+    with Service(logins_in(settings, database_url), master_key(settings), redis_url, settings.model):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()
         end_within()

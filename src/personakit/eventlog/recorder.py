@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from psycopg.rows import DictRow
 
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.roles import Logins, guard, make_roles, not_the_owner, require_roles, unguarded
 from personakit.eventlog.stored import LogEvent, LogNotification, Row, StreamId
 from personakit_sdk.errors import PersonaKitError
 
@@ -72,6 +74,14 @@ def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
     return datastore
 
 
+def make_log(found: Logins) -> None:
+    """Creates in the database what is missing of the log, as its owner; the others may use it then. Raises as
+    `create_table`, and RolesMissing where one of them may not."""
+    with closing(open_datastore(found.owner, pool_size=1)) as datastore:
+        LogRecorder(datastore).create_table()
+    require_roles(found)
+
+
 class LogRecorder(PostgresApplicationRecorder):
     """`eventsourcing`'s recorder with rows of our own: tenant, stream kind, person, append id.
 
@@ -83,18 +93,17 @@ class LogRecorder(PostgresApplicationRecorder):
         super().__init__(datastore, events_table_name="events")
 
     def create_table(self) -> None:
-        """Creates what is missing; safe to run from several processes at once.
+        """Creates what is missing, the roles too, as the owner; safe to run from several processes at once.
 
-        Raises LogFormatUnknown for a log whose rows this release cannot read.
+        Raises LogFormatUnknown for a log whose rows this release cannot read, RolesMissing, and NotTheOwner.
         """
-        with self.datastore.transaction(commit=True) as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-            # Even what changes nothing takes locks that appends would wait behind, so it is done once.
-            made = cursor.execute(SQL["made_by"]).fetchone()
-            if made is None or made["text"] != _MADE_BY:
-                cursor.execute(SQL["create"])
-                cursor.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
-            found = cursor.execute(SQL["format"]).fetchone()
+        with self.datastore.get_connection() as connection:
+            make_roles(connection)
+            try:
+                with connection.transaction():
+                    found = _created(connection)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise not_the_owner(connection.info.user, error) from None
         if found is None or found["format"] != FORMAT:
             raise LogFormatUnknown(
                 f"The log in this database has format {found and found['format']}, and this release reads "
@@ -217,6 +226,19 @@ class LogRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             row = connection.execute(SQL["position_at"], {"instant": instant}).fetchone()
         return row["position"] if row else 0
+
+
+def _created(connection: Connection[DictRow]) -> DictRow | None:
+    """The format of the log, once all is there and guarded."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+    # Even what changes nothing takes locks that appends would wait behind, so it is done once.
+    made = connection.execute(SQL["made_by"]).fetchone()
+    if made is None or made["text"] != _MADE_BY:
+        connection.execute(SQL["create"])
+        connection.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
+    for schema in unguarded(connection):  # what a release without roles made, too, and what was restored
+        guard(connection, schema)
+    return connection.execute(SQL["format"]).fetchone()
 
 
 def notification_of(row: dict[str, Any]) -> LogNotification:

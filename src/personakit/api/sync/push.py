@@ -120,7 +120,7 @@ def _understood(
         caller.tenant,
         {each.person_id for each in told.values() if isinstance(each, wire.Observation)},
     )
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         for id_, each in told.items():
             try:
                 match each:
