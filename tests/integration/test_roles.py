@@ -44,7 +44,7 @@ from tests.history import TENANT
 from tests.postgres import MASTER_KEY, cluster, create_database
 
 OTHER, NOBODY = "birch", "nobody"
-WITHOUT_TENANTS = {"log_identity", "builds", "active", "definitions_used", "conflicts"}
+WITHOUT_TENANTS = {"log_identity", "builds", "active", "definitions_used"}
 """Operational tables that hold nothing of any tenant."""
 OF_A_TENANT = re.compile(r"(?:\b\w+\.)?\btenant = %\(tenant\)s")
 PROJECTIONS = load_projections(projections_dir())

@@ -72,7 +72,7 @@ def test_eight_writers_of_one_mindscape_lose_no_update(
     final = streams.load(stream, Loaded(EMPTY, 0), evolve)
     met = len(tries) - WRITERS * UPDATES
     assert met > 0, "they never met"
-    assert streams.conflicts.totals() == {"test": met}
+    assert streams.conflicts.totals() == {(TENANT, "test"): met}
     assert versions == list(range(1, WRITERS * UPDATES + 1))
     assert final.version == final.state.version == 1600
     assert final.state.traits["shared"].value == 4 * UPDATES

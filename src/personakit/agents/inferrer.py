@@ -117,11 +117,11 @@ class Inferrer:
         try:
             understood = self._asked(found)
         except BudgetSpent as spent:
-            logger.info("Free text waits: %s", spent)
+            logger.info("Free text waits (tenant %s): %s", lease.tenant, spent)
             self._leases.done(lease)
             return None
         except ModelFailed as failed:
-            logger.warning("Free text waits, it will be tried again: %s", failed)
+            logger.warning("Free text waits, it will be tried again (tenant %s): %s", lease.tenant, failed)
             position = self._paid_for_nothing(found, failed)
             self._leases.failed(lease, str(failed), failed.retry_after)
             return position

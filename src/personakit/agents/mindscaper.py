@@ -73,7 +73,7 @@ class Mindscaper:
                 if future is not None:
                     wait(future)
             except VersionConflict:
-                self._streams.conflicts.met(DERIVATION)
+                self._streams.conflicts.met(each.tenant, DERIVATION)
                 alone.append(each)
             except PersonErased:
                 continue

@@ -48,7 +48,7 @@ def give_feedback(
         received = understood(service, snapshot, caller, sent)
     receipt = service.intake.receive(caller.tenant, sent, received.about, received.person)
     if receipt.status == "stored" and not received.in_use:
-        state.metrics.feedback_on_gone_rule()
+        state.metrics.feedback_on_gone_rule(caller.tenant)
     written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
 

@@ -49,9 +49,9 @@ def _model(service: Service) -> str:
     if room is None:
         return "none, for no key is set: traits are computed, summaries composed"
     with service.reader.snapshot_of_all() as snapshot:
-        waiting = snapshot.row("inference_due.backlog")
+        waiting = snapshot.rows("inference_due.backlog")
         spent = snapshot.row("model_use.spent_above", day=datetime.now(UTC).date(), usd=room.full_at)
-    people, tenants = waiting["people"] if waiting else 0, spent["tenants"] if spent else 0
+    people, tenants = sum(row["people"] for row in waiting), spent["tenants"] if spent else 0
     said = f"{room.settings.name}, text of {people} people waits"
     if not tenants:
         return said

@@ -186,7 +186,9 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     """The answer to a request that failed."""
     problem = problem_of(error)
     if problem.status >= 500:
-        logger.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
+        scope = request.scope
+        route, tenant = scope.get("path_template"), scope.get("user") or "none"
+        logger.error("%s %s failed (tenant %s): %s", request.method, route, tenant, error, exc_info=error)
     headers = {"Cache-Control": "no-store"}
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -127,10 +127,19 @@ CREATE TABLE IF NOT EXISTS personakit.leases (
     PRIMARY KEY (tenant, kind, entity)
 );
 
--- How often work met a version conflict, and was re-applied.
+-- How often work met a version conflict, and was re-applied. An older release counted for all tenants
+-- together: those counts are let go.
+DO $$ BEGIN
+    IF to_regclass('personakit.conflicts') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass('personakit.conflicts') AND attname = 'tenant' AND NOT attisdropped)
+    THEN DROP TABLE personakit.conflicts; END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS personakit.conflicts (
-    work text   PRIMARY KEY,
-    met  bigint NOT NULL
+    tenant text   NOT NULL,
+    work   text   NOT NULL,
+    met    bigint NOT NULL,
+    PRIMARY KEY (tenant, work)
 );
 
 -- Appends all of the given events in one transaction, or none; called in a transaction of its own, so that
@@ -464,15 +473,17 @@ WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
 
 -- :query count_conflicts
 INSERT INTO personakit.conflicts AS c
-SELECT * FROM unnest(%(works)s::text[], %(times)s::bigint[]) AS met(work, times) ORDER BY work
-ON CONFLICT (work) DO UPDATE SET met = c.met + excluded.met
+SELECT * FROM unnest(%(tenants)s::text[], %(works)s::text[], %(times)s::bigint[]) AS met(tenant, work, times)
+ORDER BY tenant, work
+ON CONFLICT (tenant, work) DO UPDATE SET met = c.met + excluded.met
 
 -- :query conflicts
-SELECT work, met FROM personakit.conflicts ORDER BY work
+SELECT tenant, work, met FROM personakit.conflicts ORDER BY tenant, work
 
 -- :query failing_leases
--- How many entities are left alone for a while because work on them failed, by kind.
-SELECT kind, count(*) AS entities FROM personakit.leases WHERE failures > 0 GROUP BY kind ORDER BY kind
+-- How many entities are left alone for a while because work on them failed, by tenant and kind.
+SELECT tenant, kind, count(*) AS entities FROM personakit.leases WHERE failures > 0
+GROUP BY tenant, kind ORDER BY tenant, kind
 
 -- :query roles_lacking
 -- Which of these roles are not there, or cannot be acted as by this login.

@@ -139,7 +139,11 @@ class PersonKeys:
         try:
             return PersonKey(self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner))
         except (InvalidTag, ValueError):
-            logger.exception("The key of the person %s does not open with the master key.", row["person"])
+            logger.exception(
+                "The key of the person %s does not open with the master key (tenant %s).",
+                row["person"],
+                row["tenant"],
+            )
             return DamagedKey()
 
     def _remember(self, added: dict[UUID, PersonKey]) -> None:

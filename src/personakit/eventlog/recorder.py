@@ -39,9 +39,10 @@ class LogFormatUnknown(PersonaKitError):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """Where an event of an append stands; where it repeats one, where that `first` one stands."""
+    """Where an event of a tenant's stands; where it repeats one, where that `first` one stands."""
 
     position: int
+    tenant: str
     first: LogNotification | None = None
 
     @property
@@ -153,7 +154,7 @@ class LogRecorder(PostgresApplicationRecorder):
         if done["repeated"]:
             return self._outcome(connection.execute(SQL["stored"], _keys(rows)).fetchall(), rows, append_id)
         head = done["head"]
-        return [Appended(head + ordinal) for ordinal in range(1, len(rows) + 1)]
+        return [Appended(head + nr, row.stream_id.tenant) for nr, row in enumerate(rows, start=1)]
 
     def find(
         self, connection: Connection[DictRow], rows: Sequence[Row], append_id: UUID
@@ -173,7 +174,9 @@ class LogRecorder(PostgresApplicationRecorder):
             if not ours and not row.once:
                 raise VersionConflict(f"Version {row.version} of {row.stream_id} is taken.")
             seen.add(found["position"])
-            outcome.append(Appended(found["position"], None if ours else notification_of(found)))
+            outcome.append(
+                Appended(found["position"], found["tenant"], None if ours else notification_of(found))
+            )
         return outcome
 
     def select_events(
