@@ -26,6 +26,7 @@ import personakit.api
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.eventlog.access import create_key
+from personakit.eventlog.log_sql import SQL as LOG
 from personakit.eventlog.recorder import make_log
 from personakit.eventlog.roles import (
     READER,
@@ -222,6 +223,24 @@ def test_what_is_asked_of_all_tenants_finds_nothing_as_the_reader(shared: Servic
     with shared.reader.snapshot("") as snapshot:
         rows = snapshot._connection.execute(QUERIES[query], given).fetchall()
     assert not any(value for row in rows for value in row.values())
+
+
+@pytest.mark.parametrize("query", ["keys_of_tenant", "names", "people_of_tenant", "person"])
+def test_what_forgets_the_tenant_in_an_operational_table_finds_no_more(shared: Service, query: str) -> None:
+    ada = ada_of(shared, OTHER)
+    create_key(shared.recorder, TENANT, "one")
+    create_key(shared.recorder, OTHER, "another")
+    both = [ada_of(shared, tenant) for tenant in (TENANT, OTHER)]
+    asked = {"after": "" if query == "keys_of_tenant" else UUID(int=0), "limit": 500, "people": both}
+
+    def rows() -> list[str]:
+        return sorted(map(repr, shared.recorder.rows_of(OTHER, query, person_id="ada", **asked)))
+
+    expected = rows()
+    assert str(ada) in str(expected) or "another" in str(expected)
+    with mock.patch.dict(LOG, {query: OF_A_TENANT.sub("true", LOG[query])}):
+        assert rows() == expected
+        assert not shared.recorder.rows_of("", query, person_id="ada", **asked)
 
 
 def plan_of(

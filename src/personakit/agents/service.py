@@ -85,7 +85,8 @@ class Service:
         self.logins = database if isinstance(database, Logins) else logins(database)
         self._redis_url = redis_url
         make_log(self.logins)
-        self.recorder = LogRecorder(open_datastore(self.logins.writer))
+        self._reading = open_pool(self.logins.reader, *READING)
+        self.recorder = LogRecorder(open_datastore(self.logins.writer), self._reading.connection)
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
         self.pool = open_pool(self.logins.owner, *OWNING)
         self.projections = load_projections(shipped.projections_dir())
@@ -99,7 +100,6 @@ class Service:
         self.retractions = Retractions(self.recorder, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
         self._writing = open_pool(self.logins.writer, *WRITING)
-        self._reading = open_pool(self.logins.reader, *READING)
         self.reader = Reader(self._writing, self.projections, reading=self._reading)
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)

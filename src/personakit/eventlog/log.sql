@@ -259,6 +259,8 @@ BEGIN
         EXECUTE format('REVOKE SELECT ON personakit.person_keys, personakit.api_keys FROM %I', reader);
         EXECUTE format('GRANT SELECT (tenant, person_id, person, created_at) ON personakit.person_keys TO %I',
                        reader);
+        EXECUTE format('GRANT SELECT (prefix, tenant, name, created_at, revoked_at, scopes, people, personas, '
+                       'expires_at, overlap_until, last_used_at) ON personakit.api_keys TO %I', reader);
     END IF;
 END $$;
 
@@ -355,6 +357,10 @@ SELECT coalesce((SELECT position FROM personakit.events WHERE position <= low
                  ORDER BY position DESC LIMIT 1), 0) AS position
 FROM search WHERE low = high
 
+-- :query name_tenant
+-- Whose rows the reader sees until the transaction ends.
+SELECT set_config('personakit.tenant', %(tenant)s, true)
+
 -- :query identity
 SELECT epoch, secret FROM personakit.log_identity
 
@@ -410,7 +416,10 @@ SELECT * FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NU
 SELECT * FROM personakit.api_keys WHERE tenant = %(tenant)s AND prefix = %(prefix)s
 
 -- :query keys_of_tenant
-SELECT * FROM personakit.api_keys
+-- Without what they are known by.
+SELECT prefix, tenant, name, created_at, revoked_at, scopes, people, personas, expires_at, overlap_until,
+       last_used_at
+FROM personakit.api_keys
 WHERE tenant = %(tenant)s AND prefix COLLATE "C" > %(after)s
 ORDER BY prefix COLLATE "C"
 LIMIT %(limit)s

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -24,6 +24,7 @@ from personakit.eventlog.stored import LogEvent, LogNotification, Row, StreamId
 from personakit_sdk.errors import PersonaKitError
 
 FORMAT = 2
+Lend = Callable[[], AbstractContextManager[Connection[DictRow]]]
 _MIGRATION_LOCK = 7165064742
 _ERASED = "PK410"
 _MADE_BY: Final = f"log.sql {hashlib.sha256(SQL['create'].encode()).hexdigest()[:16]}"
@@ -90,8 +91,10 @@ class LogRecorder(PostgresApplicationRecorder):
     connection pool and LISTEN/NOTIFY subscription are. An originator id is `str()` of a StreamId.
     """
 
-    def __init__(self, datastore: PostgresDatastore) -> None:
+    def __init__(self, datastore: PostgresDatastore, reading: Lend | None = None) -> None:
+        """`reading` lends connections of the reader; without it the login asks about one tenant, too."""
         super().__init__(datastore, events_table_name="events")
+        self._lend_reading = reading or datastore.get_connection
 
     def create_table(self) -> None:
         """Creates what is missing, the roles too, as the owner; safe to run from several processes at once.
@@ -111,6 +114,13 @@ class LogRecorder(PostgresApplicationRecorder):
                 f"format {FORMAT}: it was made by another version of PersonaKit. Use that version, or "
                 "another database."
             )
+
+    def rows_of(self, tenant: str, query: str, **values: Any) -> list[DictRow]:
+        """The rows of a named query about one tenant, whose rows alone are there for it: in one round trip,
+        which is one transaction, in which the tenant is named before."""
+        with self._lend_reading() as connection, connection.pipeline():
+            connection.execute(SQL["name_tenant"], {"tenant": tenant})
+            return connection.execute(SQL[query], {"tenant": tenant, **values}).fetchall()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ARG002 - the library's signature
         """Appends `LogEvent`s; the library's own way in. No retry: a lost answer is not a conflict."""
