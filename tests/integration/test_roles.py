@@ -7,7 +7,9 @@ a new table that is not guarded fails, and so does a new query that is not tried
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -425,6 +427,28 @@ def test_what_a_release_without_roles_made_is_guarded_at_the_next_start(postgres
         with closing(Service(older, MASTER_KEY)) as service:
             assert unguarded(connection) == []
             assert service.unbound() is None
+
+
+def test_tables_are_guarded_while_an_older_release_is_at_them(postgres: Any) -> None:
+    """It holds one table and wants the other, which the start has: PostgreSQL ends the start's attempt."""
+    older = create_database(postgres)
+    Service(older, MASTER_KEY).close()
+    with psycopg.connect(older, autocommit=True, row_factory=dict_row) as connection:
+        schema = next(schema for schema, table in tables(connection) if table == "viewers")
+        first, second = (sql.Identifier(schema, table) for table in ("changes", "viewers"))
+        connection.execute(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(first))
+        with ThreadPoolExecutor(1) as threads:
+            with connection.transaction():
+                connection.execute(sql.SQL("LOCK {} IN ROW EXCLUSIVE MODE").format(second))
+                starting = threads.submit(make_log, logins(older))
+                while not connection.execute(_WAITING).fetchall():
+                    time.sleep(0.01)
+                connection.execute(sql.SQL("LOCK {} IN ROW EXCLUSIVE MODE").format(first))
+            starting.result(30)
+        assert unguarded(connection) == []
+
+
+_WAITING = "SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
 
 
 def test_health_says_when_the_roles_are_not_in_force(quiet: Service, database: str) -> None:

@@ -239,7 +239,7 @@ BEGIN
         SELECT c.oid::regclass AS name, EXISTS (
             SELECT FROM pg_attribute AS a
             WHERE a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped) AS of_tenants
-        FROM pg_class AS c WHERE c.relnamespace = schema::regnamespace AND c.relkind = 'r'
+        FROM pg_class AS c WHERE c.relnamespace = schema::regnamespace AND c.relkind = 'r' ORDER BY c.relname
     LOOP
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', found.name, writer);
         CONTINUE WHEN NOT found.of_tenants;

@@ -26,6 +26,7 @@ from personakit_sdk.errors import PersonaKitError
 FORMAT = 2
 Lend = Callable[[], AbstractContextManager[Connection[DictRow]]]
 _MIGRATION_LOCK = 7165064742
+_ATTEMPTS = 10
 _ERASED = "PK410"
 _MADE_BY: Final = f"log.sql {hashlib.sha256(SQL['create'].encode()).hexdigest()[:16]}"
 """Kept with the schema: which text made it."""
@@ -104,8 +105,9 @@ class LogRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             make_roles(connection)
             try:
-                with connection.transaction():
-                    found = _created(connection)
+                found = _created(connection)
+                for schema in unguarded(connection):  # what an older release made, too, and what was restored
+                    _guard(connection, schema)
             except psycopg.errors.InsufficientPrivilege as error:
                 raise not_the_owner(connection.info.user, error) from None
         if found is None or found["format"] != FORMAT:
@@ -242,16 +244,30 @@ class LogRecorder(PostgresApplicationRecorder):
 
 
 def _created(connection: Connection[DictRow]) -> DictRow | None:
-    """The format of the log, once all is there and guarded."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-    # Even what changes nothing takes locks that appends would wait behind, so it is done once.
-    made = connection.execute(SQL["made_by"]).fetchone()
-    if made is None or made["text"] != _MADE_BY:
-        connection.execute(SQL["create"])
-        connection.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
-    for schema in unguarded(connection):  # what a release without roles made, too, and what was restored
-        guard(connection, schema)
-    return connection.execute(SQL["format"]).fetchone()
+    """The format of the log, once all is there."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        # Even what changes nothing takes locks that appends would wait behind, so it is done once.
+        made = connection.execute(SQL["made_by"]).fetchone()
+        if made is None or made["text"] != _MADE_BY:
+            connection.execute(SQL["create"])
+            connection.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
+        return connection.execute(SQL["format"]).fetchone()
+
+
+def _guard(connection: Connection[DictRow], schema: str) -> None:
+    """Guards the tables of a schema. Processes of an older release may be at them, in another order than this
+    one locks them: whoever PostgreSQL lets go first, this one tries again."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+                guard(connection, schema)
+        except psycopg.errors.DeadlockDetected:
+            if not left:
+                raise
+        else:
+            return
 
 
 def notification_of(row: dict[str, Any]) -> LogNotification:
