@@ -13,7 +13,7 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from personakit.api.shared_counts import SHARED_FOLDER
-from personakit.cli.database import await_database
+from personakit.cli.database import await_logins
 from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
@@ -39,7 +39,7 @@ def api(settings: Settings, workers: int) -> None:
     refuse_taken_port(settings)
     # Refused here, in one sentence, rather than in each process.
     master_key(settings)
-    await_database(database_url)
+    await_logins(settings, database_url)
     make_log(logins_in(settings, database_url))
     with _counting_together(workers):
         Server(

@@ -9,7 +9,7 @@ import threading
 import click
 
 from personakit.agents.service import Service
-from personakit.cli.database import await_database
+from personakit.cli.database import await_logins
 from personakit.cli.ending import end_within
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
@@ -30,7 +30,7 @@ def worker(settings: Settings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    await_database(database_url)
+    await_logins(settings, database_url)
     with Service(logins_in(settings, database_url), master_key(settings), redis_url, settings.model):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()

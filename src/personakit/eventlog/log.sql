@@ -255,12 +255,18 @@ BEGIN
     IF schema = 'personakit' THEN
         EXECUTE format('REVOKE UPDATE, DELETE ON personakit.events FROM %I', writer);
         EXECUTE format('GRANT SELECT ON personakit.active, personakit.builds TO %I', reader);
-        -- Neither the keys of people nor what API keys are known by.
-        EXECUTE format('REVOKE SELECT ON personakit.person_keys, personakit.api_keys FROM %I', reader);
-        EXECUTE format('GRANT SELECT (tenant, person_id, person, created_at) ON personakit.person_keys TO %I',
-                       reader);
-        EXECUTE format('GRANT SELECT (prefix, tenant, name, created_at, revoked_at, scopes, people, personas, '
-                       'expires_at, overlap_until, last_used_at) ON personakit.api_keys TO %I', reader);
+        -- Neither the keys of people nor what API keys are known by: all columns but these.
+        FOR found IN
+            SELECT t.name, string_agg(quote_ident(a.attname), ', ') AS columns
+            FROM (VALUES ('personakit.person_keys'::regclass, 'key'), ('personakit.api_keys', 'hash'))
+                     AS t(name, secret)
+            JOIN pg_attribute AS a ON a.attrelid = t.name AND a.attnum > 0 AND NOT a.attisdropped
+                                  AND a.attname <> t.secret
+            GROUP BY t.name
+        LOOP
+            EXECUTE format('REVOKE SELECT ON %s FROM %I', found.name, reader);
+            EXECUTE format('GRANT SELECT (%s) ON %s TO %I', found.columns, found.name, reader);
+        END LOOP;
     END IF;
 END $$;
 

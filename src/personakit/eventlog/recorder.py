@@ -105,8 +105,9 @@ class LogRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             make_roles(connection)
             try:
-                found = _created(connection)
-                for schema in unguarded(connection):  # what an older release made, too, and what was restored
+                found, anew = _created(connection)
+                # What an older release made, too, and what was restored.
+                for schema in {*unguarded(connection), *anew}:
                     _guard(connection, schema)
             except psycopg.errors.InsufficientPrivilege as error:
                 raise not_the_owner(connection.info.user, error) from None
@@ -243,8 +244,9 @@ class LogRecorder(PostgresApplicationRecorder):
         return row["position"] if row else 0
 
 
-def _created(connection: Connection[DictRow]) -> DictRow | None:
-    """The format of the log, once all is there."""
+def _created(connection: Connection[DictRow]) -> tuple[DictRow | None, list[str]]:
+    """The format of the log, once all is there; and the schema, where it was made or changed."""
+    anew = []
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         # Even what changes nothing takes locks that appends would wait behind, so it is done once.
@@ -252,7 +254,8 @@ def _created(connection: Connection[DictRow]) -> DictRow | None:
         if made is None or made["text"] != _MADE_BY:
             connection.execute(SQL["create"])
             connection.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
-        return connection.execute(SQL["format"]).fetchone()
+            anew = ["personakit"]
+        return connection.execute(SQL["format"]).fetchone(), anew
 
 
 def _guard(connection: Connection[DictRow], schema: str) -> None:

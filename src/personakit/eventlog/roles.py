@@ -7,6 +7,7 @@ Owner is the login itself, whatever it is called; writer and reader are roles th
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -28,6 +29,7 @@ _NAMED: Final = {"writer": WRITER, "reader": READER}
 _ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 0.1
 _CONNECTING_SECONDS: Final = 10
+_ABOUT_ROLES: Final = re.compile(rf'set role|role "({WRITER}|{READER})"')
 _ANOTHER_IS_AT_IT: Final = (
     psycopg.errors.DuplicateObject,
     psycopg.errors.UniqueViolation,
@@ -105,7 +107,7 @@ def require_roles(found: Logins) -> None:
         try:
             psycopg.connect(conninfo, connect_timeout=_CONNECTING_SECONDS).close()
         except psycopg.OperationalError as error:
-            if "role" not in str(error):
+            if not _ABOUT_ROLES.search(str(error)):
                 raise
             login = str(conninfo_to_dict(conninfo).get("user", ""))
             raise RolesMissing(_what_to_run(login, f"cannot be used: {str(error).strip()}")) from None
