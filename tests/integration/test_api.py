@@ -351,6 +351,7 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "inference_due",
         "model_use",
         "model",
+        "roles",
         "computed_traits",
         "votes",
     }
