@@ -173,8 +173,7 @@ WHERE tenant = %(tenant)s AND kind = 'persona' AND op = 'erase'
 
 -- :query standing
 -- The newest event at or below a position (positions have gaps): when it was recorded, by which append.
-SELECT recorded_at, append_id FROM personakit.events
-WHERE position <= %(position)s ORDER BY position DESC LIMIT 1
+SELECT recorded_at, append_id FROM personakit.standing(%(position)s)
 
 -- :query stirred
 -- What changed for any of these tenants after a position.

@@ -142,5 +142,6 @@ SELECT EXISTS (SELECT FROM inference_texts
                  AND position > %(after)s AND position <= %(through)s) AS any
 
 -- :query backlog
--- How many people wait, with how much, over all tenants.
-SELECT count(*) AS people, coalesce(sum(tokens), 0)::bigint AS tokens FROM inference_due
+-- How many people of each tenant wait, with how much.
+SELECT tenant, count(*) AS people, coalesce(sum(tokens), 0)::bigint AS tokens FROM inference_due
+GROUP BY tenant ORDER BY tenant

@@ -94,12 +94,12 @@ WHERE tenant = %(tenant)s AND day >= %(first)s AND day <= %(last)s
 GROUP BY day, agent, reason ORDER BY day, agent, reason
 
 -- :query totals
--- Of all tenants together, since the beginning.
-SELECT agent, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
+-- Since the beginning.
+SELECT tenant, agent, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens, sum(cache_read_tokens)::bigint AS cache_read_tokens,
        sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(usd)::float8 AS usd
-FROM model_use GROUP BY agent, model ORDER BY agent, model
+FROM model_use GROUP BY tenant, agent, model ORDER BY tenant, agent, model
 
 -- :query dropped_totals
-SELECT agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped GROUP BY agent, reason
-ORDER BY agent, reason
+SELECT tenant, agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped
+GROUP BY tenant, agent, reason ORDER BY tenant, agent, reason

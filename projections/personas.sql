@@ -222,8 +222,8 @@ FROM persona_weights AS w JOIN personas AS p USING (tenant, persona)
 WHERE w.tenant = %(tenant)s AND w.mapper_id = %(mapper_id)s
 
 -- :query with_weights
--- For how many personas anything was learned of a mapper's rules.
-SELECT count(DISTINCT (tenant, persona)) AS personas FROM persona_weights
+-- For how many personas of a tenant anything was learned of a mapper's rules.
+SELECT tenant, count(DISTINCT persona) AS personas FROM persona_weights GROUP BY tenant ORDER BY tenant
 
 -- :query without_core
 -- Own personas that have no core yet, in the log either, although there are traits to put into one; with

@@ -65,7 +65,7 @@ def surrogate(service: Service, person: str) -> UUID:
 
 def let_a_model_read_one(service: Service, person: UUID) -> None:
     """As if a model had been asked about the oldest of somebody's texts, and paid."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         texts = snapshot.rows(
             "inference_due.unread", tenant=TENANT, person=person, after=0, through=2**62, limit=1
         )

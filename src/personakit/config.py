@@ -37,6 +37,7 @@ KNOWN_PRICES: Mapping[str, Prices] = {
 }
 """List prices of November 2026, from the provider's pages about its models; haiku-5-5 costs five times as
 much for a prompt over 100,000 tokens, which none of ours is (`call_tokens`)."""
+_POSTGRESQL = ("postgresql://", "postgres://")
 MOST_CALL_TOKENS = 90_000
 LONGEST_WAIT = 5.0
 """Seconds between two attempts at a question. A provider that asks to be left alone for longer is: what waits
@@ -74,7 +75,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator may decide. `database_url` None means the embedded PostgreSQL below `data_dir`."""
+    """What an operator may decide. `database_url` None means the embedded PostgreSQL below `data_dir`; the
+    other two are the logins of the database's owner and reader, where they are not the same."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -82,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     service_url: str | None = None
     api_key: str | None = None
     database_url: str | None = None
+    database_owner_url: str | None = None
+    database_reader_url: str | None = None
     redis_url: str | None = None
     pg_bin: Path | None = None
     master_key: str | None = None
@@ -108,19 +112,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` asks for. Raises SettingInvalid with the variable and what it takes."""
+    _require_database(environ)
     return Settings(
         data_dir=_data_dir(environ),
         host=environ.get("PERSONAKIT_HOST") or "127.0.0.1",
         port=_port(environ.get("PERSONAKIT_PORT") or str(DEFAULT_PORT)),
         service_url=(environ.get("PERSONAKIT_URL") or "").rstrip("/") or None,
         api_key=environ.get("PERSONAKIT_API_KEY") or None,
-        database_url=_url(environ, "PERSONAKIT_DATABASE_URL", ("postgresql://", "postgres://")),
+        database_url=_url(environ, "PERSONAKIT_DATABASE_URL", _POSTGRESQL),
+        database_owner_url=_url(environ, "PERSONAKIT_DATABASE_OWNER_URL", _POSTGRESQL),
+        database_reader_url=_url(environ, "PERSONAKIT_DATABASE_READER_URL", _POSTGRESQL),
         redis_url=_url(environ, "PERSONAKIT_REDIS_URL", ("redis://", "rediss://", "unix://")),
         pg_bin=_path(environ, "PERSONAKIT_PG_BIN"),
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
         erasure_journal=_path(environ, "PERSONAKIT_ERASURE_JOURNAL"),
         model=_model(environ),
     )
+
+
+def _require_database(environ: Mapping[str, str]) -> None:
+    """Raises SettingInvalid for a login of a database that is not named."""
+    for name in ("PERSONAKIT_DATABASE_OWNER_URL", "PERSONAKIT_DATABASE_READER_URL"):
+        if environ.get(name) and not environ.get("PERSONAKIT_DATABASE_URL"):
+            raise SettingInvalid(
+                f"Set PERSONAKIT_DATABASE_URL too: {name} is another login of that database."
+            )
 
 
 def production(settings: Settings) -> tuple[str, str]:

@@ -1006,8 +1006,8 @@ class PushAnswer(Answer, frozen=True, kw_only=True):
 
 
 class Health(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """`checks` says of each part what was seen. `status` is degraded when streams are quarantined: they
-    stand still, and all others go on."""
+    """`checks` says of each part what was seen. `status` is degraded when streams are quarantined (they
+    stand still, and all others go on), or when the database does not keep tenants apart by itself."""
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str] = {}

@@ -298,7 +298,7 @@ def test_the_budget_stops_calls_and_not_ingestion(database: str, api: MessagesAp
         assert spent(service) <= already + 0.05
         (left,) = write(service, note(people[-1], "This is recorded all the same"))
         service.mindscaper.derive(TENANT, surrogate(service, people[-1]))
-        with service.reader.snapshot() as snapshot:
+        with service.reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("observations.by_ids", **whose(service, people[-1]), ids=[left])
         assert len(rows) == 1
         assert inferrer(service).ready(1000) == []
@@ -353,7 +353,7 @@ def test_what_was_read_through_is_told_of_the_past_as_it_was_live(asked: Service
     api.answer = lambda _: proposals()
     write(asked, note("past", "There is nothing to see in here"))
     infer(asked, "past")
-    with asked.reader.snapshot() as snapshot:
+    with asked.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("derivation_due.of_people", tenant=TENANT, people=[person])
     live = {row["derivation"]: row["read_through"] for row in rows}
     assert asked.past.mindscape(TENANT, person, asked.reader.head()).derived_through == live

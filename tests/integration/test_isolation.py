@@ -227,7 +227,7 @@ def test_feedback_stays_with_the_tenant_that_gave_it(service: Service, alder: Cl
     given = birch.post("/feedback", json={"suggestionId": suggestion, "rating": 2})
     assert given.status_code == 201
     service.reader.wait_for_projections(given.json()["position"], 10)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         found = {
             tenant: snapshot.rows("feedback.by_rule", tenant=tenant, mapper_id=BOTH, rule_id="always")
             for tenant in ("alder", "birch")

@@ -55,7 +55,7 @@ def traits(service: Service, person: str) -> dict[str, Any]:
         service.mindscaper.derive_due(bucket)
     service.mindscaper.derive(TENANT, surrogate(service, person))  # the rest of what is more than a batch
     follow(service)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=surrogate(service, person))
     return dict(row["traits"]) if row else {}
 
@@ -90,7 +90,7 @@ def test_what_loses_its_last_sample_is_gone_and_a_core_that_has_it_is_stale(quie
     for id_ in ids:
         quiet.retractions.retract(TENANT, id_)
     assert traits(quiet, "last") == {}
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("personas.by_id", tenant=TENANT, personas=[surrogate(quiet, "last")])
     assert row is not None
     assert row["is_stale"] is True
@@ -274,7 +274,7 @@ def test_the_agents_retract_what_has_expired(database: str) -> None:
 
 def due(service: Service) -> bool:
     """Whether there is still something to derive, as far as the read models have come."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         return bool(snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))) or any(
             state.lag_events for state in service.reader.states()
         )

@@ -151,7 +151,7 @@ class Life:
             self.mindscaper.derive(TENANT, surrogate(self.service, self.name))
         follow(self.service)
         person = surrogate(self.service, self.name)
-        with self.service.reader.snapshot() as snapshot:
+        with self.service.reader.snapshot_of_all() as snapshot:
             return mindscape_of(snapshot.row("mindscapes.by_person", tenant=TENANT, person=person))
 
 

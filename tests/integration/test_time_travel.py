@@ -67,7 +67,7 @@ class Walk:
     def retract(self, person: str, *which: int) -> None:
         """Of the observations that count, those at these places."""
         whose = {"person": surrogate(self.service, person), "after": 0, "through": 2**62, "limit": 1000}
-        with self.service.reader.snapshot() as snapshot:
+        with self.service.reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("observations.by_person", tenant=TENANT, **whose)
         for index in which:
             self.service.retractions.retract(TENANT, rows[index]["id"])
@@ -375,7 +375,7 @@ def core(person: UUID, version: int) -> PersonaCoreGenerated:
 
 def agree(service: Service, person: UUID, position: int) -> None:
     """Holds the past at a position against the read models that have just reached it."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         state = present.persona_state(snapshot, TENANT, "any", person)
         derived = snapshot.rows("derivation_due.of_people", tenant=TENANT, people=[person])
     persona = service.past.persona(TENANT, person, position, own=True)

@@ -21,7 +21,7 @@ class Expiry:
     def sweep(self, now: datetime) -> bool:
         """Retracts at most AT_ONCE of those that expired by `now`; whether there may be more. Whoever else is
         at it, each is retracted once."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("observations.expired", now=now, limit=AT_ONCE)
         self._retractions.expire([Recorded(row["tenant"], row["id"], row["person"]) for row in rows])
         return len(rows) == AT_ONCE

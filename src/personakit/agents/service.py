@@ -42,8 +42,9 @@ from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import PersonKeys
-from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
+from personakit.eventlog.recorder import Appended, LogRecorder, make_log, open_datastore
 from personakit.eventlog.retractions import Retractions
+from personakit.eventlog.roles import Logins, logins, unbound
 from personakit.eventlog.streams import Streams
 from personakit.projections.builds import open_pool
 from personakit.projections.follow import Followers, install
@@ -51,7 +52,8 @@ from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 
-POOL_SIZE = 4
+WRITING, READING, OWNING = (2, 12), (4, 20), (0, 8)
+"""How many connections each role holds here beside the log's own, and has at most. Tables are made seldom."""
 USED_SECONDS = 20.0
 HEARD_SECONDS = 1.0
 SEND_AGAIN_SECONDS = 0.1
@@ -75,24 +77,26 @@ class Service:
 
     def __init__(
         self,
-        conninfo: str,
+        database: str | Logins,
         master_key: bytes,
         redis_url: str | None = None,
         model: ModelSettings | None = None,
         erasure_journal: Path | None = None,
     ) -> None:
-        """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
-        works on computed traits. Without `erasure_journal` nobody can be erased; who stands in it and not in
-        the database is erased first of all. Raises ErasureJournalUnusable."""
-        self.conninfo = conninfo
+        """`database` is what all roles are reached with, or each. Without `model` all of it works on computed
+        traits. Without `erasure_journal` nobody can be erased; who stands in it and not in the database is
+        erased first of all. Raises MasterKeyWrong when `master_key` is not the one of this database,
+        RolesMissing, NotTheOwner and ErasureJournalUnusable."""
+        self.logins = database if isinstance(database, Logins) else logins(database)
         self._redis_url = redis_url
-        self.recorder = LogRecorder(open_datastore(conninfo))
-        self.recorder.create_table()
+        make_log(self.logins)
+        self._reading = open_pool(self.logins.reader, *READING)
+        self.recorder = LogRecorder(open_datastore(self.logins.writer), self._reading.connection)
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
         journal = None if erasure_journal is None else ErasureJournal(erasure_journal)
         self.eraser = Eraser(self.recorder, self.keys, journal)
         self.eraser.complete()
-        self.pool = open_pool(conninfo, POOL_SIZE)
+        self.pool = open_pool(self.logins.owner, *OWNING)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
         self.rules = TenantRules(shipped_documents())
@@ -104,7 +108,8 @@ class Service:
         self.intake = Intake(self.people, self.appender, self.keys, corrections)
         self.retractions = Retractions(self.recorder, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
-        self.reader = Reader(self.pool, self.projections)
+        self._writing = open_pool(self.logins.writer, *WRITING)
+        self.reader = Reader(self._writing, self.projections, reading=self._reading)
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mappers = Mappers(self.reader, self.streams)
@@ -119,13 +124,13 @@ class Service:
         self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
         self.adjuster = Adjuster(self.reader, self.streams, self.mappers)
-        self._releases = Releases(self.pool, self.projections.values(), self.keys)
+        self._releases = Releases(self._writing, self.pool, self.projections.values(), self.keys)
         self._work = Work(
             self._wakeups,
-            self.pool,
+            self._writing,
             self.reader,
             self.rules,
-            followers=Followers(self.pool, self.projections.values(), self.keys),
+            followers=Followers(self._writing, self.projections.values(), self.keys),
             mindscaper=self.mindscaper,
             regenerator=self.regenerator,
             adjuster=self.adjuster,
@@ -179,6 +184,11 @@ class Service:
         """Lets `hear` know what becomes of each group of events that this process appends."""
         self._hear_appends.append(hear)
 
+    def unbound(self) -> str | None:
+        """Why whoever reads here sees more than one tenant; None where they do not."""
+        with self._reading.connection() as connection:
+            return unbound(connection)
+
     def close(self) -> None:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
         for part in reversed(self._parts):
@@ -188,14 +198,15 @@ class Service:
                 asking.close()
         self.appender.close()
         self.streams.conflicts.keep()
-        self.pool.close()
+        for pool in (self._reading, self._writing, self.pool):
+            pool.close()
         self.recorder.datastore.close()
 
     def _serve_reads(self) -> list[Part]:
         """What keeps the cache honest, and what is read here followed."""
         return [
             FreshnessListener(
-                self.conninfo, self.freshness, self.reader.definitions, {CHANNEL: self._heard_of_erased}
+                self.logins.reader, self.freshness, self.reader.definitions, {CHANNEL: self._heard_of_erased}
             ),
             Sweep(self._releases.say_used, USED_SECONDS),
             Sweep(self.streams.conflicts.keep, USED_SECONDS),
@@ -205,7 +216,7 @@ class Service:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
         that finds another at it finds nothing to do. Without Redis all work is done where it comes up."""
         shared = ActorsHere(redis_broker(redis_url, str(self.epoch)), noted)
-        listener = Listener(self.conninfo, self.recorder.channel_name, self._work.wake_followers)
+        listener = Listener(self.logins.reader, self.recorder.channel_name, self._work.wake_followers)
         self._parts += [shared, listener]
         careful = WhileRedisAnswers(shared.send, here.send)
 
@@ -239,7 +250,7 @@ class Service:
         )
 
     def _computed_paths(self, tenant: str) -> frozenset[str]:
-        with self.reader.snapshot() as snapshot:
+        with self.reader.snapshot(tenant) as snapshot:
             return self.rules.of(snapshot, tenant).paths
 
     def _appended(self, events: Sequence[Appended]) -> None:

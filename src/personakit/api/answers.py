@@ -154,7 +154,7 @@ def require_persona(caller: ApiKey, persona_id: str, people_ids: Iterable[str]) 
 
 
 def _require_created(service: Service, caller: ApiKey, persona_id: str, persona: UUID) -> None:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[persona])
     require_persona(caller, persona_id, (row and row["people_ids"]) or [])
 

@@ -45,7 +45,7 @@ def get_evidence(
     last one, because of those of a type not every one counts."""
     tenant, person = caller.tenant, person_of(service, caller, person_id).surrogate
     size, before = page_size(limit), page_after(after, NEWEST)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         mindscape = mindscape_of(snapshot.row("mindscapes.by_person", tenant=tenant, person=person))
         trait = mindscape.visible_traits().get(path)
         if trait is None:

@@ -44,11 +44,11 @@ def give_feedback(
     sent = bodies.decode(body, wire.Feedback)
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(caller.tenant, key))
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         received = understood(service, snapshot, caller, sent)
     receipt = service.intake.receive(caller.tenant, sent, received.about, received.person)
     if receipt.status == "stored" and not received.in_use:
-        state.metrics.feedback_on_gone_rule()
+        state.metrics.feedback_on_gone_rule(caller.tenant)
     written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
 

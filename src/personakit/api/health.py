@@ -27,26 +27,31 @@ def live() -> wire.Health:
     responses={503: ResponseSpec(wire.Health, description="It is not ready", generate_examples=False)},
 )
 def ready(service: ServiceGiven) -> Response[wire.Health]:
-    """Whether the log can be read and written to; how far each projection lags behind it; and whether a
-    model is asked, without which all of it works on computed traits."""
+    """Whether the log can be read and written to; how far each projection lags behind it; whether a model is
+    asked, without which all of it works on computed traits; and whether the database itself keeps tenants
+    apart."""
     states = [state for state in service.reader.states() if state.state == "active"]
-    checks = {state.name: _condition(state) for state in states} | {"model": _model(service)}
+    unbound = service.unbound()
+    checks = {state.name: _condition(state) for state in states} | {
+        "model": _model(service),
+        "roles": "in force" if unbound is None else f"NOT IN FORCE: {unbound}",
+    }
     if not service.appender.alive:
         checks = {"log": "takes no more writes; start the service again", **checks}
         return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
-    quarantined = any(state.quarantined for state in states)
+    degraded = unbound is not None or any(state.quarantined for state in states)
     checks = {"log": "writable", **checks}
-    return Response(wire.Health(status="degraded" if quarantined else "ok", checks=checks))
+    return Response(wire.Health(status="degraded" if degraded else "ok", checks=checks))
 
 
 def _model(service: Service) -> str:
     room = service.inference
     if room is None:
         return "none, for no key is set: traits are computed, summaries composed"
-    with service.reader.snapshot() as snapshot:
-        waiting = snapshot.row("inference_due.backlog")
+    with service.reader.snapshot_of_all() as snapshot:
+        waiting = snapshot.rows("inference_due.backlog")
         spent = snapshot.row("model_use.spent_above", day=datetime.now(UTC).date(), usd=room.full_at)
-    people, tenants = waiting["people"] if waiting else 0, spent["tenants"] if spent else 0
+    people, tenants = sum(row["people"] for row in waiting), spent["tenants"] if spent else 0
     said = f"{room.settings.name}, text of {people} people waits"
     if not tenants:
         return said

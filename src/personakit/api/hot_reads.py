@@ -77,7 +77,7 @@ def cached_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id:
 def read_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id: str) -> Mapping:
     """From one snapshot, and kept. Raises NotFound for a persona or an active mapper that is not there."""
     persona = persona_of(service, caller, persona_id)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         hot = _read_persona(service, snapshot, caller, persona_id, persona)
         mapper = _read_mapper(service, snapshot, caller.tenant, mapper_id)
     return Mapping(hot, mapper, snapshot.position)
@@ -96,7 +96,7 @@ def read_persona(
     )
     if found is not None:
         return found.value, found.position
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         hot = _read_persona(service, snapshot, caller, persona_id, persona)
     return hot, snapshot.position
 

@@ -91,7 +91,7 @@ class KeyRing:
 
     def _listen(self) -> None:
         with psycopg.connect(
-            self._service.conninfo, autocommit=True, connect_timeout=_CONNECTING_SECONDS
+            self._service.logins.writer, autocommit=True, connect_timeout=_CONNECTING_SECONDS
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             self._forget()  # what was told before the LISTEN was missed

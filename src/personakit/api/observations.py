@@ -91,7 +91,7 @@ def list_observations(
     """A person's observations, in the order in which they were recorded."""
     person = person_of(service, caller, person_id).surrogate
     size = page_size(limit)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         rows = snapshot.rows(
             "observations.listed",
             tenant=caller.tenant,

@@ -42,7 +42,7 @@ def list_personas(
     """The personas that the key may see, by id, without their cores: people's own, and those that were
     created."""
     size, limits = page_size(limit), caller.grant.limits
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         rows = snapshot.rows(
             "personas.page",
             tenant=caller.tenant,

@@ -69,7 +69,7 @@ def persona_there(service: Service, caller: ApiKey, persona_id: str) -> UUID:
     """The UUID of a persona that has this id: that of a person with a ~ before it is none. Raises
     NotFound."""
     persona = persona_of(service, caller, persona_id)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[persona])
     if row is None or row["own"] == persona_id.startswith("~"):
         raise no_persona(persona_id)

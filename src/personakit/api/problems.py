@@ -190,9 +190,10 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     problem = problem_of(error)
     if problem.status >= 500:
         # The route and not the address, which may name somebody.
-        route = request.scope.get("path_template", "an unknown route")
+        scope = request.scope
+        route, tenant = scope.get("path_template", "an unknown route"), scope.get("user") or "none"
         said = str(error) if isinstance(error, PersonaKitError) else type(error).__name__
-        logger.error("%s %s failed: %s", request.method, route, said, exc_info=error)
+        logger.error("%s %s failed (tenant %s): %s", request.method, route, tenant, said, exc_info=error)
     headers = {"Cache-Control": "no-store"}
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -14,6 +14,7 @@ from litestar import Litestar
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.config import load_settings, production
+from personakit.eventlog.roles import logins_in
 from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 
@@ -26,7 +27,10 @@ def create() -> Litestar:
     settings = load_settings(os.environ)
     database_url, redis_url = production(settings)
     service = Service(
-        database_url, master_key(settings), model=settings.model, erasure_journal=settings.journal
+        logins_in(settings, database_url),
+        master_key(settings),
+        model=settings.model,
+        erasure_journal=settings.journal,
     )
     service.wake_workers(redis_url)
     app = create_app(service)

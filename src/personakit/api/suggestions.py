@@ -113,7 +113,7 @@ def _again(
 
 
 def _mapper(service: Service, tenant: str, ref: SuggestionRef) -> dict[str, Any]:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = snapshot.row(
             "mapper_versions.one", tenant=tenant, mapper_id=ref.mapper_id, version=ref.mapper_version
         )

@@ -41,7 +41,9 @@ class Watch:
         finally:
             route = scope.get("path_template") or NO_ROUTE
             method = str(scope.get("method"))
-            self._metrics.answered(method, route, status, time.perf_counter() - began)
+            self._metrics.answered(
+                str(scope.get("user") or ""), method, route, status, time.perf_counter() - began
+            )
 
     def _with_position(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
         for name, value in headers:

@@ -12,11 +12,13 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from personakit.api.shared_counts import SHARED_FOLDER
-from personakit.cli.database import await_database
+from personakit.cli.database import await_logins
 from personakit.cli.ending import DRAIN_SECONDS
 from personakit.cli.listening import CONNECTIONS, refuse_taken_port
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.eventlog.recorder import make_log
+from personakit.eventlog.roles import logins_in
 from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 
@@ -35,8 +37,10 @@ def api(settings: Settings, workers: int) -> None:
     begin_logging()
     database_url, _ = production(settings)
     refuse_taken_port(settings)
-    master_key(settings)  # refused here, in one sentence, rather than in each process
-    await_database(database_url)
+    # Refused here, in one sentence, rather than in each process.
+    master_key(settings)
+    await_logins(settings, database_url)
+    make_log(logins_in(settings, database_url))
     with _counting_together(workers):
         Server(
             "personakit.api.production:create",

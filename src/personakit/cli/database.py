@@ -6,6 +6,7 @@ import time
 
 import psycopg
 
+from personakit.config import Settings
 from personakit_sdk.errors import PersonaKitError
 
 DATABASE_SECONDS = 30.0
@@ -13,7 +14,15 @@ CONNECT_SECONDS = 5
 
 
 class DatabaseUnreachable(PersonaKitError):
-    """The database of PERSONAKIT_DATABASE_URL does not take connections."""
+    """The database of PERSONAKIT_DATABASE_URL, or of another login of it, does not take connections."""
+
+
+def await_logins(settings: Settings, database_url: str) -> None:
+    """Returns when the database takes connections of each of the logins that the settings have for it. Raises
+    DatabaseUnreachable."""
+    for url in (database_url, settings.database_owner_url, settings.database_reader_url):
+        if url is not None:
+            await_database(url)
 
 
 def await_database(conninfo: str, seconds: float = DATABASE_SECONDS) -> None:

@@ -9,6 +9,7 @@ from personakit.config import SettingInvalid
 from personakit.eventlog.erasure_journal import ErasureJournalUnusable
 from personakit.eventlog.person_keys import MasterKeyWrong
 from personakit.eventlog.recorder import LogFormatUnknown
+from personakit.eventlog.roles import NotTheOwner, RolesMissing
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError, StoreError
 from personakit_sdk.transport import ServiceError, Unreachable
 
@@ -22,7 +23,9 @@ def exit_code(error: PersonaKitError) -> int:
             return _of_status(error.status)
         case DocumentInvalid():
             return 1
-        case InvalidInput() | SettingInvalid() | MasterKeyWrong() | LogFormatUnknown() | StoreError():
+        case InvalidInput() | SettingInvalid() | StoreError() | MasterKeyWrong():
+            return 2
+        case LogFormatUnknown() | RolesMissing() | NotTheOwner():
             return 2
         case ErasureJournalUnusable():
             return 2

@@ -109,7 +109,7 @@ def rederive(
 def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTraits:
     """The tenant's, with the documents of the files in the place of the ones with their ids."""
     shipped = TenantRules(shipped_documents()).documents
-    with log.reader.snapshot() as snapshot:
+    with log.reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows("computed_traits.in_use", tenants=[tenant])
     own = {row["document_id"]: read_document(row["document"]) for row in rows}
 

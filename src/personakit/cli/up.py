@@ -68,10 +68,12 @@ def up(settings: Settings, repository: Path | None) -> None:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The database to use: the one in the settings, else an embedded one in the data directory."""
-    if settings.database_url is not None:
-        await_database(settings.database_url)
-        yield settings.database_url
+    """The database to use, with its owner's login: the one in the settings, else an embedded one in the data
+    directory."""
+    url = settings.database_owner_url or settings.database_url
+    if url is not None:
+        await_database(url)
+        yield url
         return
     with EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin) as postgres, _watched(postgres):
         yield postgres.conninfo

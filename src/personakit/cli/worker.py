@@ -8,10 +8,11 @@ import threading
 import click
 
 from personakit.agents.service import Service
-from personakit.cli.database import await_database
+from personakit.cli.database import await_logins
 from personakit.cli.ending import end_within
 from personakit.cli.options import with_settings
 from personakit.config import Settings, production
+from personakit.eventlog.roles import logins_in
 from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 
@@ -29,8 +30,9 @@ def worker(settings: Settings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    await_database(database_url)
-    with Service(database_url, master_key(settings), redis_url, settings.model, settings.journal):
+    await_logins(settings, database_url)
+    database = logins_in(settings, database_url)
+    with Service(database, master_key(settings), redis_url, settings.model, settings.journal):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()
         end_within()

@@ -139,9 +139,7 @@ def revoke_key(recorder: LogRecorder, tenant: str, prefix: str) -> ApiKey:
 
 def list_keys(recorder: LogRecorder, tenant: str, after: str, limit: int) -> list[ApiKey]:
     """A tenant's keys by their prefixes, revoked and expired ones too."""
-    values = {"tenant": tenant, "after": after, "limit": limit}
-    with recorder.datastore.get_connection() as connection:
-        return [_key(row) for row in connection.execute(SQL["keys_of_tenant"], values)]
+    return [_key(row) for row in recorder.rows_of(tenant, "keys_of_tenant", after=after, limit=limit)]
 
 
 def note_used(connection: Connection[Any], used: Mapping[str, datetime]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.recorder import LogRecorder
 
 PAGE: Final = 500
@@ -31,13 +30,10 @@ def everybody(recorder: LogRecorder, tenant: str) -> Iterator[Known]:
 
 def somebody(recorder: LogRecorder, tenant: str, person_id: str) -> Known | None:
     """The one with this id, or None."""
-    with recorder.datastore.get_connection() as connection:
-        row = connection.execute(SQL["person"], {"tenant": tenant, "person_id": person_id}).fetchone()
-    return None if row is None else Known(person_id, row["person"])
+    rows = recorder.rows_of(tenant, "person", person_id=person_id)
+    return Known(person_id, rows[0]["person"]) if rows else None
 
 
 def _page(recorder: LogRecorder, tenant: str, after: UUID) -> list[Known]:
-    with recorder.datastore.get_connection() as connection:
-        values = {"tenant": tenant, "after": after, "limit": PAGE}
-        rows = connection.execute(SQL["people_of_tenant"], values).fetchall()
+    rows = recorder.rows_of(tenant, "people_of_tenant", after=after, limit=PAGE)
     return [Known(row["person_id"], row["person"]) for row in rows]

@@ -150,10 +150,19 @@ CREATE TABLE IF NOT EXISTS personakit.leases (
     PRIMARY KEY (tenant, kind, entity)
 );
 
--- How often work met a version conflict, and was re-applied.
+-- How often work met a version conflict, and was re-applied. An older release counted for all tenants
+-- together: those counts are let go.
+DO $$ BEGIN
+    IF to_regclass('personakit.conflicts') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass('personakit.conflicts') AND attname = 'tenant' AND NOT attisdropped)
+    THEN DROP TABLE personakit.conflicts; END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS personakit.conflicts (
-    work text   PRIMARY KEY,
-    met  bigint NOT NULL
+    tenant text   NOT NULL,
+    work   text   NOT NULL,
+    met    bigint NOT NULL,
+    PRIMARY KEY (tenant, work)
 );
 
 -- Appends all of the given events in one transaction, or none; called in a transaction of its own, so that
@@ -250,6 +259,61 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                                         stream uuid, version bigint, person uuid, payload jsonb)
 $$;
 
+-- The newest event at or below a position (positions have gaps), whoever's it is: when it was recorded, and by
+-- which append. By this a client's cursor knows its log again. It runs as its owner, for the reader sees the
+-- events of one tenant only, and would look through all others to find the newest of them.
+CREATE OR REPLACE FUNCTION personakit.standing(through bigint)
+RETURNS TABLE (recorded_at timestamptz, append_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.recorded_at, e.append_id FROM personakit.events AS e
+    WHERE e.position <= through ORDER BY e.position DESC LIMIT 1
+$$;
+
+-- Lets the roles into the tables of a schema, as far as they may. Rows of a tenant are shown to the reader in a
+-- transaction that names this tenant, and to nobody who reads without naming one; of tables without tenants
+-- the reader is shown none but those that say which build is read.
+CREATE OR REPLACE FUNCTION personakit.guard(schema text, writer text, reader text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    found record;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I, %I', schema, writer, reader);
+    EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO %I', schema, writer);
+    FOR found IN
+        SELECT c.oid::regclass AS name, EXISTS (
+            SELECT FROM pg_attribute AS a
+            WHERE a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped) AS of_tenants
+        FROM pg_class AS c WHERE c.relnamespace = schema::regnamespace AND c.relkind = 'r' ORDER BY c.relname
+    LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', found.name, writer);
+        CONTINUE WHEN NOT found.of_tenants;
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', found.name);
+        EXECUTE format('DROP POLICY IF EXISTS of_one_tenant ON %s', found.name);
+        EXECUTE format('DROP POLICY IF EXISTS of_all_tenants ON %s', found.name);
+        EXECUTE format('CREATE POLICY of_one_tenant ON %s FOR SELECT TO %I '
+                       'USING (tenant = current_setting(''personakit.tenant'', true))', found.name, reader);
+        EXECUTE format('CREATE POLICY of_all_tenants ON %s TO %I USING (true) WITH CHECK (true)',
+                       found.name, writer);
+        EXECUTE format('GRANT SELECT ON %s TO %I', found.name, reader);
+    END LOOP;
+    IF schema = 'personakit' THEN
+        EXECUTE format('REVOKE UPDATE, DELETE ON personakit.events FROM %I', writer);
+        EXECUTE format('GRANT SELECT ON personakit.active, personakit.builds TO %I', reader);
+        -- Neither the keys of people nor what API keys are known by: all columns but these.
+        FOR found IN
+            SELECT t.name, string_agg(quote_ident(a.attname), ', ') AS columns
+            FROM (VALUES ('personakit.person_keys'::regclass, 'key'), ('personakit.api_keys', 'hash'))
+                     AS t(name, secret)
+            JOIN pg_attribute AS a ON a.attrelid = t.name AND a.attnum > 0 AND NOT a.attisdropped
+                                  AND a.attname <> t.secret
+            GROUP BY t.name
+        LOOP
+            EXECUTE format('REVOKE SELECT ON %s FROM %I', found.name, reader);
+            EXECUTE format('GRANT SELECT (%s) ON %s TO %I', found.columns, found.name, reader);
+        END LOOP;
+    END IF;
+END $$;
+
 -- :query made_by
 -- Which text the schema was made by, as its comment has it; no row, or null, where it is not made yet.
 SELECT obj_description(oid, 'pg_namespace') AS text FROM pg_namespace WHERE nspname = 'personakit'
@@ -343,6 +407,10 @@ WITH RECURSIVE search(low, high) AS (
 SELECT coalesce((SELECT position FROM personakit.events WHERE position <= low
                  ORDER BY position DESC LIMIT 1), 0) AS position
 FROM search WHERE low = high
+
+-- :query name_tenant
+-- Whose rows the reader sees until the transaction ends.
+SELECT set_config('personakit.tenant', %(tenant)s, true)
 
 -- :query identity
 SELECT epoch, secret FROM personakit.log_identity
@@ -469,7 +537,10 @@ SELECT * FROM personakit.api_keys WHERE prefix = %(prefix)s AND revoked_at IS NU
 SELECT * FROM personakit.api_keys WHERE tenant = %(tenant)s AND prefix = %(prefix)s
 
 -- :query keys_of_tenant
-SELECT * FROM personakit.api_keys
+-- Without what they are known by.
+SELECT prefix, tenant, name, created_at, revoked_at, scopes, people, personas, expires_at, overlap_until,
+       last_used_at
+FROM personakit.api_keys
 WHERE tenant = %(tenant)s AND prefix COLLATE "C" > %(after)s
 ORDER BY prefix COLLATE "C"
 LIMIT %(limit)s
@@ -532,12 +603,52 @@ WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
 
 -- :query count_conflicts
 INSERT INTO personakit.conflicts AS c
-SELECT * FROM unnest(%(works)s::text[], %(times)s::bigint[]) AS met(work, times) ORDER BY work
-ON CONFLICT (work) DO UPDATE SET met = c.met + excluded.met
+SELECT * FROM unnest(%(tenants)s::text[], %(works)s::text[], %(times)s::bigint[]) AS met(tenant, work, times)
+ORDER BY tenant, work
+ON CONFLICT (tenant, work) DO UPDATE SET met = c.met + excluded.met
 
 -- :query conflicts
-SELECT work, met FROM personakit.conflicts ORDER BY work
+SELECT tenant, work, met FROM personakit.conflicts ORDER BY tenant, work
 
 -- :query failing_leases
--- How many entities are left alone for a while because work on them failed, by kind.
-SELECT kind, count(*) AS entities FROM personakit.leases WHERE failures > 0 GROUP BY kind ORDER BY kind
+-- How many entities are left alone for a while because work on them failed, by tenant and kind.
+SELECT tenant, kind, count(*) AS entities FROM personakit.leases WHERE failures > 0
+GROUP BY tenant, kind ORDER BY tenant, kind
+
+-- :query roles_lacking
+-- Which of these roles are not there, or cannot be acted as by this login.
+SELECT r.role, p.oid IS NOT NULL AS there, coalesce(a.mine, false) AS mine
+FROM unnest(%(roles)s::text[]) WITH ORDINALITY AS r(role, nr)
+LEFT JOIN pg_roles AS p ON p.rolname = r.role
+LEFT JOIN LATERAL (SELECT pg_has_role(p.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
+                                                  THEN 'SET' ELSE 'MEMBER' END) AS mine) AS a ON true
+WHERE a.mine IS NOT TRUE
+ORDER BY r.nr
+
+-- :query guard
+SELECT personakit.guard(%(schema)s, %(writer)s, %(reader)s)
+
+-- :query unguarded
+SELECT DISTINCT n.nspname AS schema
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE (n.nspname = 'personakit' OR n.nspname IN (SELECT schema FROM personakit.builds)) AND c.relkind = 'r'
+  AND (NOT has_table_privilege(%(writer)s, c.oid, 'INSERT')
+       OR EXISTS (SELECT FROM pg_attribute AS a
+                  WHERE a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped)
+          AND (NOT c.relrowsecurity OR 2 <> (SELECT count(*) FROM pg_policy AS p
+                                             WHERE p.polrelid = c.oid
+                                               AND p.polname IN ('of_one_tenant', 'of_all_tenants'))))
+ORDER BY schema
+
+-- :query unbound
+-- As whom this connection acts, and whether anything lets it see rows of every tenant.
+SELECT current_user::text AS acting,
+       r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, %(writer)s, 'USAGE')
+           OR pg_has_role(r.oid, (SELECT relowner FROM pg_class WHERE oid = 'personakit.events'::regclass), 'USAGE')
+           AS bypasses,
+       (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE (n.nspname = 'personakit' OR n.nspname IN (SELECT schema FROM personakit.builds))
+          AND c.relkind = 'r' AND NOT c.relrowsecurity
+          AND EXISTS (SELECT FROM pg_attribute AS a
+                      WHERE a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped)) AS open
+FROM pg_roles AS r WHERE r.rolname = current_user

@@ -133,8 +133,7 @@ class People:
 
     def names(self, tenant: str, people: Sequence[UUID]) -> dict[UUID, str]:
         """The callers' ids of these people; the surrogate itself for one who is gone."""
-        with self._recorder.datastore.get_connection() as connection:
-            rows = connection.execute(SQL["names"], {"tenant": tenant, "people": list(people)}).fetchall()
+        rows = self._recorder.rows_of(tenant, "names", people=list(people))
         return {person: str(person) for person in people} | {row["person"]: row["person_id"] for row in rows}
 
     def _add(self, tenant: str, person_ids: list[str]) -> dict[str, Person]:

@@ -183,7 +183,11 @@ class PersonKeys:
             key = self._opened(bytes(row["key"]), _owner(row["tenant"], row["person"]))
             return PersonKey(key, row["sealed_after"])
         except (InvalidTag, ValueError):
-            logger.exception("The key of the person %s does not open with the master key.", row["person"])
+            logger.exception(
+                "The key of the person %s does not open with the master key (tenant %s).",
+                row["person"],
+                row["tenant"],
+            )
             return DamagedKey()
 
     def _remember(self, added: dict[UUID, PersonKey], forgotten: int) -> None:

@@ -125,7 +125,7 @@ class Streams:
                 new = NewEvent(stream, loaded.version + 1, event, about)
                 appended = wait(self._appender.append([new]))
             except VersionConflict:
-                self.conflicts.met(work_of(stream, event))
+                self.conflicts.met(stream.tenant, work_of(stream, event))
                 time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 4)))  # noqa: S311 - jitter
             else:
                 return Updated(evolve(loaded.state, event), loaded.version + 1, appended[0].position)

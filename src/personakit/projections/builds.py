@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import ConnectionPool
 
 from personakit.eventlog.recorder import RECONNECT_SECONDS
+from personakit.eventlog.roles import guard, not_the_owner
 from personakit.projections.sql import Projection
 
 Pool = ConnectionPool[Connection[DictRow]]
@@ -106,13 +108,14 @@ class BuildState(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-def open_pool(conninfo: str, size: int) -> Pool:
-    """Connections in autocommit mode that give rows as dicts: `size` held, a few times that at most."""
+def open_pool(conninfo: str, size: int, most: int | None = None) -> Pool:
+    """Connections in autocommit mode that give rows as dicts: `size` held, and `most` at a time, or a few
+    times as many."""
     return ConnectionPool(
         conninfo,
         connection_class=Connection[DictRow],
         min_size=size,
-        max_size=size * 6,
+        max_size=most or size * 6,
         timeout=10.0,
         reconnect_timeout=RECONNECT_SECONDS,
         kwargs={"autocommit": True, "row_factory": dict_row},
@@ -148,10 +151,15 @@ def begin(connection: Connection[DictRow], projection: Projection) -> str:
 
 
 def create_tables(connection: Connection[DictRow], projection: Projection, schema: str) -> None:
-    """Makes a schema with the definition's tables."""
-    connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
+    """Makes a schema with the definition's tables, guarded: the reader sees one tenant in them. Raises
+    NotTheOwner."""
+    try:
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
+    except InsufficientPrivilege as error:
+        raise not_the_owner(connection.info.user, error) from None
     connection.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(schema)))
     connection.execute(projection.ddl)
+    guard(connection, schema)
 
 
 def activate(connection: Connection[DictRow], projection: Projection, schema: str) -> None:

@@ -79,9 +79,11 @@ def quarantine(
     values = msgspec.structs.asdict(stream) | {"schema": schema, "position": position, "error": reason}
     connection.execute(_ADD, values)
     logger.error(
-        "The projection %s cannot take the event at position %d (%s): stream %s stands still in it.",
+        "The projection %s cannot take the event at position %d (%s): stream %s stands still in it "
+        "(tenant %s).",
         name,
         position,
         reason,
         stream,
+        stream.tenant,
     )

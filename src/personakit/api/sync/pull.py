@@ -110,7 +110,7 @@ class Pull:
         """The page as it is now. Raises InvalidInput and SinceAhead for a bad `since`, and CursorExpired,
         EpochChanged or ScopeChanged for a cursor that cannot be continued."""
         asked_for = self.scope.asked(self._service)
-        with self._service.reader.snapshot() as snapshot:
+        with self._service.reader.snapshot(self.scope.tenant) as snapshot:
             shown = self.scope.shown(snapshot, asked_for)
             asked = Asked(self.scope, shown, self._since(snapshot), self._size, self._now)
             return read_page(snapshot, asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -59,7 +60,9 @@ def push(
     """Record observations and feedback that a client kept, at most 500, oldest first: those of one `key` are
     recorded in their order. Each has a fate of its own, by its id: `stored` or `duplicate` once it is
     committed, `rejected` if it never will be, `retry` if it may be later, after `Retry-After` seconds."""
-    outcomes = record(service, caller, read_push(body), gone=state.metrics.feedback_on_gone_rule)
+    outcomes = record(
+        service, caller, read_push(body), gone=partial(state.metrics.feedback_on_gone_rule, caller.tenant)
+    )
     results = {id_: _result(outcome) for id_, outcome in outcomes.items()}
     found = wire.PushAnswer(
         epoch=service.epoch, results={str(id_): result for id_, result in results.items()}
@@ -120,7 +123,7 @@ def _understood(
         caller.tenant,
         {each.person_id for each in told.values() if isinstance(each, wire.Observation)},
     )
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         for id_, each in told.items():
             try:
                 match each:

@@ -136,7 +136,7 @@ class Waiting:
         """What changed since this was asked last, for tenants of whom somebody waits; None for anything."""
         tenants = list({waiter.tenant for waiter in list(self._waiters)})
         seen = self._seen
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             self._seen = reached(snapshot)
             if seen is None:
                 return None

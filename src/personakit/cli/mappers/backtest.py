@@ -112,7 +112,7 @@ def _published(reader: Reader, tenant: str, against: str) -> tuple[int, Plan, di
     mapper_id, at, version = against.partition("@")
     if at and not (version.isascii() and version.isdigit()):
         raise InvalidInput(f"{against!r} is no ID@VERSION, such as daily_focus@3.")
-    with reader.snapshot() as snapshot:
+    with reader.snapshot(tenant) as snapshot:
         row = (
             snapshot.row("mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=int(version))
             if at
