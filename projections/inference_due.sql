@@ -135,3 +135,9 @@ SELECT EXISTS (SELECT FROM inference_texts
 -- :query backlog
 -- How many people wait, with how much, over all tenants.
 SELECT count(*) AS people, coalesce(sum(tokens), 0)::bigint AS tokens FROM inference_due
+
+-- :query of_person
+-- The observations of somebody whose free text awaits a model.
+SELECT id, tokens, recorded_at FROM inference_texts
+WHERE tenant = %(tenant)s AND person = %(person)s
+ORDER BY position

@@ -128,6 +128,8 @@ CALLS: dict[str, Call] = {
     "validateComputedTraits": Call(body=traits("counted")),
     "listComputedTraitsVersions": Call(),
     "getModelUse": Call(),
+    "listPeople": Call(),
+    "exportPerson": Call(),
     "sync": Call(query={"limit": "500"}),
     "push": Call(body={"clientId": "test", "items": []}),
     "createKey": Call(body={"name": "made", "scopes": ["read"]}),

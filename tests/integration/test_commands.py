@@ -11,8 +11,12 @@ import msgspec
 import pytest
 
 from personakit_sdk.transport import ServiceError, Transport
+from personakit_sdk.wire import PersonExport
+from tests.integration.test_mapper_guides import PAGES, steps, take
 from tests.postgres import data_dir
 from tests.processes import Installation, free_port, installation
+
+ACCESS = PAGES / "answer-a-request-for-access.md"
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +136,13 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
         time.sleep(0.05)
     again = installed.run("mindscapes", "rederive", "--with", str(file))
     assert "0 mindscapes would differ" in again.stdout
+
+
+def test_a_request_for_access_is_answered_as_the_page_says(installed: Installation, tmp_path: Path) -> None:
+    assert len(steps(ACCESS)) == 4
+    take(steps(ACCESS), installed, tmp_path)
+    (written,) = tmp_path.iterdir()
+    exported = msgspec.json.decode(written.read_bytes(), type=PersonExport)
+    assert (written.name, exported.person_id) == ("ada.json", "ada")
+    assert {"PersonRegistered.1", "ObservationRecorded.2"} <= {each.topic for each in exported.events}
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600

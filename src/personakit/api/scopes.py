@@ -43,6 +43,8 @@ _OF_SCOPE: Final[Mapping[KeyScope, tuple[str, ...]]] = {
         "listComputedTraits",
         "getComputedTraits",
         "listComputedTraitsVersions",
+        "listPeople",
+        "exportPerson",
     ),
     "map": ("mapPersona", "mapPersonaByBody", "regeneratePersona", "sync"),
     "mappers:write": (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,24 @@ class Known(NamedTuple):
 
     id: str
     surrogate: UUID
+
+
+class Listed(NamedTuple):
+    """A person in a list, and since when they are known."""
+
+    id: str
+    registered_at: datetime
+
+
+def listed(
+    recorder: LogRecorder, tenant: str, people: Sequence[str] | None, after: str, limit: int
+) -> list[Listed]:
+    """A page of the people of a tenant by their ids, without created personas; with `people`, of those
+    alone."""
+    values = {"tenant": tenant, "people": people, "after": after, "limit": limit}
+    with recorder.datastore.get_connection() as connection:
+        rows = connection.execute(SQL["listed"], values).fetchall()
+    return [Listed(row["person_id"], row["created_at"]) for row in rows]
 
 
 def everybody(recorder: LogRecorder, tenant: str) -> Iterator[Known]:

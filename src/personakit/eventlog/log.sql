@@ -21,6 +21,10 @@ CREATE TABLE IF NOT EXISTS personakit.events (
     PRIMARY KEY (tenant, kind, stream, version)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS events_position ON personakit.events (position);
+-- What is known of one person, without looking through everybody's. Observations are by far the most, and would
+-- pay for it each with a quarter of what an append costs; the read model of them has such an index anyway.
+CREATE INDEX IF NOT EXISTS events_person ON personakit.events (person, position)
+    WHERE person IS NOT NULL AND kind <> 'observation';
 
 -- One row: the life of this log, the secret that signs what leaves it, the format of its rows, and a
 -- word by which the master key of its people's keys is known again.
@@ -274,6 +278,12 @@ WHERE e.position > %(after)s AND e.position <= %(stop)s AND e.person = %(person)
 ORDER BY e.position
 LIMIT %(span)s
 
+-- :query topics_about
+-- How many events of each topic there are about a created persona, of which nothing is observed, up to a position.
+SELECT topic, count(*) AS events FROM personakit.events
+WHERE person = %(person)s AND kind <> 'observation' AND position <= %(through)s
+GROUP BY topic ORDER BY topic
+
 -- :query head
 SELECT max(position) AS position FROM personakit.events
 
@@ -333,6 +343,21 @@ WHERE tenant = %(tenant)s AND person > %(after)s
 ORDER BY person
 LIMIT %(limit)s
 
+-- :query listed
+-- A page of people by their ids, without created personas: all, if `people` is null, else those of them.
+SELECT person_id, created_at FROM personakit.person_keys
+WHERE tenant = %(tenant)s AND person_id > %(after)s AND left(person_id, 1) <> '~'
+  AND (%(people)s::text[] IS NULL OR person_id = ANY (%(people)s::text[]))
+ORDER BY person_id
+LIMIT %(limit)s
+
+-- :query registered_at
+SELECT created_at FROM personakit.person_keys WHERE tenant = %(tenant)s AND person = %(person)s
+
+-- :query alive
+-- Of how many of these the key is there.
+SELECT count(*) AS people FROM personakit.person_keys WHERE person = ANY (%(people)s)
+
 -- :query keys
 SELECT tenant, person, key FROM personakit.person_keys WHERE person = ANY (%(people)s)
 
@@ -358,6 +383,12 @@ SELECT * FROM personakit.api_keys
 WHERE tenant = %(tenant)s AND prefix COLLATE "C" > %(after)s
 ORDER BY prefix COLLATE "C"
 LIMIT %(limit)s
+
+-- :query keys_naming
+-- Those that are limited to somebody, or to one of their personas.
+SELECT * FROM personakit.api_keys
+WHERE tenant = %(tenant)s AND (people @> ARRAY[%(person_id)s::text] OR personas && %(personas)s::text[])
+ORDER BY prefix COLLATE "C"
 
 -- :query revoke_key
 -- What was revoked before stays as it was. Every process hears of it, and believes no key it remembers.
@@ -414,6 +445,22 @@ SELECT holder IS NOT NULL AND until > clock_timestamp() AS held,
        CASE WHEN failed_at > clock_timestamp() - make_interval(secs => %(seconds)s) THEN error END AS error
 FROM personakit.leases
 WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
+
+-- :query leases_of
+-- Who is at something about these, or failed at it.
+SELECT kind, until, holder IS NOT NULL AND until > clock_timestamp() AS held, failures, failed_at, error
+FROM personakit.leases
+WHERE tenant = %(tenant)s AND entity = ANY (%(people)s)
+ORDER BY kind, entity
+
+-- :query quarantined_about
+-- Which events about these a read model could not take.
+SELECT b.name, e.position, e.topic, q.error, q.quarantined_at
+FROM personakit.quarantine AS q
+JOIN personakit.events AS e USING (tenant, kind, stream, position)
+LEFT JOIN personakit.builds AS b USING (schema)
+WHERE e.tenant = %(tenant)s AND e.person = ANY (%(people)s)
+ORDER BY e.position, b.name
 
 -- :query count_conflicts
 INSERT INTO personakit.conflicts AS c
