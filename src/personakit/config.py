@@ -14,6 +14,8 @@ from personakit_sdk.errors import PersonaKitError
 
 DEFAULT_PORT = 8042
 DEFAULT_MODEL = "claude-haiku-5-5"
+DEFAULT_AUDIT_DAYS = 400
+MOST_AUDIT_DAYS = 36_500
 
 
 class SettingInvalid(PersonaKitError):
@@ -86,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pg_bin: Path | None = None
     master_key: str | None = None
     model: ModelSettings | None = None
+    audit_days: int = DEFAULT_AUDIT_DAYS
 
     @property
     def url(self) -> str:
@@ -111,6 +114,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         pg_bin=Path(environ["PERSONAKIT_PG_BIN"]) if environ.get("PERSONAKIT_PG_BIN") else None,
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
         model=_model(environ),
+        audit_days=int(_number(environ, "PERSONAKIT_AUDIT_DAYS", DEFAULT_AUDIT_DAYS, 1, MOST_AUDIT_DAYS)),
     )
 
 

@@ -626,13 +626,39 @@ class NamingKey(Answer, frozen=True, kw_only=True):
     revoked_at: datetime | None
 
 
+class AuditEntry(Answer, frozen=True, kw_only=True):
+    """That a person's data was read or changed, so many `times` from `firstAt` to `lastAt`, within an hour.
+    `personId` is null for somebody who was erased since, and for people of whom there were too many at once
+    to keep whom. `key` is the id of the API key, or `cli` for a command past the API, which has no `status`.
+    `status` is that of the answer, of a batch that of the whole; 499 where the caller did not wait for one.
+    `position` is that of the newest change, null where nothing was changed.
+    """
+
+    person_id: str | None
+    key: str
+    key_name: str | None
+    operation: str
+    status: int | None
+    times: int
+    first_at: datetime
+    last_at: datetime
+    position: int | None
+
+
+class AuditList(Answer, frozen=True, kw_only=True):
+    """A page of the audit, the newest entry first."""
+
+    items: list[AuditEntry]
+    next: str | None
+
+
 class PersonExport(Answer, frozen=True, kw_only=True):
     """Everything that is held about a person, as of a position of the log.
 
     `events` are all that the log says about them and about the created personas that never viewed anybody
     else: observations (those too that were retracted), feedback, each version of the mindscape, pins, trust,
-    cores, learned weights and what was paid. `mindscape` and `persona` are what that comes to. The document
-    is whole only if it ends: what was cut off is no JSON.
+    cores, learned weights and what was paid. `mindscape` and `persona` are what that comes to. `audit` is who
+    read or changed their data, up to now. The document is whole only if it ends: what was cut off is no JSON.
     """
 
     format: int
@@ -646,6 +672,7 @@ class PersonExport(Answer, frozen=True, kw_only=True):
     pending: PendingWork
     keys: list[NamingKey]
     shared_personas: list[SharedPersona]
+    audit: list[AuditEntry]
     events: list[ExportedEvent]
 
 

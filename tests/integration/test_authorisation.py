@@ -128,6 +128,7 @@ CALLS: dict[str, Call] = {
     "validateComputedTraits": Call(body=traits("counted")),
     "listComputedTraitsVersions": Call(),
     "getModelUse": Call(),
+    "getAudit": Call(),
     "listPeople": Call(),
     "exportPerson": Call(),
     "sync": Call(query={"limit": "500"}),

@@ -81,6 +81,7 @@ def test_a_taken_port_is_said_and_nothing_is_started(installed: Installation) ->
         ("PERSONAKIT_PORT", "eighty", "1 to 65535"),
         ("PERSONAKIT_DATABASE_URL", "mysql://x", "postgresql://"),
         ("PERSONAKIT_REDIS_URL", "x", "redis://"),
+        ("PERSONAKIT_AUDIT_DAYS", "0", "from 1 to 36500"),
     ],
 )
 def test_a_bad_setting_is_one_sentence_and_exit_2(name: str, value: str, said: str) -> None:
@@ -123,6 +124,8 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
     tried = installed.run("mindscapes", "rederive", "--with", str(file))
     assert "mood.best: comes for" in tried.stdout, tried.stderr
     assert "mood.best of tess: nothing -> 4" in tried.stdout
+    looked = installed.run("audit", "--key", "cli", "--person", "tess")
+    assert "tess  mindscapes rederive  1x  cli" in looked.stdout, looked.stderr
     done = installed.run("mindscapes", "rederive", "--with", str(file), "--apply", "--yes")
     assert "moods version 1 published" in done.stdout, done.stderr
 
@@ -139,7 +142,7 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
 
 
 def test_a_request_for_access_is_answered_as_the_page_says(installed: Installation, tmp_path: Path) -> None:
-    assert len(steps(ACCESS)) == 4
+    assert len(steps(ACCESS)) == 6
     take(steps(ACCESS), installed, tmp_path)
     (written,) = tmp_path.iterdir()
     exported = msgspec.json.decode(written.read_bytes(), type=PersonExport)

@@ -100,6 +100,7 @@ def client(quiet: Service) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def text(client: Client, world: World) -> str:
     assert world.ada
+    assert client.get("/mindscapes/ada").status_code == 200
     answer = client.get("/people/ada/export")
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == "application/json"
@@ -143,6 +144,7 @@ def test_every_kind_of_event_is_in_it_or_is_about_nobody(quiet: Service, exporte
 
 TAKEN: dict[str, Callable[[wire.PersonExport], Any]] = {
     "events": lambda told: told.events,
+    "audit": lambda told: told.audit,
     "person_keys": lambda told: told.registered_at,
     "api_keys": lambda told: told.keys,
     "leases": lambda told: told.pending.leases,
@@ -234,6 +236,12 @@ def test_of_others_it_tells_nothing(
     assert shared.held_back == {"FeedbackReceived.2": 1, "PersonaCoreGenerated.4": 1, "PersonaDefined.1": 1}
     named = {(each.name, each.person, tuple(each.personas)) for each in exported.keys}
     assert named == {("app", True, ()), ("app", False, (persona_id(world.shared),))}
+
+
+def test_who_read_or_changed_their_data_is_in_it(exported: wire.PersonExport) -> None:
+    assert {(each.operation, each.key_name, each.person_id) for each in exported.audit} == {
+        ("getMindscape", "test", "ada")
+    }
 
 
 def test_no_surrogate_outlives_the_person_in_it(quiet: Service, world: World, text: str) -> None:

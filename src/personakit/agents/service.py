@@ -30,8 +30,9 @@ from personakit.agents.releases import Releases
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.agents.work import Work
-from personakit.config import ModelSettings
+from personakit.config import DEFAULT_AUDIT_DAYS, ModelSettings
 from personakit.eventlog.appender import Appender
+from personakit.eventlog.audit import KEEP_SECONDS, PRUNE_SECONDS, Audit
 from personakit.eventlog.corrections import Corrections
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.leases import Leases
@@ -76,6 +77,7 @@ class Service:
         master_key: bytes,
         redis_url: str | None = None,
         model: ModelSettings | None = None,
+        audit_days: int = DEFAULT_AUDIT_DAYS,
     ) -> None:
         """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
         works on computed traits."""
@@ -83,6 +85,7 @@ class Service:
         self._redis_url = redis_url
         self.recorder = LogRecorder(open_datastore(conninfo))
         self.recorder.create_table()
+        self.audit = Audit(self.recorder, audit_days)
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
         self.pool = open_pool(conninfo, POOL_SIZE)
         self.projections = load_projections(shipped.projections_dir())
@@ -179,6 +182,7 @@ class Service:
                 asking.close()
         self.appender.close()
         self.streams.conflicts.keep()
+        self.audit.keep()
         self.pool.close()
         self.recorder.datastore.close()
 
@@ -188,6 +192,8 @@ class Service:
             FreshnessListener(self.conninfo, self.freshness, self.reader.definitions),
             Sweep(self._releases.say_used, USED_SECONDS),
             Sweep(self.streams.conflicts.keep, USED_SECONDS),
+            Sweep(self.audit.keep, KEEP_SECONDS),
+            Sweep(self.audit.prune, PRUNE_SECONDS),
         ]
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:

@@ -17,6 +17,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receiv
 
 from personakit.agents.service import Service
 from personakit.api.problems import NotFound
+from personakit.api.touched import touch
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.people import persona_id as id_of
 from personakit.eventlog.person_keys import Person
@@ -143,6 +144,8 @@ def _keyed(service: Service, tenant: str, person_id: str) -> Person:
             f"Nothing is known of {person_id!r}; a person is known from their first observation on "
             "(POST /observations)."
         )
+    if not person_id.startswith("~"):
+        touch(person.surrogate)
     return person
 
 

@@ -18,6 +18,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from personakit.agents.service import Service
 from personakit.api import (
+    audit,
     computed_traits,
     curation,
     feedback,
@@ -90,6 +91,7 @@ def create_app(service: Service) -> Litestar:
             computed_traits.router,
             feedback.give_feedback,
             people.router,
+            audit.get_audit,
             model_use.get_model_use,
             suggestions.get_suggestion,
             pull.sync,

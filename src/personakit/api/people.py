@@ -18,6 +18,7 @@ from personakit.api.answers import (
 from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.parameters import PageAfterId, PageLimit, PersonIdInPath
 from personakit.api.person_export import export
+from personakit.api.touched import touch_all
 from personakit.eventlog.everybody import listed
 from personakit_sdk import wire
 
@@ -31,6 +32,7 @@ def list_people(
     size, limits = page_size(limit), caller.grant.limits
     people = None if limits is None else sorted(limits.people)
     rows = listed(service.recorder, caller.tenant, people, after, size)
+    touch_all(row.surrogate for row in rows)
     items = [wire.KnownPerson(id=row.id, registered_at=row.registered_at) for row in rows]
     page = wire.PersonList(items=items, next=next_page(items, size, lambda item: item.id))
     return answer(page, service.position)

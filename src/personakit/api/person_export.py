@@ -11,6 +11,7 @@ import msgspec
 
 from personakit.agents.service import Service
 from personakit.api import present
+from personakit.api.audit import entry
 from personakit.api.problems import NotFound
 from personakit.api.shared_personas import Created, created_personas
 from personakit.eventlog.access import ApiKey, key_in
@@ -21,6 +22,7 @@ from personakit_sdk import wire
 
 FORMAT: Final = 1
 """Of the document: it counts up when a field goes or changes its meaning."""
+AUDIT_PAGE: Final = 500
 _GAP: Final = b"\x00"
 """Where what is streamed comes in: no JSON has this byte in it."""
 _STREAMED: Final[Any] = msgspec.Raw(_GAP)
@@ -53,20 +55,25 @@ class _Whom(NamedTuple):
 
 
 def export(service: Service, caller: ApiKey, person_id: str, person: UUID, now: datetime) -> Export:
-    """All that is held about a person. What is small is read here, in one snapshot; the events follow page by
-    page, up to its position. Raises NotFound for somebody who is gone by now."""
+    """All that is held about a person. What is small is read here, in one snapshot; the audit follows page by
+    page, and the events up to its position. Raises NotFound for somebody who is gone by now."""
     tenant = caller.tenant
     with service.reader.snapshot() as snapshot:
         position = snapshot.position
         created = created_personas(service, snapshot, caller, person)
         whom = _Whom(tenant, person_id, person, created)
         head = _head(service, snapshot, whom, now)
-    pages = events_about(service.reader, service.keys, tenant, whom.theirs, position)
-    return Export(position, _pieces(head, ([_event(whom, each) for each in page] for page in pages)))
+    audited = service.audit.about(tenant, person, now, AUDIT_PAGE)
+    events = events_about(service.reader, service.keys, tenant, whom.theirs, position)
+    lists: list[Iterator[list[Any]]] = [
+        ([entry(row) for row in page] for page in audited),
+        ([_event(whom, each) for each in page] for page in events),
+    ]
+    return Export(position, _pieces(head, lists))
 
 
 def _head(service: Service, snapshot: Snapshot, whom: _Whom, now: datetime) -> wire.PersonExport:
-    """The document but for its events."""
+    """The document but for its long lists."""
     tenant, position = whom.tenant, snapshot.position
     there = snapshot.log_rows("registered_at", tenant=tenant, person=whom.person)
     if not there:
@@ -88,6 +95,7 @@ def _head(service: Service, snapshot: Snapshot, whom: _Whom, now: datetime) -> w
         pending=_pending(snapshot, whom),
         keys=_keys(snapshot, whom),
         shared_personas=whom.created.shared,
+        audit=_STREAMED,
         events=_STREAMED,
     )
 
@@ -150,11 +158,13 @@ def _event(whom: _Whom, opened: Opened) -> wire.ExportedEvent:
     )
 
 
-def _pieces(head: wire.PersonExport, pages: Iterator[list[wire.ExportedEvent]]) -> Iterator[bytes]:
-    before, after = _encode(head).split(_GAP)
-    yield before + b"["
-    between = b""
-    for page in pages:
-        yield between + b",".join(map(_encode, page))
-        between = b","
-    yield b"]" + after
+def _pieces(head: wire.PersonExport, lists: list[Iterator[list[Any]]]) -> Iterator[bytes]:
+    """The document with a list in each gap, its items a page at a time."""
+    begin, *rest = _encode(head).split(_GAP)
+    yield begin
+    for pages, after in zip(lists, rest, strict=True):
+        between = b"["
+        for page in pages:
+            yield between + b",".join(map(_encode, page))
+            between = b","
+        yield (b"[]" if between == b"[" else b"]") + after

@@ -24,7 +24,9 @@ def create() -> Litestar:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings(os.environ)
     database_url, redis_url = production(settings)
-    service = Service(database_url, master_key(settings), model=settings.model)
+    service = Service(
+        database_url, master_key(settings), model=settings.model, audit_days=settings.audit_days
+    )
     service.wake_workers(redis_url)
     app = create_app(service)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before

@@ -65,6 +65,7 @@ _OF_SCOPE: Final[Mapping[KeyScope, tuple[str, ...]]] = {
         "redefinePersona",
         "retirePersona",
         "getModelUse",
+        "getAudit",
         "createKey",
         "listKeys",
         "revokeKey",

@@ -11,6 +11,7 @@ from personakit.cli.options import data_dir_option, port_option
 
 COMMANDS = {
     "api": LazyCommand("personakit.cli.api:api", "Serve the API; the work is done by `worker` processes."),
+    "audit": LazyCommand("personakit.cli.audit:audit", "Say who read or changed whose data."),
     "demo": LazyCommand(
         "personakit.cli.demo:demo", "Import a history into a running service, and show what to ask."
     ),

@@ -56,7 +56,9 @@ def up(settings: Settings, repository: Path | None) -> None:
     refuse_taken_port(settings)
     with (
         database(settings) as conninfo,
-        Service(conninfo, master_key(settings), settings.redis_url, settings.model) as service,
+        Service(
+            conninfo, master_key(settings), settings.redis_url, settings.model, settings.audit_days
+        ) as service,
     ):
         made = prepare(service, settings)
         service.mappers.publish_shipped(FIRST_TENANT)

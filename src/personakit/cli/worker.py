@@ -30,7 +30,7 @@ def worker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     await_database(database_url)
-    with Service(database_url, master_key(settings), redis_url, settings.model):
+    with Service(database_url, master_key(settings), redis_url, settings.model, settings.audit_days):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()
         end_within()

@@ -25,6 +25,7 @@ class Listed(NamedTuple):
     """A person in a list, and since when they are known."""
 
     id: str
+    surrogate: UUID
     registered_at: datetime
 
 
@@ -36,7 +37,7 @@ def listed(
     values = {"tenant": tenant, "people": people, "after": after, "limit": limit}
     with recorder.datastore.get_connection() as connection:
         rows = connection.execute(SQL["listed"], values).fetchall()
-    return [Listed(row["person_id"], row["created_at"]) for row in rows]
+    return [Listed(row["person_id"], row["person"], row["created_at"]) for row in rows]
 
 
 def everybody(recorder: LogRecorder, tenant: str) -> Iterator[Known]:

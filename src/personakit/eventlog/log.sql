@@ -131,6 +131,28 @@ CREATE TABLE IF NOT EXISTS personakit.leases (
     PRIMARY KEY (tenant, kind, entity)
 );
 
+-- Who read or changed whose data, by which operation and with what outcome. Equal ones of an hour are one row,
+-- whichever process they came from. `key` is how an API key begins, or `cli`; `status` 0 is a command's.
+-- `position` is of the newest change. People are known by surrogates, so that the rows of the erased name nobody;
+-- nobody at all has the one that is all zeros: of them it is known only that they were some of many.
+CREATE TABLE IF NOT EXISTS personakit.audit (
+    tenant    text        NOT NULL,
+    person    uuid        NOT NULL,
+    key       text        NOT NULL,
+    operation text        NOT NULL,
+    status    smallint    NOT NULL,
+    hour      timestamptz NOT NULL,
+    id        bigint      GENERATED ALWAYS AS IDENTITY,
+    times     bigint      NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    position  bigint,
+    PRIMARY KEY (tenant, person, key, operation, status, hour)
+) WITH (fillfactor = 80);  -- the counts of a row change for an hour, and no index has them
+CREATE UNIQUE INDEX IF NOT EXISTS audit_page ON personakit.audit (tenant, id);
+CREATE INDEX IF NOT EXISTS audit_by_key ON personakit.audit (tenant, key, id);
+CREATE INDEX IF NOT EXISTS audit_hours ON personakit.audit USING brin (hour);
+
 -- How often work met a version conflict, and was re-applied.
 CREATE TABLE IF NOT EXISTS personakit.conflicts (
     work text   PRIMARY KEY,
@@ -345,7 +367,7 @@ LIMIT %(limit)s
 
 -- :query listed
 -- A page of people by their ids, without created personas: all, if `people` is null, else those of them.
-SELECT person_id, created_at FROM personakit.person_keys
+SELECT person_id, person, created_at FROM personakit.person_keys
 WHERE tenant = %(tenant)s AND person_id > %(after)s AND left(person_id, 1) <> '~'
   AND (%(people)s::text[] IS NULL OR person_id = ANY (%(people)s::text[]))
 ORDER BY person_id
@@ -461,6 +483,52 @@ JOIN personakit.events AS e USING (tenant, kind, stream, position)
 LEFT JOIN personakit.builds AS b USING (schema)
 WHERE e.tenant = %(tenant)s AND e.person = ANY (%(people)s)
 ORDER BY e.position, b.name
+
+-- :query keep_audit
+-- In the order of the primary key, so that no two processes wait for each other.
+INSERT INTO personakit.audit AS a (tenant, person, key, operation, status, hour, times, first_at, last_at, position)
+SELECT n.tenant, n.person, n.key, n.operation, n.status, date_trunc('hour', n.first_at, 'UTC'),
+       n.times, n.first_at, n.last_at, n.position
+FROM unnest(%(tenants)s::text[], %(people)s::uuid[], %(keys)s::text[], %(operations)s::text[],
+            %(statuses)s::smallint[], %(times)s::bigint[], %(firsts)s::timestamptz[],
+            %(lasts)s::timestamptz[], %(positions)s::bigint[])
+     AS n(tenant, person, key, operation, status, times, first_at, last_at, position)
+ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant, person, key, operation, status, hour) DO UPDATE
+SET times = a.times + excluded.times, first_at = least(a.first_at, excluded.first_at),
+    last_at = greatest(a.last_at, excluded.last_at), position = greatest(a.position, excluded.position)
+
+-- :query audit
+-- A page, the newest first, of what was noted since an instant. Who was erased has no id.
+SELECT a.id, p.person_id, a.person, a.key, k.name AS key_name, a.operation, a.status, a.times, a.first_at,
+       a.last_at, a.position
+FROM personakit.audit AS a
+LEFT JOIN personakit.person_keys AS p ON p.tenant = a.tenant AND p.person = a.person
+LEFT JOIN personakit.api_keys AS k ON k.tenant = a.tenant AND k.prefix = a.key
+WHERE a.tenant = %(tenant)s AND a.id < %(before)s AND a.last_at >= %(since)s
+  AND (%(key)s::text IS NULL OR a.key = %(key)s::text)
+  AND (%(operation)s::text IS NULL OR a.operation = %(operation)s::text)
+ORDER BY a.id DESC
+LIMIT %(limit)s
+
+-- :query audit_of_person
+-- As `audit`, of one person: all that is of them is found first, for they may have few rows among many.
+SELECT a.id, p.person_id, a.person, a.key, k.name AS key_name, a.operation, a.status, a.times, a.first_at,
+       a.last_at, a.position
+FROM (SELECT * FROM personakit.audit WHERE tenant = %(tenant)s AND person = %(person)s OFFSET 0) AS a
+LEFT JOIN personakit.person_keys AS p ON p.tenant = a.tenant AND p.person = a.person
+LEFT JOIN personakit.api_keys AS k ON k.tenant = a.tenant AND k.prefix = a.key
+WHERE a.id < %(before)s AND a.last_at >= %(since)s
+  AND (%(key)s::text IS NULL OR a.key = %(key)s::text)
+  AND (%(operation)s::text IS NULL OR a.operation = %(operation)s::text)
+ORDER BY a.id DESC
+LIMIT %(limit)s
+
+-- :query prune_audit
+-- The longest ago first, so many at a time; what another process is at is left to it.
+DELETE FROM personakit.audit
+WHERE (tenant, id) IN (SELECT tenant, id FROM personakit.audit WHERE hour < %(until)s AND last_at < %(until)s
+                       LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 
 -- :query count_conflicts
 INSERT INTO personakit.conflicts AS c
