@@ -181,3 +181,9 @@ SELECT c.tenant, c.kind, c.entity
 FROM unnest(%(tenants)s::text[]) AS t(tenant)
 CROSS JOIN LATERAL (SELECT tenant, kind, entity FROM changes
                     WHERE tenant = t.tenant AND position > %(after)s LIMIT %(limit)s) AS c
+
+-- :query viewing
+-- The created personas that view a person's mindscape, or did once.
+SELECT DISTINCT persona FROM defined
+WHERE tenant = %(tenant)s AND people @> ARRAY[%(person)s::uuid]
+ORDER BY persona

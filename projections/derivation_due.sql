@@ -112,3 +112,9 @@ WHERE tenant = %(tenant)s AND person = ANY (%(people)s) AND derivation NOT IN ('
 SELECT EXISTS (SELECT FROM derivation_due
                WHERE tenant = %(tenant)s AND due > read_through AND first_due <= %(position)s) AS pending,
        (SELECT coalesce(max(derived_at), 0) FROM derivation_due WHERE tenant = %(tenant)s) AS derived_at
+
+-- :query of_person
+-- How far each derivation has read somebody, and how far it should.
+SELECT derivation, due, read_through FROM derivation_due
+WHERE tenant = %(tenant)s AND person = %(person)s
+ORDER BY derivation

@@ -145,3 +145,9 @@ SELECT EXISTS (SELECT FROM inference_texts
 -- How many people of each tenant wait, with how much.
 SELECT tenant, count(*) AS people, coalesce(sum(tokens), 0)::bigint AS tokens FROM inference_due
 GROUP BY tenant ORDER BY tenant
+
+-- :query of_person
+-- The observations of somebody whose free text awaits a model.
+SELECT id, tokens, recorded_at FROM inference_texts
+WHERE tenant = %(tenant)s AND person = %(person)s
+ORDER BY position

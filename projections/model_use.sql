@@ -103,3 +103,17 @@ FROM model_use GROUP BY tenant, agent, model ORDER BY tenant, agent, model
 -- :query dropped_totals
 SELECT tenant, agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped
 GROUP BY tenant, agent, reason ORDER BY tenant, agent, reason
+
+-- :query of_people
+-- What was asked and paid for some people and personas.
+SELECT day, agent, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens, sum(cache_read_tokens)::bigint AS cache_read_tokens,
+       sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(usd)::float8 AS usd
+FROM model_use
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+GROUP BY day, agent, model ORDER BY day, agent, model
+
+-- :query dropped_of_people
+SELECT day, agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+GROUP BY day, agent, reason ORDER BY day, agent, reason

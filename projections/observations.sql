@@ -132,3 +132,33 @@ WHERE tenant = %(tenant)s AND person = %(person)s AND id = ANY (%(ids)s) AND pos
   AND retracted IS NULL
 ORDER BY position DESC
 LIMIT %(limit)s
+
+-- :query history
+-- A page of all that the log says about a person and personas of theirs, in its order, after a position and up
+-- to another, which these read models have reached. Observations are found by this one, but for those that it
+-- could not take.
+SELECT e.*
+FROM (SELECT position FROM (SELECT position FROM observations
+                            WHERE tenant = %(tenant)s AND person = %(person)s
+                              AND position > %(after)s AND position <= %(through)s
+                            ORDER BY position LIMIT %(limit)s) AS recorded
+      UNION
+      SELECT retracted FROM (SELECT retracted FROM observations
+                             WHERE tenant = %(tenant)s AND person = %(person)s
+                               AND retracted > %(after)s AND retracted <= %(through)s
+                             ORDER BY retracted LIMIT %(limit)s) AS taken_back
+      UNION
+      SELECT missing.position FROM personakit.quarantine AS q
+      JOIN personakit.events AS missing USING (tenant, kind, stream)
+      WHERE q.tenant = %(tenant)s AND q.kind = 'observation' AND missing.person = %(person)s
+        AND missing.position > %(after)s AND missing.position <= %(through)s
+      UNION
+      SELECT other.position
+      FROM unnest(%(people)s::uuid[]) AS w(person)
+      CROSS JOIN LATERAL (SELECT position FROM personakit.events AS each
+                          WHERE each.person = w.person AND each.kind <> 'observation'
+                            AND each.position > %(after)s AND each.position <= %(through)s
+                          ORDER BY each.position LIMIT %(limit)s) AS other) AS said
+JOIN personakit.events AS e USING (position)
+ORDER BY e.position
+LIMIT %(limit)s

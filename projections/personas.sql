@@ -245,10 +245,11 @@ LIMIT %(limit)s
 -- :query page
 -- The personas of a tenant by their ids: all, if `people` is null, else those that are `named` or view nobody
 -- but `people`.
-SELECT k.person_id AS id, p.own, p.name, p.core_version, p.is_stale, p.stale_since, viewed.people_ids
+SELECT k.person_id AS id, p.own, p.name, p.core_version, p.is_stale, p.stale_since, viewed.people,
+       viewed.people_ids
 FROM personakit.person_keys AS k JOIN personas AS p ON p.tenant = k.tenant AND p.persona = k.person
 CROSS JOIN LATERAL (
-    SELECT array_agg(coalesce(w.person_id, m.person::text) ORDER BY m.place) AS people_ids
+    SELECT array_agg(m.person) AS people, array_agg(coalesce(w.person_id, m.person::text) ORDER BY m.place) AS people_ids
     FROM persona_people AS m LEFT JOIN personakit.person_keys AS w ON w.person = m.person
     WHERE m.tenant = p.tenant AND m.persona = p.persona) AS viewed
 WHERE k.tenant = %(tenant)s AND k.person_id > %(after)s

@@ -14,6 +14,8 @@ from personakit_sdk.errors import PersonaKitError
 
 DEFAULT_PORT = 8042
 DEFAULT_MODEL = "claude-haiku-5-5"
+DEFAULT_AUDIT_DAYS = 400
+MOST_AUDIT_DAYS = 36_500
 
 
 class SettingInvalid(PersonaKitError):
@@ -91,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     master_key: str | None = None
     erasure_journal: Path | None = None
     model: ModelSettings | None = None
+    audit_days: int = DEFAULT_AUDIT_DAYS
 
     @property
     def url(self) -> str:
@@ -127,6 +130,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
         erasure_journal=_path(environ, "PERSONAKIT_ERASURE_JOURNAL"),
         model=_model(environ),
+        audit_days=int(_number(environ, "PERSONAKIT_AUDIT_DAYS", DEFAULT_AUDIT_DAYS, 1, MOST_AUDIT_DAYS)),
     )
 
 

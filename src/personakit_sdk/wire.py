@@ -517,6 +517,189 @@ class KeyList(Answer, frozen=True, kw_only=True):
     next: str | None
 
 
+# --- people
+
+
+class KnownPerson(Answer, frozen=True, kw_only=True):
+    """Somebody of whom something was recorded, and since when they are known."""
+
+    id: str
+    registered_at: datetime
+
+
+class PersonList(Answer, frozen=True, kw_only=True):
+    """A page of people, by id."""
+
+    items: list[KnownPerson]
+    next: str | None
+
+
+class ExportedEvent(Answer, frozen=True, kw_only=True):
+    """Something that happened, as the log has it. `about` is the person, or a created persona of theirs.
+    `kind` and `id` name what it happened to: an observation or a feedback by its own id, everything else by
+    that of whom it is about. `version` counts the events of that one thing. `topic` says what happened, and
+    by its number in which shape `content` is.
+    """
+
+    position: int
+    recorded_at: datetime
+    about: str
+    kind: str
+    id: str
+    version: int
+    topic: str
+    content: dict[str, Any]
+
+
+class SharedView(Answer, frozen=True, kw_only=True):
+    """That a persona of several people viewed the person, from a position on up to another; `until` is null
+    where it still does. `uses` are the traits that it used, null for all."""
+
+    since: int
+    since_at: datetime
+    until: int | None
+    until_at: datetime | None
+    uses: list[str] | None
+
+
+class SharedCore(Answer, frozen=True, kw_only=True):
+    """That a core of several people was made, and from which version of this person's mindscape."""
+
+    position: int
+    recorded_at: datetime
+    source: str
+    mindscape_version: int
+
+
+class SharedPersona(Answer, frozen=True, kw_only=True):
+    """A created persona that views the person and others, or did once: when, and what of theirs it used. What
+    it says of all of them together is not told; `heldBack` counts it, by topic."""
+
+    id: str
+    views: list[SharedView]
+    cores: list[SharedCore]
+    held_back: dict[str, int]
+
+
+class AwaitedDerivation(Answer, frozen=True, kw_only=True):
+    """How far a derivation has read the person's observations (`readThrough`), and the position of the newest
+    that it is to read (`due`)."""
+
+    derivation: str
+    due: int
+    read_through: int
+
+
+class AwaitedText(Answer, frozen=True, kw_only=True):
+    """An observation whose free text a model has not read, with how long that is about."""
+
+    id: UUID
+    tokens: int
+    recorded_at: datetime
+
+
+class HeldLease(Answer, frozen=True, kw_only=True):
+    """Work on the person that is under way (`held`), or that failed so many times in a row."""
+
+    kind: str
+    until: datetime
+    held: bool
+    failures: int
+    failed_at: datetime | None
+    error: str | None
+
+
+class QuarantinedEvent(Answer, frozen=True, kw_only=True):
+    """An event about the person that a read model could not take, so that nothing later of what it happened
+    to shows there."""
+
+    name: str | None
+    position: int
+    topic: str
+    error: str
+    quarantined_at: datetime
+
+
+class PendingWork(Answer, frozen=True, kw_only=True):
+    """What is still to be done about a person, as it stood when they were exported."""
+
+    derivations: list[AwaitedDerivation]
+    texts: list[AwaitedText]
+    leases: list[HeldLease]
+    quarantined: list[QuarantinedEvent]
+
+
+class PersonModelUse(Answer, frozen=True, kw_only=True):
+    """What models were asked about a person, by day, and how much of what they said was not taken."""
+
+    items: list[DayOfModelUse]
+    dropped: list[DroppedProposals]
+
+
+class NamingKey(Answer, frozen=True, kw_only=True):
+    """An API key that is limited to the person (`person`), or to personas that view them. Whom else it is
+    limited to is not told."""
+
+    id: str
+    name: str
+    scopes: list[KeyScope]
+    person: bool
+    personas: list[str]
+    created_at: datetime
+    ends_at: datetime | None
+    revoked_at: datetime | None
+
+
+class AuditEntry(Answer, frozen=True, kw_only=True):
+    """That a person's data was read or changed, so many `times` from `firstAt` to `lastAt`, within an hour.
+    `personId` is null for somebody who was erased since, and for people of whom there were too many at once
+    to keep whom. `key` is the id of the API key, or `cli` for a command past the API, which has no `status`.
+    `status` is that of the answer, of a batch that of the whole; 499 where the caller did not wait for one.
+    `position` is that of the newest change, null where nothing was changed.
+    """
+
+    person_id: str | None
+    key: str
+    key_name: str | None
+    operation: str
+    status: int | None
+    times: int
+    first_at: datetime
+    last_at: datetime
+    position: int | None
+
+
+class AuditList(Answer, frozen=True, kw_only=True):
+    """A page of the audit, the newest entry first."""
+
+    items: list[AuditEntry]
+    next: str | None
+
+
+class PersonExport(Answer, frozen=True, kw_only=True):
+    """Everything that is held about a person, as of a position of the log.
+
+    `events` are all that the log says about them and about the created personas that never viewed anybody
+    else: observations (those too that were retracted), feedback, each version of the mindscape, pins, trust,
+    cores, learned weights and what was paid. `mindscape` and `persona` are what that comes to. `audit` is who
+    read or changed their data, up to now. The document is whole only if it ends: what was cut off is no JSON.
+    """
+
+    format: int
+    person_id: str
+    registered_at: datetime
+    exported_at: datetime
+    position: int
+    mindscape: Mindscape
+    persona: Persona
+    model_use: PersonModelUse
+    pending: PendingWork
+    keys: list[NamingKey]
+    shared_personas: list[SharedPersona]
+    audit: list[AuditEntry]
+    events: list[ExportedEvent]
+
+
 # --- mapping
 
 

@@ -103,7 +103,7 @@ def test_somebody_is_erased_whole_or_not_at_all(
         follow(started)
         assert (started.people.find(TENANT, person) is None) == journalled
         assert len(started.people.erased(TENANT, person)) == journalled
-        with started.reader.snapshot() as snapshot:
+        with started.reader.snapshot_of_all() as snapshot:
             row = snapshot.row("personas.by_id", tenant=TENANT, personas=[pair.persona])
             own = snapshot.row("personas.by_id", tenant=TENANT, personas=[before[0].surrogate])
         assert row is not None

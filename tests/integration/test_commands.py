@@ -11,8 +11,12 @@ import msgspec
 import pytest
 
 from personakit_sdk.transport import ServiceError, Transport
+from personakit_sdk.wire import PersonExport
+from tests.integration.test_mapper_guides import PAGES, steps, take
 from tests.postgres import data_dir
 from tests.processes import Installation, free_port, installation
+
+ACCESS = PAGES / "answer-a-request-for-access.md"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,7 @@ def test_a_taken_port_is_said_and_nothing_is_started(installed: Installation) ->
         ("PERSONAKIT_PORT", "eighty", "1 to 65535"),
         ("PERSONAKIT_DATABASE_URL", "mysql://x", "postgresql://"),
         ("PERSONAKIT_REDIS_URL", "x", "redis://"),
+        ("PERSONAKIT_AUDIT_DAYS", "0", "from 1 to 36500"),
     ],
 )
 def test_a_bad_setting_is_one_sentence_and_exit_2(name: str, value: str, said: str) -> None:
@@ -119,6 +124,8 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
     tried = installed.run("mindscapes", "rederive", "--with", str(file))
     assert "mood.best: comes for" in tried.stdout, tried.stderr
     assert "mood.best of tess: nothing -> 4" in tried.stdout
+    looked = installed.run("audit", "--key", "cli", "--person", "tess")
+    assert "tess  mindscapes rederive  1x  cli" in looked.stdout, looked.stderr
     done = installed.run("mindscapes", "rederive", "--with", str(file), "--apply", "--yes")
     assert "moods version 1 published" in done.stdout, done.stderr
 
@@ -132,3 +139,13 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
         time.sleep(0.05)
     again = installed.run("mindscapes", "rederive", "--with", str(file))
     assert "0 mindscapes would differ" in again.stdout
+
+
+def test_a_request_for_access_is_answered_as_the_page_says(installed: Installation, tmp_path: Path) -> None:
+    assert len(steps(ACCESS)) == 6
+    take(steps(ACCESS), installed, tmp_path)
+    (written,) = tmp_path.iterdir()
+    exported = msgspec.json.decode(written.read_bytes(), type=PersonExport)
+    assert (written.name, exported.person_id) == ("ada.json", "ada")
+    assert {"PersonRegistered.1", "ObservationRecorded.2"} <= {each.topic for each in exported.events}
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600

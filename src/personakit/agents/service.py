@@ -31,8 +31,9 @@ from personakit.agents.releases import Releases
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.agents.work import Work
-from personakit.config import ModelSettings
+from personakit.config import DEFAULT_AUDIT_DAYS, ModelSettings
 from personakit.eventlog.appender import Appender
+from personakit.eventlog.audit import KEEP_SECONDS, PRUNE_SECONDS, Audit
 from personakit.eventlog.corrections import Corrections
 from personakit.eventlog.eraser import CHANNEL, Eraser
 from personakit.eventlog.erasure_journal import ErasureJournal
@@ -82,6 +83,7 @@ class Service:
         redis_url: str | None = None,
         model: ModelSettings | None = None,
         erasure_journal: Path | None = None,
+        audit_days: int = DEFAULT_AUDIT_DAYS,
     ) -> None:
         """`database` is what all roles are reached with, or each. Without `model` all of it works on computed
         traits. Without `erasure_journal` nobody can be erased; who stands in it and not in the database is
@@ -92,6 +94,7 @@ class Service:
         make_log(self.logins)
         self._reading = open_pool(self.logins.reader, *READING)
         self.recorder = LogRecorder(open_datastore(self.logins.writer), self._reading.connection)
+        self.audit = Audit(self.recorder, audit_days)
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
         journal = None if erasure_journal is None else ErasureJournal(erasure_journal)
         self.eraser = Eraser(self.recorder, self.keys, journal)
@@ -198,6 +201,7 @@ class Service:
                 asking.close()
         self.appender.close()
         self.streams.conflicts.keep()
+        self.audit.keep()
         for pool in (self._reading, self._writing, self.pool):
             pool.close()
         self.recorder.datastore.close()
@@ -210,6 +214,8 @@ class Service:
             ),
             Sweep(self._releases.say_used, USED_SECONDS),
             Sweep(self.streams.conflicts.keep, USED_SECONDS),
+            Sweep(self.audit.keep, KEEP_SECONDS),
+            Sweep(self.audit.prune, PRUNE_SECONDS),
         ]
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:

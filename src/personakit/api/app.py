@@ -18,6 +18,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from personakit.agents.service import Service
 from personakit.api import (
+    audit,
     computed_traits,
     curation,
     erasures,
@@ -28,6 +29,7 @@ from personakit.api import (
     model_use,
     observations,
     openapi,
+    people,
     persona_definitions,
     schemas,
     suggestions,
@@ -89,6 +91,8 @@ def create_app(service: Service) -> Litestar:
             mappers.router,
             computed_traits.router,
             feedback.give_feedback,
+            people.router,
+            audit.get_audit,
             model_use.get_model_use,
             suggestions.get_suggestion,
             erasures.router,

@@ -14,6 +14,7 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
+from personakit.api.touched import touch_all
 from personakit.domain import exposure
 from personakit.domain.exploration import Place
 from personakit.eventlog.access import ApiKey
@@ -58,6 +59,9 @@ def understood(service: Service, snapshot: Snapshot, caller: ApiKey, sent: wire.
     too little, ExposureInvalid, NotFound for a persona or a rule that there never was."""
     persona_id, about = _about(service, caller.tenant, sent)
     person = keyed_of(service, caller, persona_id)
+    if persona_id.startswith("~"):
+        row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[person.surrogate])
+        touch_all((row and row["people"]) or ())
     known = snapshot.row(
         "mapper_versions.has_rule", tenant=caller.tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
     )

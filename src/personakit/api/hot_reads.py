@@ -15,6 +15,7 @@ from personakit.api.kept_decisions import KeptDecisions
 from personakit.api.multipliers import NOTHING, Weights, weights_in
 from personakit.api.present import PersonaState
 from personakit.api.problems import NotFound
+from personakit.api.touched import touch_all
 from personakit.domain.exploration import Exploration
 from personakit.eventlog.access import ApiKey
 from personakit.projections.moved import mark
@@ -71,6 +72,7 @@ def cached_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id:
         return None
     if not caller.grant.has_persona(persona_id, persona.value.state.people_ids):
         return None
+    touch_all(persona.value.state.people)
     return Mapping(persona.value, mapper.value, min(persona.position, mapper.position))
 
 
@@ -107,6 +109,7 @@ def _read_persona(
     tenant = caller.tenant
     state = present.persona_state(snapshot, tenant, persona_id, persona)
     require_persona(caller, persona_id, state.people_ids)
+    touch_all(state.people)
     names = dict(zip(state.people, state.people_ids, strict=True))
     versions = {name: state.mindscapes[person].version for person, name in names.items()}
     derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}

@@ -18,6 +18,7 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven, idempotency_k
 from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfter, PageLimit, ReasonIfAny
 from personakit.api.problems import NotFound, problem_of
+from personakit.api.touched import touch, touch_named
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.corrections import Refused
 from personakit.eventlog.intake import Fate, id_of_key
@@ -44,7 +45,9 @@ async def record(request: Request[str, ApiKey, Any]) -> Response[wire.Written]:
     if observation.id is None and (key := idempotency_key(request.scope)) is not None:
         observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
     require_person(request.auth, observation.person_id)
-    (fate,) = await service_of(request).intake.record_async(request.user, [observation])
+    service = service_of(request)
+    (fate,) = await service.intake.record_async(request.user, [observation])
+    touch_named(service, request.user, [observation.person_id])
     if isinstance(fate, Refused):
         raise fate
     written = wire.Written(id=fate.id, position=fate.position, status=fate.status)
@@ -70,6 +73,7 @@ async def record_batch(request: Request[str, ApiKey, Any]) -> Response[wire.Batc
         items = [_allowed(request.auth, item) for item in items]
     good = [item for item in items if isinstance(item, wire.Observation)]
     fates = iter(await service.intake.record_async(request.user, good) if good else [])
+    touch_named(service, request.user, {item.person_id for item in good})
     results = [
         _result(next(fates)) if isinstance(item, wire.Observation) else _rejected(*item) for item in items
     ]
@@ -128,6 +132,7 @@ def retract(
     done = service.retractions.retract(
         caller.tenant, observation_id, bodies.storable(reason, "reason") or None
     )
+    touch(done.person)
     shown = wire.Retracted(
         id=observation_id,
         position=done.position,

@@ -31,6 +31,7 @@ def create() -> Litestar:
         master_key(settings),
         model=settings.model,
         erasure_journal=settings.journal,
+        audit_days=settings.audit_days,
     )
     service.wake_workers(redis_url)
     app = create_app(service)

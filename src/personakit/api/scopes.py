@@ -43,6 +43,8 @@ _OF_SCOPE: Final[Mapping[KeyScope, tuple[str, ...]]] = {
         "listComputedTraits",
         "getComputedTraits",
         "listComputedTraitsVersions",
+        "listPeople",
+        "exportPerson",
     ),
     "map": ("mapPersona", "mapPersonaByBody", "regeneratePersona", "sync"),
     "mappers:write": (
@@ -64,6 +66,7 @@ _OF_SCOPE: Final[Mapping[KeyScope, tuple[str, ...]]] = {
         "redefinePersona",
         "retirePersona",
         "getModelUse",
+        "getAudit",
         "createKey",
         "listKeys",
         "revokeKey",

@@ -1,4 +1,5 @@
-"""Around the whole application, so that no answer escapes it: its position, and its being counted."""
+"""Around the whole application, so that no answer escapes it: its position, its being counted, and whose data
+it was about."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from personakit.agents.service import Service
 from personakit.api.answers import POSITION
 from personakit.api.metrics import Metrics
+from personakit.api.touched import gather, note
 
 _POSITION = POSITION.lower().encode("ascii")
 NO_ROUTE = "(none)"
@@ -27,13 +29,19 @@ class Watch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         began = time.perf_counter()
-        status = 0
+        status, position = 0, None
+        people = gather()
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, position
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._with_position(message["headers"])
+                headers = message["headers"]
+                position = _position_in(headers)
+                if position is None:
+                    message["headers"] = [*headers, (_POSITION, b"%d" % self._service.position)]
+                else:
+                    self._service.saw(position)
             await send(message)
 
         try:
@@ -41,13 +49,14 @@ class Watch:
         finally:
             route = scope.get("path_template") or NO_ROUTE
             method = str(scope.get("method"))
-            self._metrics.answered(
-                str(scope.get("user") or ""), method, route, status, time.perf_counter() - began
-            )
+            tenant = str(scope.get("user") or "")
+            self._metrics.answered(tenant, method, route, status, time.perf_counter() - began)
+            if people:
+                note(self._service, scope, status, position, people)
 
-    def _with_position(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-        for name, value in headers:
-            if name == _POSITION:
-                self._service.saw(int(value))
-                return headers
-        return [*headers, (_POSITION, b"%d" % self._service.position)]
+
+def _position_in(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    for name, value in headers:
+        if name == _POSITION:
+            return int(value)
+    return None

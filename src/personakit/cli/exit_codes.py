@@ -13,6 +13,18 @@ from personakit.eventlog.roles import NotTheOwner, RolesMissing
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError, StoreError
 from personakit_sdk.transport import ServiceError, Unreachable
 
+_NOT_USABLE = (
+    ErasureJournalUnusable,
+    InvalidInput,
+    LogFormatUnknown,
+    MasterKeyWrong,
+    NotTheOwner,
+    RolesMissing,
+    SettingInvalid,
+    StoreError,
+)
+"""What has to be said or set otherwise."""
+
 
 def exit_code(error: PersonaKitError) -> int:
     """1 the answer is no, 2 usage or settings, 3 the service cannot be reached or cannot answer."""
@@ -23,14 +35,8 @@ def exit_code(error: PersonaKitError) -> int:
             return _of_status(error.status)
         case DocumentInvalid():
             return 1
-        case InvalidInput() | SettingInvalid() | StoreError() | MasterKeyWrong():
-            return 2
-        case LogFormatUnknown() | RolesMissing() | NotTheOwner():
-            return 2
-        case ErasureJournalUnusable():
-            return 2
         case _:
-            return 1
+            return 2 if isinstance(error, _NOT_USABLE) else 1
 
 
 def say(error: PersonaKitError) -> None:

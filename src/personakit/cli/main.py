@@ -11,6 +11,7 @@ from personakit.cli.options import data_dir_option, port_option
 
 COMMANDS = {
     "api": LazyCommand("personakit.cli.api:api", "Serve the API; the work is done by `worker` processes."),
+    "audit": LazyCommand("personakit.cli.audit:audit", "Say who read or changed whose data."),
     "demo": LazyCommand(
         "personakit.cli.demo:demo", "Import a history into a running service, and show what to ask."
     ),
@@ -23,7 +24,9 @@ COMMANDS = {
         "personakit.cli.mindscapes:mindscapes", "See what other rules would make of observations."
     ),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
-    "people": LazyCommand("personakit.cli.people:people", "Erase people."),
+    "people": LazyCommand(
+        "personakit.cli.people.group:people", "List people, export what is held of them, erase them."
+    ),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
     "traits": LazyCommand("personakit.cli.traits.group:traits", "Work on documents of computed traits."),

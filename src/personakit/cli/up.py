@@ -58,7 +58,12 @@ def up(settings: Settings, repository: Path | None) -> None:
     with (
         database(settings) as conninfo,
         Service(
-            conninfo, master_key(settings), settings.redis_url, settings.model, settings.journal
+            conninfo,
+            master_key(settings),
+            settings.redis_url,
+            settings.model,
+            settings.journal,
+            settings.audit_days,
         ) as service,
     ):
         made = prepare(service, settings)

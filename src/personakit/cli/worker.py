@@ -31,8 +31,14 @@ def worker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     await_logins(settings, database_url)
-    database = logins_in(settings, database_url)
-    with Service(database, master_key(settings), redis_url, settings.model, settings.journal):
+    with Service(
+        logins_in(settings, database_url),
+        master_key(settings),
+        redis_url,
+        settings.model,
+        settings.journal,
+        settings.audit_days,
+    ):
         click.echo("The worker is at work. Stop with Ctrl-C.")
         stopping.wait()
         end_within()

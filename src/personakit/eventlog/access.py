@@ -139,7 +139,7 @@ def revoke_key(recorder: LogRecorder, tenant: str, prefix: str) -> ApiKey:
 
 def list_keys(recorder: LogRecorder, tenant: str, after: str, limit: int) -> list[ApiKey]:
     """A tenant's keys by their prefixes, revoked and expired ones too."""
-    return [_key(row) for row in recorder.rows_of(tenant, "keys_of_tenant", after=after, limit=limit)]
+    return [key_in(row) for row in recorder.rows_of(tenant, "keys_of_tenant", after=after, limit=limit)]
 
 
 def note_used(connection: Connection[Any], used: Mapping[str, datetime]) -> None:
@@ -155,7 +155,7 @@ def key_of(recorder: LogRecorder, secret: str) -> ApiKey | None:
         row = connection.execute(SQL["key"], {"prefix": secret[:PREFIX_LENGTH]}).fetchone()
     if row is None or not hmac.compare_digest(bytes(row["hash"]), _hash(secret)):
         return None
-    return _key(row)
+    return key_in(row)
 
 
 def _add(
@@ -176,17 +176,18 @@ def _add(
     row = connection.execute(SQL["add_key"], values).fetchone()
     if row is None:
         raise LookupError("A key that was added gave no answer.")
-    return NewKey(secret, _key(row))
+    return NewKey(secret, key_in(row))
 
 
 def _found(connection: Connection[DictRow], query: str, tenant: str, prefix: str) -> ApiKey:
     row = connection.execute(SQL[query], {"tenant": tenant, "prefix": prefix}).fetchone()
     if row is None:
         raise KeyUnknown(f"There is no key {prefix!r}; GET /keys lists those there are.")
-    return _key(row)
+    return key_in(row)
 
 
-def _key(row: DictRow) -> ApiKey:
+def key_in(row: DictRow) -> ApiKey:
+    """The key in a row of `api_keys`."""
     scopes: list[wire.KeyScope] = row["scopes"]
     limits = None if row["people"] is None else Limits(frozenset(row["people"]), frozenset(row["personas"]))
     return ApiKey(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -17,6 +18,23 @@ class Known(NamedTuple):
 
     id: str
     surrogate: UUID
+
+
+class Listed(NamedTuple):
+    """A person in a list, and since when they are known."""
+
+    id: str
+    surrogate: UUID
+    registered_at: datetime
+
+
+def listed(
+    recorder: LogRecorder, tenant: str, people: Sequence[str] | None, after: str, limit: int
+) -> list[Listed]:
+    """A page of the people of a tenant by their ids, without created personas; with `people`, of those
+    alone."""
+    rows = recorder.rows_of(tenant, "listed", people=people, after=after, limit=limit)
+    return [Listed(row["person_id"], row["person"], row["created_at"]) for row in rows]
 
 
 def everybody(recorder: LogRecorder, tenant: str) -> Iterator[Known]:

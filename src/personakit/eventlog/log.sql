@@ -21,6 +21,10 @@ CREATE TABLE IF NOT EXISTS personakit.events (
     PRIMARY KEY (tenant, kind, stream, version)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS events_position ON personakit.events (position);
+-- What is known of one person, without looking through everybody's. Observations are by far the most, and would
+-- pay for it each with a quarter of what an append costs; the read model of them has such an index anyway.
+CREATE INDEX IF NOT EXISTS events_person ON personakit.events (person, position)
+    WHERE person IS NOT NULL AND kind <> 'observation';
 
 -- One row: the life of this log, the secret that signs what leaves it, the format of its rows, and a
 -- word by which the master key of its people's keys is known again.
@@ -149,6 +153,28 @@ CREATE TABLE IF NOT EXISTS personakit.leases (
     error      text,
     PRIMARY KEY (tenant, kind, entity)
 );
+
+-- Who read or changed whose data, by which operation and with what outcome. Equal ones of an hour are one row,
+-- whichever process they came from. `key` is how an API key begins, or `cli`; `status` 0 is a command's.
+-- `position` is of the newest change. People are known by surrogates, so that the rows of the erased name nobody;
+-- nobody at all has the one that is all zeros: of them it is known only that they were some of many.
+CREATE TABLE IF NOT EXISTS personakit.audit (
+    tenant    text        NOT NULL,
+    person    uuid        NOT NULL,
+    key       text        NOT NULL,
+    operation text        NOT NULL,
+    status    smallint    NOT NULL,
+    hour      timestamptz NOT NULL,
+    id        bigint      GENERATED ALWAYS AS IDENTITY,
+    times     bigint      NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    position  bigint,
+    PRIMARY KEY (tenant, person, key, operation, status, hour)
+) WITH (fillfactor = 80);  -- the counts of a row change for an hour, and no index has them
+CREATE UNIQUE INDEX IF NOT EXISTS audit_page ON personakit.audit (tenant, id);
+CREATE INDEX IF NOT EXISTS audit_by_key ON personakit.audit (tenant, key, id);
+CREATE INDEX IF NOT EXISTS audit_hours ON personakit.audit USING brin (hour);
 
 -- How often work met a version conflict, and was re-applied. An older release counted for all tenants
 -- together: those counts are let go.
@@ -383,6 +409,12 @@ WHERE e.position > %(after)s AND e.position <= %(stop)s AND e.person = %(person)
 ORDER BY e.position
 LIMIT %(span)s
 
+-- :query topics_about
+-- How many events of each topic there are about a created persona, of which nothing is observed, up to a position.
+SELECT topic, count(*) AS events FROM personakit.events
+WHERE person = %(person)s AND kind <> 'observation' AND position <= %(through)s
+GROUP BY topic ORDER BY topic
+
 -- :query head
 SELECT max(position) AS position FROM personakit.events
 
@@ -516,6 +548,21 @@ WHERE tenant = %(tenant)s AND person > %(after)s
 ORDER BY person
 LIMIT %(limit)s
 
+-- :query listed
+-- A page of people by their ids, without created personas: all, if `people` is null, else those of them.
+SELECT person_id, person, created_at FROM personakit.person_keys
+WHERE tenant = %(tenant)s AND person_id > %(after)s AND left(person_id, 1) <> '~'
+  AND (%(people)s::text[] IS NULL OR person_id = ANY (%(people)s::text[]))
+ORDER BY person_id
+LIMIT %(limit)s
+
+-- :query registered_at
+SELECT created_at FROM personakit.person_keys WHERE tenant = %(tenant)s AND person = %(person)s
+
+-- :query alive
+-- Of how many of these the key is there.
+SELECT count(*) AS people FROM personakit.person_keys WHERE person = ANY (%(people)s)
+
 -- :query keys
 SELECT tenant, person, key, sealed_after FROM personakit.person_keys WHERE person = ANY (%(people)s)
 
@@ -544,6 +591,12 @@ FROM personakit.api_keys
 WHERE tenant = %(tenant)s AND prefix COLLATE "C" > %(after)s
 ORDER BY prefix COLLATE "C"
 LIMIT %(limit)s
+
+-- :query keys_naming
+-- Those that are limited to somebody, or to one of their personas.
+SELECT * FROM personakit.api_keys
+WHERE tenant = %(tenant)s AND (people @> ARRAY[%(person_id)s::text] OR personas && %(personas)s::text[])
+ORDER BY prefix COLLATE "C"
 
 -- :query revoke_key
 -- What was revoked before stays as it was. Every process hears of it, and believes no key it remembers.
@@ -600,6 +653,68 @@ SELECT holder IS NOT NULL AND until > clock_timestamp() AS held,
        CASE WHEN failed_at > clock_timestamp() - make_interval(secs => %(seconds)s) THEN error END AS error
 FROM personakit.leases
 WHERE tenant = %(tenant)s AND kind = %(kind)s AND entity = %(entity)s
+
+-- :query leases_of
+-- Who is at something about these, or failed at it.
+SELECT kind, until, holder IS NOT NULL AND until > clock_timestamp() AS held, failures, failed_at, error
+FROM personakit.leases
+WHERE tenant = %(tenant)s AND entity = ANY (%(people)s)
+ORDER BY kind, entity
+
+-- :query quarantined_about
+-- Which events about these a read model could not take.
+SELECT b.name, e.position, e.topic, q.error, q.quarantined_at
+FROM personakit.quarantine AS q
+JOIN personakit.events AS e USING (tenant, kind, stream, position)
+LEFT JOIN personakit.builds AS b USING (schema)
+WHERE e.tenant = %(tenant)s AND e.person = ANY (%(people)s)
+ORDER BY e.position, b.name
+
+-- :query keep_audit
+-- In the order of the primary key, so that no two processes wait for each other.
+INSERT INTO personakit.audit AS a (tenant, person, key, operation, status, hour, times, first_at, last_at, position)
+SELECT n.tenant, n.person, n.key, n.operation, n.status, date_trunc('hour', n.first_at, 'UTC'),
+       n.times, n.first_at, n.last_at, n.position
+FROM unnest(%(tenants)s::text[], %(people)s::uuid[], %(keys)s::text[], %(operations)s::text[],
+            %(statuses)s::smallint[], %(times)s::bigint[], %(firsts)s::timestamptz[],
+            %(lasts)s::timestamptz[], %(positions)s::bigint[])
+     AS n(tenant, person, key, operation, status, times, first_at, last_at, position)
+ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant, person, key, operation, status, hour) DO UPDATE
+SET times = a.times + excluded.times, first_at = least(a.first_at, excluded.first_at),
+    last_at = greatest(a.last_at, excluded.last_at), position = greatest(a.position, excluded.position)
+
+-- :query audit
+-- A page, the newest first, of what was noted since an instant. Who was erased has no id.
+SELECT a.id, p.person_id, a.person, a.key, k.name AS key_name, a.operation, a.status, a.times, a.first_at,
+       a.last_at, a.position
+FROM personakit.audit AS a
+LEFT JOIN personakit.person_keys AS p ON p.tenant = a.tenant AND p.person = a.person
+LEFT JOIN personakit.api_keys AS k ON k.tenant = a.tenant AND k.prefix = a.key
+WHERE a.tenant = %(tenant)s AND a.id < %(before)s AND a.last_at >= %(since)s
+  AND (%(key)s::text IS NULL OR a.key = %(key)s::text)
+  AND (%(operation)s::text IS NULL OR a.operation = %(operation)s::text)
+ORDER BY a.id DESC
+LIMIT %(limit)s
+
+-- :query audit_of_person
+-- As `audit`, of one person: all that is of them is found first, for they may have few rows among many.
+SELECT a.id, p.person_id, a.person, a.key, k.name AS key_name, a.operation, a.status, a.times, a.first_at,
+       a.last_at, a.position
+FROM (SELECT * FROM personakit.audit WHERE tenant = %(tenant)s AND person = %(person)s OFFSET 0) AS a
+LEFT JOIN personakit.person_keys AS p ON p.tenant = a.tenant AND p.person = a.person
+LEFT JOIN personakit.api_keys AS k ON k.tenant = a.tenant AND k.prefix = a.key
+WHERE a.id < %(before)s AND a.last_at >= %(since)s
+  AND (%(key)s::text IS NULL OR a.key = %(key)s::text)
+  AND (%(operation)s::text IS NULL OR a.operation = %(operation)s::text)
+ORDER BY a.id DESC
+LIMIT %(limit)s
+
+-- :query prune_audit
+-- The longest ago first, so many at a time; what another process is at is left to it.
+DELETE FROM personakit.audit
+WHERE (tenant, id) IN (SELECT tenant, id FROM personakit.audit WHERE hour < %(until)s AND last_at < %(until)s
+                       LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 
 -- :query count_conflicts
 INSERT INTO personakit.conflicts AS c

@@ -12,6 +12,7 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import set_json_loads
 
+from personakit.eventlog.log_sql import SQL as LOG
 from personakit.projections.builds import BuildState, Pool, states
 from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
@@ -63,6 +64,10 @@ class Snapshot:
         projection, _, name = query.partition(".")
         sql = self._projections[projection].queries[name]
         return self._connection.execute(sql, values).fetchall()
+
+    def log_rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """The rows of a named query on the log and the operational tables, in the same state."""
+        return self._connection.execute(LOG[query], values).fetchall()
 
     def row(self, query: str, **values: Any) -> dict[str, Any] | None:
         """The first row of a named query, or None."""

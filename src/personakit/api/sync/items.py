@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from personakit.api import present
+from personakit.api.touched import touch_all
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
 
@@ -77,6 +78,8 @@ def synced_mapper(row: Mapping[str, Any]) -> wire.SyncedMapper:
 
 def _personas(snapshot: Snapshot, tenant: str, ids: list[UUID]) -> ByEntity:
     states = present.persona_states(snapshot, tenant, ids) if ids else []
+    for state in states:
+        touch_all(state.people)
     return {
         ("persona", str(state.persona)): Shown(
             state.id, present.synced_persona(state), _ref(state.persona, state.sealed_after)

@@ -22,6 +22,7 @@ from personakit.api.openapi import documented
 from personakit.api.problems import UNAVAILABLE, problem_of
 from personakit.api.scopes import require
 from personakit.api.sync.pushed import Told, read_push, told_by
+from personakit.api.touched import touch_named
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.intake import Fate, Receipt, Received, Sent
 from personakit.eventlog.person_keys import MasterKeyWrong
@@ -132,6 +133,7 @@ def _understood(
                     case wire.Feedback():
                         yield Item(id_, understood(service, snapshot, caller, each))
                     case wire.Observation():
+                        touch_named(service, caller.tenant, [each.person_id])
                         yield Item(id_, each)
             except UNAVAILABLE:
                 raise

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
@@ -99,7 +100,8 @@ class Waiting:
 
     async def look(self, ask: Callable[[], T]) -> T:
         """What the database says, asked from a thread of those that are kept for this."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        asking = copy_context().run  # whom it touches belongs to the request that asks
+        return await asyncio.get_running_loop().run_in_executor(self._threads, asking, ask)
 
     def close(self) -> None:
         """Nobody waits any more."""

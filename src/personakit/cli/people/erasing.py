@@ -1,4 +1,4 @@
-"""`personakit people`: whoever asks to be forgotten is."""
+"""`personakit people erase|check-receipt`: whoever asks to be forgotten is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from personakit.cli.connection import connect
 from personakit.cli.opened_log import opened
 from personakit.cli.options import FILE, PersonIdType, json_option, with_settings
+from personakit.cli.own_file import own_file
 from personakit.config import Settings
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.receipts import is_genuine
@@ -18,12 +19,7 @@ from personakit_sdk.errors import InvalidInput
 from personakit_sdk.wire import ErasureReceipt
 
 
-@click.group()
-def people() -> None:
-    """Erase people, and check receipts of it."""
-
-
-@people.command()
+@click.command()
 @with_settings
 @click.argument("person", metavar="ID", type=PersonIdType())
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -45,7 +41,8 @@ def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_j
     reply = connect(settings).request("DELETE", f"/people/{quote(person, safe='')}", idempotent=True)
     receipt = reply.decode(ErasureReceipt)
     if kept_at is not None:
-        kept_at.write_bytes(reply.body)
+        with own_file(kept_at) as file:
+            file.write(reply.body)
     if as_json:
         click.echo(reply.body)
         return
@@ -57,7 +54,7 @@ def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_j
     click.echo(f"Receipt: {receipt.id}, signed {receipt.signature}")
 
 
-@people.command("check-receipt")
+@click.command("check-receipt")
 @with_settings
 @click.argument("file", type=FILE)
 def check_receipt(settings: Settings, file: Path) -> None:
