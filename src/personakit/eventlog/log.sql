@@ -488,9 +488,13 @@ SELECT pg_advisory_xact_lock(7165064745)
 SELECT pg_advisory_xact_lock(7165064741)
 
 -- :query definitions
--- All definitions of created personas that can be opened still: the present one and those before it.
+-- All definitions of created personas that can be opened still: the present one and those before it. Each
+-- stream is looked up by itself (OFFSET 0): joined, a planner that knows little of the table may read all
+-- streams for each.
 SELECT e.* FROM personakit.person_keys AS k
-JOIN personakit.events AS e ON e.tenant = k.tenant AND e.kind = 'persona' AND e.stream = k.person
+CROSS JOIN LATERAL (SELECT * FROM personakit.events AS each
+                    WHERE each.tenant = k.tenant AND each.kind = 'persona' AND each.stream = k.person
+                    OFFSET 0) AS e
 WHERE k.tenant = %(tenant)s AND k.person_id LIKE '~%%' AND e.position > k.sealed_after
   AND e.topic LIKE 'PersonaDefined.%%'
 

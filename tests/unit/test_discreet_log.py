@@ -29,7 +29,7 @@ def test_an_exception_is_told_by_kind_and_place_with_what_it_came_from() -> None
     assert said.startswith("ERROR personakit.api: It failed\n")
     assert "builtins.ValueError" in said
     assert "builtins.LookupError" in said
-    assert "test_discreet_log_lines.py" in said
+    assert "test_discreet_log.py" in said
     assert CANARY not in said
 
 
