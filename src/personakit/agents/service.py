@@ -53,7 +53,7 @@ from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 
-WRITING, READING, OWNING = (2, 12), (4, 20), (0, 8)
+WRITING, READING, OWNING = (1, 12), (3, 20), (0, 8)
 """How many connections each role holds here beside the log's own, and has at most. Tables are made seldom."""
 USED_SECONDS = 20.0
 HEARD_SECONDS = 1.0

@@ -18,6 +18,8 @@ from personakit.eventlog.roles import guard, not_the_owner
 from personakit.projections.sql import Projection
 
 Pool = ConnectionPool[Connection[DictRow]]
+IDLE_SECONDS, UNHELD_SECONDS = 600.0, 3.0
+"""How long a connection beyond those that are held stays when nobody uses it."""
 LOCK = "SELECT pg_advisory_xact_lock(7165064743)"
 UNUSED_AFTER = "1 day"
 """How long the tables of a definition that no process uses are kept: a release may be rolled back."""
@@ -110,12 +112,13 @@ class BuildState(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_pool(conninfo: str, size: int, most: int | None = None) -> Pool:
     """Connections in autocommit mode that give rows as dicts: `size` held, and `most` at a time, or a few
-    times as many."""
+    times as many. Where none is held, none stays for long."""
     return ConnectionPool(
         conninfo,
         connection_class=Connection[DictRow],
         min_size=size,
         max_size=most or size * 6,
+        max_idle=IDLE_SECONDS if size else UNHELD_SECONDS,
         timeout=10.0,
         reconnect_timeout=RECONNECT_SECONDS,
         kwargs={"autocommit": True, "row_factory": dict_row},
