@@ -43,6 +43,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
     definition = excluded.definition,
     derived_at = excluded.derived_at
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired

@@ -32,6 +32,7 @@ SELECT tenant, stream, person, payload->>'mapper_id', payload->>'rule_id',
        position, recorded_at, (payload->>'occurred_at')::timestamptz
 FROM personakit.events_of(%(events)s)
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted

@@ -83,6 +83,7 @@ FROM (SELECT t.tenant, t.person, sum(t.tokens) AS tokens, min(t.recorded_at) AS 
       GROUP BY t.tenant, t.person) AS s
 WHERE d.tenant = s.tenant AND d.person = s.person
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn

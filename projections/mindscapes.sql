@@ -62,6 +62,7 @@ UPDATE mindscapes AS m SET
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore ObservationRetracted

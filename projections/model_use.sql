@@ -54,6 +54,7 @@ CROSS JOIN jsonb_each_text(coalesce(payload->'dropped', '{}')) AS each(reason, c
 GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (tenant, day, person, agent, reason) DO UPDATE SET dropped = d.dropped + excluded.dropped
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn

@@ -42,6 +42,7 @@ SET retracted = e.position, retracted_at = e.recorded_at, cause = e.payload->>'c
 FROM personakit.events_of(%(events)s) AS e
 WHERE o.tenant = e.tenant AND o.id = e.stream AND o.retracted IS NULL
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted

@@ -160,6 +160,7 @@ ON CONFLICT (tenant, persona, mapper_id) DO UPDATE
 SET learned = excluded.learned, day = excluded.day, morning = excluded.morning, settled = excluded.settled,
     evidence = excluded.evidence, read_through = excluded.read_through
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
 -- :ignore ObservationRetracted
 -- :ignore RuleWeightChanged MapperWithdrawn

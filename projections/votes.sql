@@ -60,6 +60,7 @@ WHERE counts.good + counts.bad > 0
 GROUP BY 1, 2, 3
 ON CONFLICT (tenant, mapper_id, persona) DO UPDATE SET position = greatest(v.position, excluded.position)
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished TraitPinned TraitUnpinned ObservationRetracted
 -- :ignore TraitTrustAdjusted PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn

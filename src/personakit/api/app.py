@@ -19,6 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from personakit.agents.service import Service
 from personakit.api import (
     computed_traits,
+    consent,
     curation,
     feedback,
     health,
@@ -83,6 +84,8 @@ def create_app(service: Service) -> Litestar:
         route_handlers=[
             observations.router,
             curation.router,
+            consent.router,
+            consent.policy_router,
             persona_definitions.router,
             map_persona.router,
             mappers.router,

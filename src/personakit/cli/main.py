@@ -23,6 +23,7 @@ COMMANDS = {
         "personakit.cli.mindscapes:mindscapes", "See what other rules would make of observations."
     ),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
+    "people": LazyCommand("personakit.cli.people:people", "Look after people: what they consent to."),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
     "traits": LazyCommand("personakit.cli.traits.group:traits", "Work on documents of computed traits."),

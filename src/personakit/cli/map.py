@@ -86,7 +86,9 @@ def _standing(suggestion: Suggestion) -> str:
 
 def _remarks(answer: MapAnswer) -> list[str]:
     """What a person should know about the answer beside the suggestions."""
-    remarks = [] if answer.suggestions else ["No rule fired."]
+    remarks = [] if answer.suggestions or answer.withheld else ["No rule fired."]
+    if answer.withheld:
+        remarks.append(f"Nothing is mapped. {answer.withheld.reason}")
     if answer.missing_traits:
         remarks.append(f"Not known yet: {', '.join(answer.missing_traits)}.")
     if answer.persona.is_stale:
