@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -321,7 +322,8 @@ def test_calls_under_way_keep_others_waiting_but_not_until_tomorrow(asked: Servi
 
 
 def whose(service: Service, person: str) -> dict[str, Any]:
-    return {"tenant": TENANT, "person": surrogate(service, person), "before": 2**62, "limit": 10}
+    now = datetime.now(UTC)
+    return {"tenant": TENANT, "person": surrogate(service, person), "before": 2**62, "limit": 10, "now": now}
 
 
 @pytest.mark.parametrize("number", range(len(INJECTIONS)))
