@@ -352,5 +352,6 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "model_use",
         "model",
         "computed_traits",
+        "consents",
         "votes",
     }

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from personakit.agents.budget import Budget, BudgetSpent
@@ -73,6 +74,18 @@ def test_only_free_text_is_read(asked: Service, api: MessagesApi) -> None:
     write(asked, observation("terse", 1))
     infer(asked, "terse")
     assert {UUID(each) for each in shown_ids(api.asked[0])} == {other_id, long_id}
+
+
+def test_what_has_expired_is_not_read_though_it_is_not_retracted_yet(
+    asked: Service, api: MessagesApi
+) -> None:
+    over = msgspec.structs.replace(note("brief", CLIMBING), expires_at=datetime(2026, 3, 1, tzinfo=UTC))
+    write(asked, over)
+    assert infer(asked, "brief") is not None  # that there is nothing to read
+    assert api.calls == 0
+    (kept,) = write(asked, note("brief", "Now I would rather swim every day"))
+    infer(asked, "brief")
+    assert shown_ids(api.asked[0]) == [str(kept)]
 
 
 def test_what_was_read_is_not_read_again(asked: Service, api: MessagesApi) -> None:

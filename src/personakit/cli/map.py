@@ -76,7 +76,7 @@ def _show(answer: MapAnswer, *, explain: bool) -> None:
         console.print(f"  {printable(suggestion.description)}", markup=False)
     for line in _remarks(answer):
         console.print(line, style="dim", markup=False)
-    if explain:
+    if explain and answer.withheld is None:
         console.print(msgspec.json.format(msgspec.json.encode(answer.explanation)).decode(), markup=False)
 
 
