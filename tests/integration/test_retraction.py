@@ -274,6 +274,22 @@ def test_what_had_expired_when_it_came_never_counts_and_is_shown_as_nobodys_evid
     assert traits(quiet, "tardy").get("work.commits") is None
 
 
+def test_an_expiry_reaches_devices_with_their_next_pull(quiet: Service, client: Client) -> None:
+    def pulled(since: str | None) -> tuple[str, dict[str, Any]]:
+        page = client.get("/sync", params={"limit": "500"} | ({"since": since} if since else {})).json()
+        return page["next"], {item["id"]: item["body"] for item in page["items"]}
+
+    ends = datetime(2096, 1, 1, tzinfo=UTC)
+    record(quiet, msgspec.structs.replace(observation("away", 1), expires_at=ends))
+    assert traits(quiet, "away")
+    since, before = pulled(None)
+    assert before["away"]["core"]["traits"]
+    assert quiet.expiry.sweep(ends) == 1
+    assert traits(quiet, "away") == {}
+    _, after = pulled(since)
+    assert (after["away"]["core"]["traits"], after["away"]["overlay"]) == ({}, {})
+
+
 def test_what_corrects_another_and_expires_does_not_bring_it_back(quiet: Service) -> None:
     ends = datetime(2098, 1, 1, tzinfo=UTC)
     (old,) = record(quiet, msgspec.structs.replace(observation("fickle", 1), expires_at=ends))
