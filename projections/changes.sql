@@ -33,12 +33,12 @@ CREATE TABLE defined (
 INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
 FROM personakit.events_of(%(events)s)
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted exactly
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted ConsentChanged exactly
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted ConsentChanged
 -- Several of the people whom one persona views may be among the events, in one statement or in two: the last
 -- one counts.
 UPDATE changes AS c SET position = n.position, changed_at = n.recorded_at
@@ -115,6 +115,12 @@ WHERE v.tenant = e.tenant AND (v.person = e.stream OR v.persona = e.stream)
 -- :on PersonaErased
 DELETE FROM defined AS d USING personakit.events_of(%(events)s) AS e
 WHERE d.tenant = e.tenant AND d.persona = e.stream
+
+-- :on ConsentPolicyChanged
+-- A mapper says whether it takes consent.
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.op = 'put'
 
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore ObservationRetracted

@@ -63,6 +63,7 @@ SET version = e.version, status = 'withdrawn', origin = e.payload->>'origin',
 FROM personakit.events_of(%(events)s) AS e
 WHERE own.tenant = e.tenant AND own.document_id = e.payload->>'document_id'
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded ObservationRetracted FeedbackReceived
 -- :ignore MindscapeUpdated DerivationCompleted TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired PersonaCoreGenerated

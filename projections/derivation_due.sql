@@ -47,6 +47,7 @@ SET read_through = CASE WHEN d.definition = excluded.definition
 DELETE FROM derivation_due AS d USING personakit.events_of(%(events)s) AS e
 WHERE d.tenant = e.tenant AND d.person = e.stream
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired

@@ -36,6 +36,7 @@ FROM personakit.events_of(%(events)s)
 DELETE FROM feedback AS f USING personakit.events_of(%(events)s) AS e
 WHERE f.tenant = e.tenant AND f.person = e.stream
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted

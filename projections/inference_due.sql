@@ -91,6 +91,7 @@ WHERE t.tenant = e.tenant AND t.person = e.stream
 DELETE FROM inference_due AS d USING personakit.events_of(%(events)s) AS e
 WHERE d.tenant = e.tenant AND d.person = e.stream
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
@@ -113,11 +114,13 @@ WHERE (d.tokens >= %(tokens)s OR d.oldest_at <= clock_timestamp() - make_interva
 ORDER BY d.oldest_at LIMIT %(limit)s
 
 -- :query unread
--- A person's free text after a position, as it was observed.
+-- A person's free text after a position, as it was observed; nothing of what has expired, though it may not be
+-- retracted yet.
 SELECT o.id, o.type, o.content, o.occurred_at, t.position, t.tokens,
        extract(epoch FROM o.local_time - o.occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
 FROM inference_texts AS t JOIN observations AS o USING (tenant, person, position)
 WHERE t.tenant = %(tenant)s AND t.person = %(person)s AND o.retracted IS NULL
+  AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
   AND t.position > %(after)s AND t.position <= %(through)s
 ORDER BY t.position LIMIT %(limit)s
 
@@ -128,6 +131,7 @@ SELECT o.id, o.type, o.content, o.occurred_at, o.position, 20 + octet_length(o.c
        extract(epoch FROM o.local_time - o.occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
 FROM observations AS o
 WHERE o.tenant = %(tenant)s AND o.person = %(person)s AND o.retracted IS NULL
+  AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
   AND o.position > %(after)s AND o.position <= %(through)s
   AND CASE WHEN o.content::text ~ '([^"\\\s]|\\.)((\s|\\[nrtf])+([^"\\\s]|\\.)+){3}|[\u0E00-\u0E7F\u3040-\u30FF\u3400-\u9FFF]{8}'
       THEN jsonb_path_exists(o.content, '$.** ? (@.type() == "string" && (

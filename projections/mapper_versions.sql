@@ -104,6 +104,7 @@ FROM personakit.events_of(%(events)s) AS e
 WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version
   AND v.status = 'active'
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted PersonaWeightsAdjusted

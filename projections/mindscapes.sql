@@ -66,6 +66,7 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 DELETE FROM mindscapes AS m USING personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.person = e.stream
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore ObservationRetracted

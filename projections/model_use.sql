@@ -62,6 +62,7 @@ WHERE u.tenant = e.tenant AND u.person = e.stream
 DELETE FROM model_dropped AS d USING personakit.events_of(%(events)s) AS e
 WHERE d.tenant = e.tenant AND d.person = e.stream
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn

@@ -191,6 +191,7 @@ WHERE w.tenant = e.tenant AND w.persona = e.stream
 INSERT INTO erased_personas AS x SELECT tenant, stream, version FROM personakit.events_of(%(events)s)
 ON CONFLICT (tenant, persona) DO UPDATE SET version = excluded.version
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
 -- :ignore ObservationRetracted
 -- :ignore RuleWeightChanged MapperWithdrawn

@@ -68,6 +68,7 @@ WHERE v.tenant = e.tenant AND v.persona = e.stream
 DELETE FROM voted AS v USING personakit.events_of(%(events)s) AS e
 WHERE v.tenant = e.tenant AND v.persona = e.stream
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished TraitPinned TraitUnpinned ObservationRetracted
 -- :ignore TraitTrustAdjusted PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn

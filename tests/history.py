@@ -169,6 +169,16 @@ def forget_somebody(service: Service, friend: str) -> None:
     service.regenerator.regenerate(TENANT, persona)
 
 
+def ask_for_consent(service: Service, *people: str) -> None:
+    """Each consents to something, and to less again; and it is required, for a while."""
+    by = Provenance("key: me", "asked")
+    for person in people:
+        service.consents.change(TENANT, person, ["learning", "wellbeing"], by)
+        service.consents.change(TENANT, person, ["learning"], by)
+    service.consents.set_policy(TENANT, "required", by)
+    service.consents.set_policy(TENANT, "off", by)
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
@@ -207,5 +217,6 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     let_feedback_teach(service, *people)
+    ask_for_consent(service, *people, "forgotten")
     forget_somebody(service, people[0])
     follow(service)

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from personakit_sdk.rules.diff import Change, RulesDiff
+from personakit_sdk.rules.document import PURPOSE
 from personakit_sdk.rules.evaluate import Suggestion
 from personakit_sdk.rules.facts import TraitFact, Volatility
 from personakit_sdk.rules.inline_tests import TestResult
@@ -38,6 +39,11 @@ TraitsStatus = Literal["active", "withdrawn"]
 MapperChange = Literal["published", "restored", "weight", "learned", "withdrawn"]
 LearningCause = Literal["learned", "approved", "frozen", "thawed", "rolled_back"]
 Publishing = Literal["auto", "propose", "off"]
+ConsentPolicyName = Literal["off", "required"]
+Purpose = Annotated[
+    str,
+    Meta(pattern=rf"^{PURPOSE.pattern}$(?!\n)", description="1 to 64 of a-z 0-9 _, beginning with a letter"),
+]
 Reason = Annotated[str, Meta(max_length=500, description="Why, in the words of whoever does it")]
 
 
@@ -356,7 +362,8 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
 
     `core_version` counts the generated cores; 0 is one composed in memory that is not cached. `uses` are
     the traits that a created persona uses; without it, all. `learned` are the persona's own multipliers, by
-    mapper and rule; 1 where a rule is not named.
+    mapper and rule; 1 where a rule is not named. `consentedTo` are the purposes that all its people have
+    consented to.
     """
 
     id: str
@@ -372,6 +379,7 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     uses: list[str] | None = None
     regenerate: Regenerate | None = None
     learned: dict[str, dict[str, float]] = {}
+    consented_to: list[str] = []
 
 
 class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -736,8 +744,18 @@ class MapperRef(Answer, frozen=True, kw_only=True):
     hash: str
 
 
+class Withheld(Answer, frozen=True, kw_only=True):
+    """Why a persona was not mapped: `purposes` are those of the mapper that not all of its people have
+    consented to; none of them where the mapper does not say what it is for. `reason` says it in a sentence.
+    """
+
+    purposes: list[str]
+    reason: str
+
+
 class MapAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """Suggestions, best first, with what they were decided from."""
+    """Suggestions, best first, with what they were decided from. Where the mapping is `withheld` there are
+    none, and nothing of the persona's traits is told."""
 
     persona: PersonaView
     suggestions: list[Suggestion]
@@ -746,6 +764,7 @@ class MapAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     freshness: Freshness
     regenerate: Regenerate
     explanation: Any = None
+    withheld: Withheld | None = None
 
 
 class TraitThere(Answer, frozen=True, kw_only=True):
@@ -759,12 +778,23 @@ class TraitThere(Answer, frozen=True, kw_only=True):
     evidence: list[UUID]
 
 
+class ConsentThen(Answer, frozen=True, kw_only=True):
+    """Whether a persona could be mapped at an instant: the tenant's policy then, what the mapper was for, and
+    what all people of the persona had consented to. `withheld` says why not."""
+
+    policy: ConsentPolicyName
+    purposes: list[str]
+    consented_to: list[str]
+    withheld: Withheld | None
+
+
 class Why(Answer, frozen=True, kw_only=True):
     """The whole chain behind a suggestion: the version of the mapper and its rule, with what each condition
-    saw, and the traits as they were.
+    saw, the traits as they were, and the consent that there was.
 
     `suggestion` is made again from the log, as of `position`; it is null where it cannot be: the context
-    that it was asked with is not kept, and `explanation` shows which condition did not hold without it.
+    that it was asked with is not kept, and `explanation` shows which condition did not hold without it; or
+    the mapping was withheld by then, which a device heard of later.
     """
 
     suggestion_id: str
@@ -777,6 +807,60 @@ class Why(Answer, frozen=True, kw_only=True):
     suggestion: Suggestion | None
     explanation: Any
     traits: list[TraitThere]
+    consent: ConsentThen
+
+
+# --- consent
+
+
+class ChangeConsent(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a person consents to from now on: what is not named is withdrawn, or was never given."""
+
+    purposes: Annotated[list[Purpose], Meta(max_length=256)]
+    reason: Annotated[
+        str, Meta(max_length=500, description="How it was given or withdrawn, for those who read it later")
+    ] = ""
+
+
+class ConsentChange(Answer, frozen=True, kw_only=True):
+    """What somebody consented to from then on, and by which key it was told."""
+
+    version: int
+    purposes: list[str]
+    changed_at: datetime
+    position: int
+    origin: str
+    reason: str
+
+
+class Consent(Answer, frozen=True, kw_only=True):
+    """What a person consents to. `version` is that of the last change, 0 where nothing was ever said;
+    `history` are the newest 100 changes, the newest first."""
+
+    person_id: str
+    purposes: list[str]
+    version: int
+    history: list[ConsentChange]
+
+
+class SetConsentPolicy(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """With `required`, a persona is mapped only for purposes that all its people have consented to, and by no
+    mapper that does not say what it is for; with `off`, whatever they consented to."""
+
+    policy: ConsentPolicyName
+    reason: Reason = ""
+
+
+class ConsentPolicy(Answer, frozen=True, kw_only=True):
+    """Whether mapping takes consent. `undeclared` are the active mappers that do not say what they are for:
+    where consent is required, they map nobody. `version` 0: nobody ever set it, and it is `off`."""
+
+    policy: ConsentPolicyName
+    version: int
+    changed_at: datetime | None
+    origin: str
+    reason: str
+    undeclared: list[str]
 
 
 # --- feedback
@@ -1119,7 +1203,8 @@ class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A persona as the SDK caches it: enough to map offline with the answer the service would give.
 
     Rules see the core, and over it the overlay. `changedTraits` are why the core is stale. `learned` are the
-    persona's own multipliers, by mapper and rule; 1 where a rule is not named.
+    persona's own multipliers, by mapper and rule; 1 where a rule is not named. `consentedTo` are the purposes
+    that all its people have consented to.
     """
 
     id: str
@@ -1134,11 +1219,13 @@ class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     stale_since: datetime | None = None
     changed_traits: list[str] = []
     learned: dict[str, dict[str, float]] = {}
+    consented_to: list[str] = []
 
 
 class SyncedMapper(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A mapper as the SDK caches it. `learned` multiplies weights, by rule; 1 where a rule is not named.
-    `ruleLanguage` is the version of the language that it is written in."""
+    `ruleLanguage` is the version of the language that it takes to map with it. With `consent` `required`, a
+    persona is mapped only where the document says `purposes`, and all of them are in its `consentedTo`."""
 
     id: str
     version: int
@@ -1146,6 +1233,7 @@ class SyncedMapper(Answer, frozen=True, kw_only=True, omit_defaults=True):
     document: dict[str, Any]
     learned: dict[str, float] = {}
     rule_language: int = 1
+    consent: ConsentPolicyName = "off"
 
 
 class PushItem(Request, frozen=True, kw_only=True):

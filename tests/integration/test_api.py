@@ -353,5 +353,6 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "model",
         "roles",
         "computed_traits",
+        "consents",
         "votes",
     }

@@ -133,6 +133,10 @@ CALLS: dict[str, Call] = {
     "getAudit": Call(),
     "listPeople": Call(),
     "exportPerson": Call(),
+    "getConsent": Call(),
+    "changeConsent": Call(body={"purposes": [CANARY], "reason": CANARY}),
+    "getConsentPolicy": Call(),
+    "setConsentPolicy": Call(body={"policy": "off", "reason": CANARY}),
     "sync": Call(query={"limit": "500"}),
     "push": Call(body={"clientId": "test", "items": []}),
     "createKey": Call(body={"name": "made", "scopes": ["read"]}),
@@ -267,6 +271,8 @@ OF_ITS_OWN = {
     "uploadComputedTraits",
     "validateComputedTraits",
     "createKey",
+    "changeConsent",
+    "setConsentPolicy",
 }
 """What these are asked for has no owner yet: `test_isolation.py` tells whose it is then."""
 OF_EVERY_TENANT = {"listKeys", "listComputedTraits"}

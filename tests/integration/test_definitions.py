@@ -25,7 +25,12 @@ from personakit.projections.read import Reader
 from personakit.projections.sql import Projection, load_projection, load_projections, read_projection
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
-from tests.history import change_computed_traits, let_a_model_read_one, let_feedback_teach
+from tests.history import (
+    ask_for_consent,
+    change_computed_traits,
+    let_a_model_read_one,
+    let_feedback_teach,
+)
 from tests.postgres import MASTER_KEY, create_database
 
 NAMES = sorted(load_projections(projections_dir()))
@@ -62,6 +67,7 @@ def old(database: str) -> Iterator[Service]:
         let_a_model_read_one(service, person.surrogate)
         service.reader.wait_for(TENANT, service.reader.head(), 10)
         change_computed_traits(service)
+        ask_for_consent(service, "p0")
         let_feedback_teach(service, "p0")
         service.reader.wait_for_projections(service.reader.head(), 10)
     resting = Service(database, MASTER_KEY)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from personakit.agents.budget import Budget, BudgetSpent
@@ -72,6 +74,18 @@ def test_only_free_text_is_read(asked: Service, api: MessagesApi) -> None:
     write(asked, observation("terse", 1))
     infer(asked, "terse")
     assert {UUID(each) for each in shown_ids(api.asked[0])} == {other_id, long_id}
+
+
+def test_what_has_expired_is_not_read_though_it_is_not_retracted_yet(
+    asked: Service, api: MessagesApi
+) -> None:
+    over = msgspec.structs.replace(note("brief", CLIMBING), expires_at=datetime(2026, 3, 1, tzinfo=UTC))
+    write(asked, over)
+    assert infer(asked, "brief") is not None  # that there is nothing to read
+    assert api.calls == 0
+    (kept,) = write(asked, note("brief", "Now I would rather swim every day"))
+    infer(asked, "brief")
+    assert shown_ids(api.asked[0]) == [str(kept)]
 
 
 def test_what_was_read_is_not_read_again(asked: Service, api: MessagesApi) -> None:
@@ -321,7 +335,8 @@ def test_calls_under_way_keep_others_waiting_but_not_until_tomorrow(asked: Servi
 
 
 def whose(service: Service, person: str) -> dict[str, Any]:
-    return {"tenant": TENANT, "person": surrogate(service, person), "before": 2**62, "limit": 10}
+    now = datetime.now(UTC)
+    return {"tenant": TENANT, "person": surrogate(service, person), "before": 2**62, "limit": 10, "now": now}
 
 
 @pytest.mark.parametrize("number", range(len(INJECTIONS)))

@@ -328,6 +328,9 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
         suggested[id_] = suggestion = suggestions(alder, id_, id_)[0]["id"]
         given = alder.post("/feedback", json={"suggestionId": suggestion, "helpful": True, "comment": CANARY})
         assert given.status_code == 201, given.text
+        agreed = {"purposes": [CANARY], "reason": CANARY}
+        assert alder.put(f"/people/{id_}/consent", json=agreed).status_code == 200
+    assert alder.put("/consent-policy", json={"policy": "off", "reason": CANARY}).status_code == 200
     assert birch.post("/mappers", json=mapper(shared, "Birch says")).status_code == 201
     assert birch.post("/computed-traits", json=traits_document(shared, "Birch says")).status_code == 201
     record(birch, *(commit(shared, day) for day in range(4)))
@@ -347,6 +350,8 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
         "/personas/…",
         "/suggestions/…",
         "/map-persona",
+        "/people/…/consent",
+        "/consent-policy",
         "/mappers",
         "/mappers/…",
         "/computed-traits",

@@ -17,6 +17,7 @@ from personakit.agents.actors import (
     redis_broker,
 )
 from personakit.agents.adjuster import Adjuster
+from personakit.agents.consents import Consents
 from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
@@ -126,6 +127,7 @@ class Service:
         self.regenerator = Regenerator(self.reader, self.streams, summariser)
         self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
+        self.consents = Consents(self.reader, self.streams, self.people)
         self.adjuster = Adjuster(self.reader, self.streams, self.mappers)
         self._releases = Releases(self._writing, self.pool, self.projections.values(), self.keys)
         self._work = Work(

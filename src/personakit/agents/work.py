@@ -138,5 +138,4 @@ class Work:
             self._wakeups.wake("adjust_due", delay=again)
 
     def _expire(self) -> None:
-        if self._expiry.sweep(datetime.now(UTC)):
-            self._wakeups.wake("expire", delay=DEBOUNCE_SECONDS)
+        self._expiry.sweep(datetime.now(UTC))

@@ -20,6 +20,7 @@ from personakit.agents.service import Service
 from personakit.api import (
     audit,
     computed_traits,
+    consent,
     curation,
     erasures,
     feedback,
@@ -86,6 +87,8 @@ def create_app(service: Service) -> Litestar:
         route_handlers=[
             observations.router,
             curation.router,
+            consent.router,
+            consent.policy_router,
             persona_definitions.router,
             map_persona.router,
             mappers.router,

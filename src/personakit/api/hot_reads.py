@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.consents import policy_in, policy_stream
 from personakit.agents.mappers import mapper_stream
 from personakit.agents.service import Service
 from personakit.api import present
@@ -20,6 +21,8 @@ from personakit.domain.exploration import Exploration
 from personakit.eventlog.access import ApiKey
 from personakit.projections.moved import mark
 from personakit.projections.read import Snapshot
+from personakit_sdk import wire
+from personakit_sdk.mapping import withheld_of
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.plan import Plan
 
@@ -38,13 +41,15 @@ class HotPersona(NamedTuple):
 
 
 class HotMapper(NamedTuple):
-    """A mapper at its active version, with what was learned of its rules for all."""
+    """A mapper at its active version, with what was learned of its rules for all, and the tenant's policy on
+    consent."""
 
     version: int
     hash: str
     plan: Plan
     weights: Weights
     exploration: Exploration | None
+    policy: wire.ConsentPolicyName
 
 
 class Mapping(NamedTuple):
@@ -58,6 +63,11 @@ class Mapping(NamedTuple):
     def own_weights(self) -> Weights:
         """What was learned of the mapper's rules for this persona."""
         return self.persona.state.weights.get(self.mapper.plan.mapper_id, NOTHING)
+
+    @property
+    def withheld(self) -> wire.Withheld | None:
+        """Why the persona is not mapped; None where it is."""
+        return withheld_of(self.mapper.plan, self.mapper.policy, self.persona.state.consented_to)
 
 
 def cached_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id: str) -> Mapping | None:
@@ -131,8 +141,10 @@ def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: s
         plan_of(row),
         weights_in(row),
         Exploration.of(row["document"], row["evidence"]),
+        policy_in(snapshot, tenant).policy,
     )
-    marks = {mark(mapper_stream(tenant, mapper_id).stream)}
+    streams = (mapper_stream(tenant, mapper_id), policy_stream(tenant))
+    marks = {mark(each.stream) for each in streams}
     size = len(msgspec.json.encode([row["document"], row["learned"], row["evidence"]]))
     service.freshness.put(("mapper", tenant, mapper_id), hot, snapshot.positions, marks, size)
     return hot

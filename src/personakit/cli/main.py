@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
     "people": LazyCommand(
-        "personakit.cli.people.group:people", "List people, export what is held of them, erase them."
+        "personakit.cli.people.group:people", "List, export and erase people; what they consent to."
     ),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),

@@ -15,6 +15,7 @@ import msgspec
 
 from personakit.domain.traits import Trait
 from personakit_sdk.rules.facts import Volatility
+from personakit_sdk.wire import ConsentPolicyName
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -25,6 +26,25 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class PersonRegistered(Event, frozen=True, kw_only=True):
     """A person became known; from here on they have a persona of their own."""
+
+
+class ConsentChanged(Event, frozen=True, kw_only=True):
+    """What a person consents to became this: `purposes` are all of them, sorted. It stands in the person's
+    own stream. `origin` says by which key it was told, `reason` how it was given or withdrawn, in their
+    words."""
+
+    purposes: tuple[str, ...]
+    origin: str
+    reason: str = ""
+
+
+class ConsentPolicyChanged(Event, frozen=True, kw_only=True):
+    """A tenant maps from here on only for purposes that people consented to (`required`), or whatever they
+    did (`off`)."""
+
+    policy: ConsentPolicyName
+    origin: str
+    reason: str = ""
 
 
 class ObservationRecorded(Event, frozen=True, kw_only=True):
@@ -337,6 +357,8 @@ AnyEvent = (
     PersonRegistered
     | PersonErased
     | PersonaErased
+    | ConsentChanged
+    | ConsentPolicyChanged
     | ObservationRecorded
     | ObservationRetracted
     | FeedbackReceived
@@ -362,6 +384,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         PersonRegistered,
         PersonErased,
         PersonaErased,
+        ConsentChanged,
+        ConsentPolicyChanged,
         ObservationRecorded,
         ObservationRetracted,
         FeedbackReceived,

@@ -122,7 +122,7 @@ class Streams:
             if event is None:
                 return Updated(loaded.state, loaded.version, None)
             try:
-                new = NewEvent(stream, loaded.version + 1, event, about)
+                new = NewEvent(stream, loaded.version + 1, event, about, versioned=True)
                 appended = wait(self._appender.append([new]))
             except VersionConflict:
                 self.conflicts.met(stream.tenant, work_of(stream, event))

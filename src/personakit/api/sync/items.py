@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from personakit.agents.consents import policy_in
 from personakit.api import present
 from personakit.api.touched import touch_all
 from personakit.projections.read import Snapshot
 from personakit_sdk import wire
+from personakit_sdk.rules.document import RULE_LANGUAGE, language_of
 
-READ: Final = ("changes", "mappers", "mindscapes", "personas")
+READ: Final = ("changes", "consents", "mappers", "mindscapes", "personas")
 """The read models that items are made from. Whoever reads another one here names it."""
 
 
@@ -61,18 +63,24 @@ def _ref(persona: UUID, sealed_after: int) -> str:
 
 
 def _mappers(snapshot: Snapshot, tenant: str, ids: list[str]) -> ByEntity:
-    rows = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=ids) if ids else []
-    return {("mapper", row["mapper_id"]): Shown(row["mapper_id"], synced_mapper(row)) for row in rows}
+    if not ids:
+        return {}
+    rows = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=ids)
+    policy = policy_in(snapshot, tenant).policy
+    return {("mapper", row["mapper_id"]): Shown(row["mapper_id"], synced_mapper(row, policy)) for row in rows}
 
 
-def synced_mapper(row: Mapping[str, Any]) -> wire.SyncedMapper:
-    """What the SDK caches of a mapper, of its row at the active version."""
+def synced_mapper(row: Mapping[str, Any], policy: wire.ConsentPolicyName) -> wire.SyncedMapper:
+    """What the SDK caches of a mapper, of its row at the active version. Where consent is required, no SDK
+    maps with it that does not know of that."""
     return wire.SyncedMapper(
         id=row["mapper_id"],
         version=row["version"],
         hash=row["hash"],
         document=row["document"],
         learned=row["learned"],
+        rule_language=RULE_LANGUAGE if policy == "required" else language_of(row["document"]),
+        consent=policy,
     )
 
 

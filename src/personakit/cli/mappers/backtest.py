@@ -70,8 +70,9 @@ def backtest(
     What was known of a person at an instant is what the log had recorded by then, as GET /personas/{id}?asOf=
     has it. Each person's own persona is mapped, from when they were registered, and each persona that was
     created, while it is there. Instants lie in equal spans between --since and --until. People who were
-    erased are left out. The command reads the database, like `projections`, beside a running service or
-    without one, and writes nothing but that to the audit. Exit 0, whatever changed.
+    erased are left out; where consent was required then, or is now, a version maps only those who had given
+    it and have not withdrawn it. The command reads the database, like `projections`, beside a running service
+    or without one, and writes nothing but that to the audit. Exit 0, whatever changed.
     """
     after = compiled(file)
     question = Question(context=context_of(context), limit=limit)
