@@ -36,6 +36,16 @@ class LogFormatUnknown(PersonaKitError):
     """The database holds a log that this release cannot read."""
 
 
+class RestoreUnfinished(PersonaKitError):
+    """A backup was being restored into the database, and not all of it is there."""
+
+    def __init__(self, backup: str) -> None:
+        super().__init__(
+            f"The backup {backup} was being restored into this database and that did not end: nothing may "
+            "serve it. Run personakit restore again; it begins anew."
+        )
+
+
 class Appended(msgspec.Struct, frozen=True):
     """Where an event of an append stands; where it repeats one, where that `first` one stands."""
 
@@ -85,8 +95,14 @@ class LogRecorder(PostgresApplicationRecorder):
     def create_table(self) -> None:
         """Creates what is missing; safe to run from several processes at once.
 
-        Raises LogFormatUnknown for a log whose rows this release cannot read.
+        Raises LogFormatUnknown for a log whose rows this release cannot read, and RestoreUnfinished for one
+        that is not all there.
         """
+        if (restoring := self.make_tables()) is not None:
+            raise RestoreUnfinished(restoring)
+
+    def make_tables(self) -> str | None:
+        """As `create_table`, for whoever restores; the backup that is being restored already."""
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
             # Even what changes nothing takes locks that appends would wait behind, so it is done once.
@@ -101,6 +117,8 @@ class LogRecorder(PostgresApplicationRecorder):
                 f"format {FORMAT}: it was made by another version of PersonaKit. Use that version, or "
                 "another database."
             )
+        restoring: str | None = found["restoring"]
+        return restoring
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ARG002 - the library's signature
         """Appends `LogEvent`s; the library's own way in. No retry: a lost answer is not a conflict."""
