@@ -56,6 +56,8 @@ def backup(settings: Settings, folder: Path | None, keys_folder: Path, prune: bo
         return
     for name in pruned:
         click.echo(f"The keys of the backup {name} are deleted.")
+    if prune and not pruned:
+        click.echo("No copy of keys is 30 days old.")
     if taken is not None:
         click.echo(_told(taken, folder, keys_folder))
 

@@ -98,8 +98,8 @@ def _told(settings: Settings, done: Rewrapped | None) -> str:
     else:
         damaged = f"; {done.damaged:,} that did not open before do not now" if done.damaged else ""
         first = f"The keys of {done.people:,} people are wrapped by the new master key{damaged}."
-    told = "Start" if settings.master_key is None else "Set PERSONAKIT_MASTER_KEY to the new one, and start"
+    then = "" if settings.master_key is None else "set PERSONAKIT_MASTER_KEY to the new one, and "
     return (
-        f"{first}\n{told} the service's processes again. Keep the old one as long as there are backups that "
-        "were taken with it: restore takes it as --old-master-key-file."
+        f"{first}\nNow {then}start the service's processes again. Keep the old one as long as there are "
+        "backups that were taken with it: restore takes it as --old-master-key-file."
     )

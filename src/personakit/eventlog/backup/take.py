@@ -35,9 +35,18 @@ def take_backup(
     `keys_folder` that is named like the backup; the manifest of the log.
 
     Raises InvalidInput where one of the folders lies in the other, BackupRefused where there is something in
-    `folder` or nothing in the database, and MasterKeyWrong.
+    `folder` or nothing in the database or no room left, and MasterKeyWrong.
     """
     _require_apart(folder, keys_folder)
+    try:
+        return _take(conninfo, master_key, folder, keys_folder, now, report)
+    except OSError as error:
+        raise BackupRefused(f"The backup cannot be written, and is not whole: {error}.") from error
+
+
+def _take(
+    conninfo: str, master_key: bytes, folder: Path, keys_folder: Path, now: datetime, report: Report
+) -> Manifest:
     with psycopg.connect(
         conninfo, autocommit=True, row_factory=dict_row, client_encoding="UTF8"
     ) as connection:
