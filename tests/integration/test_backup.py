@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from personakit.agents.service import Service
@@ -39,7 +40,7 @@ from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import OfErased, Receipt
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import MasterKeyWrong, PersonKeys
-from personakit.eventlog.recorder import LogRecorder, RestoreUnfinished, open_datastore
+from personakit.eventlog.recorder import LogFormatUnknown, LogRecorder, RestoreUnfinished, open_datastore
 from personakit.projections import builds
 from personakit.projections.verify import verify
 from personakit_sdk.errors import InvalidInput
@@ -231,9 +232,9 @@ def test_a_backup_under_writes_is_of_one_moment(busy: Service, tmp_path: Path, e
     assert 0 < position < busy.reader.head()
     assert done.position == position
     assert rows(empty, EVENTS, 2**62) == rows(busy.conninfo, EVENTS, position)
-    without = """SELECT count(*) FROM personakit.events AS e WHERE person IS NOT NULL
+    keyless = """SELECT position FROM personakit.events AS e WHERE person IS NOT NULL AND position <= %s
                  AND NOT EXISTS (SELECT FROM personakit.person_keys AS k WHERE k.person = e.person)"""
-    assert rows(empty, without) == [0]
+    assert rows(empty, keyless, position) == rows(busy.conninfo, keyless, position)  # of somebody erased
     service = Service(empty, MASTER_KEY)
     try:
         assert all(verify(service.pool, each, service.keys).clean for each in service.projections.values())
@@ -464,6 +465,69 @@ def test_folders_that_a_backup_cannot_go_to_are_refused(busy: Service, tmp_path:
             take_backup(busy.conninfo, MASTER_KEY, tmp_path / folder, tmp_path / keys, now)
     with pytest.raises(BackupRefused, match="no log"):
         take(empty, tmp_path)
+
+
+def test_a_login_that_does_not_see_all_takes_no_backup(
+    busy: Service, tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    """Rows that are hidden from it, too, are not left out in silence."""
+    other = make_conninfo(busy.conninfo, user="half_blind")
+    with psycopg.connect(busy.conninfo, autocommit=True) as owner:
+        owner.execute("CREATE ROLE half_blind LOGIN")
+        try:
+            with pytest.raises(BackupRefused, match="may not see all"):
+                take(other, tmp_path / "no rights")
+            owner.execute("GRANT USAGE ON SCHEMA personakit TO half_blind")
+            owner.execute("GRANT SELECT ON ALL TABLES IN SCHEMA personakit TO half_blind")
+            owner.execute("ALTER TABLE personakit.events ENABLE ROW LEVEL SECURITY")
+            with pytest.raises(BackupRefused, match="row-level security"):
+                take(other, tmp_path / "no rows")
+        finally:
+            owner.execute("ALTER TABLE personakit.events DISABLE ROW LEVEL SECURITY")
+            owner.execute("DROP OWNED BY half_blind")
+            owner.execute("DROP ROLE half_blind")
+
+
+def test_a_backup_of_another_release_is_refused_where_it_cannot_be_read(at_rest: Taken, empty: str) -> None:
+    log = checked_log(at_rest.folder, [MASTER_KEY], lambda *_: None)
+    newer = msgspec.structs.replace(log.manifest, log_format=99)
+    with pytest.raises(LogFormatUnknown, match="format 99"):
+        restore(empty, log._replace(manifest=newer), None, MASTER_KEY, [], revoke_keys=False)
+    first, *rest = log.manifest.parts
+    unknown = msgspec.structs.replace(first, columns=[*first.columns, "moods"])
+    newer = msgspec.structs.replace(log.manifest, parts=[unknown, *rest])
+    with pytest.raises(BackupRefused, match=f"{first.table}.moods"):
+        restore(empty, log._replace(manifest=newer), None, MASTER_KEY, [], revoke_keys=False)
+    bring(at_rest, empty)
+
+
+def test_a_table_that_numbers_its_rows_goes_on_after_the_highest(
+    busy: Service, tmp_path: Path, empty: str
+) -> None:
+    made = "CREATE TABLE personakit.numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, said text)"
+    with closing(open_datastore(empty, pool_size=1)) as datastore:
+        LogRecorder(datastore).create_table()
+    for there in (busy.conninfo, empty):
+        with psycopg.connect(there) as connection:
+            connection.execute(made)
+    with psycopg.connect(busy.conninfo, autocommit=True) as connection:
+        connection.execute("INSERT INTO personakit.numbered (said) VALUES ('a'), ('b'), ('c')")
+        taken = take(busy.conninfo, tmp_path)
+        connection.execute("DROP TABLE personakit.numbered")
+    bring(taken, empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute("INSERT INTO personakit.numbered (said) VALUES ('d')")
+    assert rows(empty, "SELECT id FROM personakit.numbered ORDER BY id") == [1, 2, 3, 4]
+
+
+def test_two_restores_into_one_database_do_not_mix(at_rest: Taken, empty: str) -> None:
+    log = checked_log(at_rest.folder, [MASTER_KEY], lambda *_: None)
+
+    def another() -> None:
+        with pytest.raises(BackupRefused, match="Another process"):
+            restore(empty, log, None, MASTER_KEY, [], revoke_keys=False)
+
+    restore(empty, log, None, MASTER_KEY, [], revoke_keys=False, begun=another)
 
 
 # --- the form of a part

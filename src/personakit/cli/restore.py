@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,9 +137,15 @@ def _restored(
         while_connected("Nothing was restored, unless it says so; run this again."),
         database(settings) as conninfo,
     ):
-        _keep(settings, journals)
         done = restore(
-            conninfo, log, keys, master_key(settings), journals, revoke_keys=revoke_keys, report=report
+            conninfo,
+            log,
+            keys,
+            master_key(settings),
+            journals,
+            revoke_keys=revoke_keys,
+            begun=partial(_keep, settings, journals),
+            report=report,
         )
         _rebuild(settings, report)
         return done

@@ -39,7 +39,7 @@ UPDATE personakit.log_identity SET restoring = %(backup)s
 SELECT pg_advisory_xact_lock(7165064742)
 
 -- :query restore_lock
-SELECT pg_try_advisory_lock(7165064745) AS mine
+SELECT pg_try_advisory_lock(7165064747) AS mine
 
 -- :query begin_epoch
 -- The restored log is another one than that of the backup: what came after the backup is not in it.

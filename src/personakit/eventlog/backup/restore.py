@@ -6,7 +6,7 @@ are filled in one transaction, then everybody is erased who stands in the journa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
@@ -48,10 +48,12 @@ def restore(
     journals: Sequence[ErasureJournal],
     *,
     revoke_keys: bool,
+    begun: Callable[[], None] = lambda: None,
     report: Report = lambda *_: None,
 ) -> Restored:
     """Fills the database, which is to be opened with `master_key`. Who stands in `journals` is erased;
-    without `keys` nobody can be read. With `revoke_keys` no API key opens anything.
+    without `keys` nobody can be read. With `revoke_keys` no API key opens anything. `begun` is called when it
+    is certain that the database is empty, and nothing is in it yet.
 
     Raises BackupRefused for a database with something in it, and for a part that changed since it was
     checked; LogFormatUnknown for a log that this release cannot read; ErasureJournalUnusable.
@@ -68,13 +70,14 @@ def restore(
             with connection.transaction():
                 _take_empty(connection)
                 connection.execute(SQL["begin_restore"], {"backup": log.manifest.backup})
+            begun()
             with connection.transaction():
                 _take_empty(connection)
                 _fill(connection, log, keys, report)
                 if log.master_key != master_key:
                     rewrap(connection, log.master_key, master_key, report)
-                begun = {"backup": log.manifest.backup, "word": MasterKey(master_key).word}
-                connection.execute(SQL["begin_epoch"], begun)
+                values = {"backup": log.manifest.backup, "word": MasterKey(master_key).word}
+                connection.execute(SQL["begin_epoch"], values)
                 if revoke_keys:
                     connection.execute(SQL["revoke_keys"])
             person_keys = PersonKeys(datastore.get_connection, master_key)

@@ -40,6 +40,10 @@ def take_backup(
     _require_apart(folder, keys_folder)
     try:
         return _take(conninfo, master_key, folder, keys_folder, now, report)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise BackupRefused(
+            f"This login may not see all of the database: {str(error).strip()}. Take the backup as its owner."
+        ) from error
     except OSError as error:
         raise BackupRefused(f"The backup cannot be written, and is not whole: {error}.") from error
 
