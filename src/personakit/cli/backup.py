@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import msgspec
-import psycopg
 
-from personakit.cli.database import DatabaseUnreachable
+from personakit.cli.database import while_connected
 from personakit.cli.options import json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.up import database
@@ -24,8 +21,6 @@ from personakit.eventlog.backup.take import take_backup
 from personakit.master_key import master_key
 from personakit_sdk.errors import InvalidInput
 
-KEYS_HELP = "Where people's keys are kept apart from the backup, for 30 days."
-
 
 @click.command()
 @with_settings
@@ -35,7 +30,7 @@ KEYS_HELP = "Where people's keys are kept apart from the backup, for 30 days."
     "keys_folder",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help=KEYS_HELP,
+    help="Where people's keys are kept apart from the backup, for 30 days.",
 )
 @click.option("--prune", is_flag=True, help="Only delete copies of keys that are 30 days old.")
 @json_option
@@ -50,16 +45,15 @@ def backup(settings: Settings, folder: Path | None, keys_folder: Path, prune: bo
         raise InvalidInput("Name the folder that the backup is to go to, or say --prune, which takes none.")
     now = datetime.now(UTC)
     pruned = prune_keys(keys_folder, now) if keys_folder.is_dir() else []
-    taken = None if folder is None else _taken(settings, folder, keys_folder, now)
+    told = [f"The keys of the backup {name} are deleted." for name in pruned]
+    taken = None
+    if folder is not None:
+        taken = _taken(settings, folder, keys_folder, now)
+        told.append(_told(taken, folder, keys_folder))
     if as_json:
         click.echo(msgspec.json.encode({"backup": taken, "pruned": pruned}))
-        return
-    for name in pruned:
-        click.echo(f"The keys of the backup {name} are deleted.")
-    if prune and not pruned:
-        click.echo("No copy of keys is 30 days old.")
-    if taken is not None:
-        click.echo(_told(taken, folder, keys_folder))
+    else:
+        click.echo("\n".join(told or ["No copy of keys is 30 days old."]))
 
 
 def _taken(settings: Settings, folder: Path, keys_folder: Path, now: datetime) -> Manifest:
@@ -73,16 +67,7 @@ def _taken(settings: Settings, folder: Path, keys_folder: Path, now: datetime) -
         return take_backup(conninfo, master_key(settings), folder, keys_folder, now, report)
 
 
-@contextmanager
-def while_connected(otherwise: str) -> Iterator[None]:
-    """Says in a sentence that the database went away, and what is left."""
-    try:
-        yield
-    except psycopg.OperationalError as error:
-        raise DatabaseUnreachable(f"The database went away: {str(error).strip()}. {otherwise}") from error
-
-
-def _told(taken: Manifest, folder: Path | None, keys_folder: Path) -> str:
+def _told(taken: Manifest, folder: Path, keys_folder: Path) -> str:
     events = next((part.rows for part in taken.parts if part.table == "events"), 0)
     return (
         f"Backup {taken.backup}: {events:,} events up to position {taken.position:,} in {folder}, "

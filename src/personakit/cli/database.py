@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -13,7 +15,7 @@ CONNECT_SECONDS = 5
 
 
 class DatabaseUnreachable(PersonaKitError):
-    """The database of PERSONAKIT_DATABASE_URL does not take connections."""
+    """The database does not take connections, or went away."""
 
 
 def await_database(conninfo: str, seconds: float = DATABASE_SECONDS) -> None:
@@ -24,6 +26,15 @@ def await_database(conninfo: str, seconds: float = DATABASE_SECONDS) -> None:
         if time.monotonic() > deadline:
             raise DatabaseUnreachable(f"The database of PERSONAKIT_DATABASE_URL cannot be reached: {reason}")
         time.sleep(0.25)
+
+
+@contextmanager
+def while_connected(otherwise: str) -> Iterator[None]:
+    """Raises DatabaseUnreachable where the database goes away, with what to do then."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(f"The database went away: {str(error).strip()}. {otherwise}") from error
 
 
 def _refusal(conninfo: str) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from personakit.cli.backup import while_connected
+from personakit.cli.database import while_connected
 from personakit.cli.options import FILE, json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.cli.up import database

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from personakit import shipped
-from personakit.cli.backup import while_connected
+from personakit.cli.database import while_connected
 from personakit.cli.opened_log import opened
 from personakit.cli.options import FILE, json_option, with_settings
 from personakit.cli.progress import progress
@@ -134,7 +134,7 @@ def _restored(
     report: Report,
 ) -> Restored:
     with (
-        while_connected("Nothing was restored, unless it says so; run this again."),
+        while_connected("Run this again: it begins anew, or says that it had ended."),
         database(settings) as conninfo,
     ):
         done = restore(

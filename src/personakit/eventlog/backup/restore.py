@@ -69,6 +69,7 @@ def restore(
         with _alone(conninfo) as connection:
             with connection.transaction():
                 _take_empty(connection)
+                _require_known(connection, log, keys)
                 connection.execute(SQL["begin_restore"], {"backup": log.manifest.backup})
             begun()
             with connection.transaction():
@@ -123,12 +124,7 @@ def _take_empty(connection: Connection[DictRow]) -> None:
 
 
 def _fill(connection: Connection[DictRow], log: Folder, keys: Folder | None, report: Report) -> None:
-    parts = {
-        part.table: (part, folder.path) for folder in (log, keys) if folder for part in folder.manifest.parts
-    }
-    _require_known(connection, [part for part, _ in parts.values()])
-    if IDENTITY not in parts:
-        raise BackupRefused(f"{log.path} has no identity of its log.")
+    parts = {part.table: (part, folder.path) for folder, part in _parts(log, keys)}
     connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("personakit", IDENTITY)))
     for table in tables(connection):  # each after those that its rows refer to
         if table.name in parts:
@@ -138,9 +134,14 @@ def _fill(connection: Connection[DictRow], log: Folder, keys: Folder | None, rep
     _set_counters(connection)
 
 
-def _require_known(connection: Connection[DictRow], parts: Sequence[Part]) -> None:
+def _parts(*folders: Folder | None) -> list[tuple[Folder, Part]]:
+    return [(folder, part) for folder in folders if folder is not None for part in folder.manifest.parts]
+
+
+def _require_known(connection: Connection[DictRow], log: Folder, keys: Folder | None) -> None:
+    """Raises BackupRefused for a backup of what this release has no place for."""
     known = {table.name: set(table.columns) for table in tables(connection)}
-    for part in parts:
+    for _, part in _parts(log, keys):
         missing = set(part.columns) - known.get(part.table, set())
         if missing:
             raise BackupRefused(
