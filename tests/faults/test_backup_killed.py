@@ -106,8 +106,11 @@ def test_a_restore_that_is_killed_serves_nobody_and_begins_anew(
                 Service(database, MASTER_KEY)
             assert holder.execute("SELECT count(*) FROM personakit.events").fetchone() == (0,)
         holder.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
-    done = on(database, tmp_path).run(*command)
-    assert done.returncode == 0, done.stderr
+    folders = (
+        checked_log(log, [MASTER_KEY], lambda *_: None),
+        checked_keys(keys, taken.backup, [MASTER_KEY], datetime.now(UTC), lambda *_: None),
+    )
+    restore(database, *folders, MASTER_KEY, [], revoke_keys=False)
     with closing(Service(database, MASTER_KEY)) as service:
         assert surrogate(service, "ada") == surrogate(written, "ada")
         assert service.reader.head() == written.reader.head()
