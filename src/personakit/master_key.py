@@ -37,7 +37,7 @@ def master_key(settings: Settings) -> bytes:
         )
     path = settings.data_dir / FILE
     made = secrets.token_bytes(KEY_BYTES)
-    written = path.with_suffix(".made")
+    written = path.with_suffix(f".{os.getpid()}")
     write_durably(written, _text(made))
     try:
         os.link(written, path)  # whoever comes first: the other one takes theirs

@@ -355,8 +355,10 @@ def test_without_keys_the_log_is_there_and_nobody_can_be_read(
     try:
         assert everything_in(service, "observations") == {"observations": []}
         assert any(everything_in(service, "mappers").values())
-        (fate,) = service.intake.record(TENANT, [observation("ada")])
-        assert isinstance(fate, Receipt)  # somebody of whom nothing is known
+        (before,) = rows(empty, "SELECT stream FROM personakit.events WHERE kind = 'observation' LIMIT 1")
+        again = msgspec.structs.replace(observation("ada"), id=before)
+        fates = service.intake.record(TENANT, [observation("ada"), again])
+        assert [type(each) for each in fates] == [Receipt, OfErased]  # somebody new, of whom nothing is known
     finally:
         service.close()
 
