@@ -86,9 +86,11 @@ def read_manifest(folder: Path, kind: Kind) -> Manifest:
     try:
         text = (folder / FILE).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        what = "is no backup" if not folder.is_dir() else f"is not a whole backup: it has no {FILE}"
+        if not folder.is_dir():
+            raise BackupRefused(f"{folder} is no backup: there is no such folder.") from None
         raise BackupRefused(
-            f"{folder} {what}. One that was broken off has none, and cannot be restored; take another."
+            f"{folder} is not a whole backup: it has no {FILE}. One that was broken off has none, and cannot "
+            "be restored; take another."
         ) from None
     except OSError as error:
         raise BackupRefused(f"{folder / FILE} cannot be read: {error.strerror}.") from None
