@@ -18,6 +18,7 @@ def somebody(recorder: LogRecorder, keys: PersonKeys, tenant: str, person_id: st
         "people": [surrogate],
         "keys": [keys.new(tenant, surrogate)],
         "tombstones": [keys.tombstone(tenant, person_id or str(surrogate))],
+        "word": keys.word,
     }
     with recorder.datastore.get_connection() as connection:
         connection.execute(SQL["add_people"], values)

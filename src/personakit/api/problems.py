@@ -27,7 +27,7 @@ from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.erasure_journal import ErasureJournalUnusable, NoErasureJournal
 from personakit.eventlog.intake import IdTaken, OfErased
-from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.person_keys import MasterKeyRotated, PersonErased
 from personakit.eventlog.retractions import NotRecorded
 from personakit.eventlog.streams import TooContended
 from personakit.projections.read import BeyondHead, NotThereYet
@@ -127,6 +127,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (NotThereYet, 503, "not-there-yet"),
     (TooContended, 503, "too-contended"),
     (TooManyWaiting, 503, "too-many-waiting"),
+    (MasterKeyRotated, 503, "master-key-rotated"),
     (LogBusy, 503, "busy"),
     (LogClosed, 503, "shutting-down"),
     (LogSlow, 503, "storage-slow"),

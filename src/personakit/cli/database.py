@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -14,7 +16,7 @@ CONNECT_SECONDS = 5
 
 
 class DatabaseUnreachable(PersonaKitError):
-    """The database of PERSONAKIT_DATABASE_URL, or of another login of it, does not take connections."""
+    """A database of the settings does not take connections, or went away."""
 
 
 def await_logins(settings: Settings, database_url: str) -> None:
@@ -33,6 +35,15 @@ def await_database(conninfo: str, seconds: float = DATABASE_SECONDS) -> None:
         if time.monotonic() > deadline:
             raise DatabaseUnreachable(f"The database of PERSONAKIT_DATABASE_URL cannot be reached: {reason}")
         time.sleep(0.25)
+
+
+@contextmanager
+def while_connected(otherwise: str) -> Iterator[None]:
+    """Raises DatabaseUnreachable where the database goes away, with what to do then."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(f"The database went away: {str(error).strip()}. {otherwise}") from error
 
 
 def _refusal(conninfo: str) -> str | None:

@@ -23,7 +23,7 @@ from personakit.eventlog.appender import NewEvent, row_of
 from personakit.eventlog.codec import SealBroken
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, NoErasureJournal
 from personakit.eventlog.log_sql import SQL
-from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys
+from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
 from personakit.eventlog.recorder import Appended, LogRecorder, notification_of
 from personakit.eventlog.stored import LogNotification, StreamId
 
@@ -70,7 +70,7 @@ class Eraser:
             head = _head(connection)
             viewing = self._viewing(connection, known, "definitions", tenant=tenant)
             with connection.transaction():
-                _hold(connection)
+                self._hold(connection)
                 if _person(connection, tenant, person_id) != known:  # somebody else was quicker
                     return _before(connection, tenant, tombstone)
                 viewing |= self._viewing(connection, known, "definitions_since", tenant=tenant, after=head)
@@ -102,7 +102,7 @@ class Eraser:
             missing = _not_carried_out(connection, journalled)
             for erasure in missing:
                 with connection.transaction():
-                    _hold(connection)
+                    self._hold(connection)
                     if not _not_carried_out(connection, [erasure]):
                         continue
                     viewing = self._viewing(connection, erasure.person, "definitions", tenant=erasure.tenant)
@@ -111,6 +111,14 @@ class Eraser:
                     _, appended = self._carry_out(connection, found)
                 self._tell(found, appended)
         return len(missing)
+
+    def _hold(self, connection: Connection[DictRow]) -> None:
+        """Each lock is a statement of its own, so that what follows sees all that was committed before.
+        Raises MasterKeyRotated: what would be wrapped here, nobody could open."""
+        with unless_rotated():
+            connection.execute(SQL["require_master"], {"word": self._keys.word})
+        connection.execute(SQL["hold_people"])
+        connection.execute(SQL["hold_log"])
 
     def _carry_out(
         self, connection: Connection[DictRow], erasure: Erasure
@@ -224,12 +232,6 @@ class Eraser:
     def _tell(self, erasure: Erasure, appended: Sequence[Appended]) -> None:
         self._keys.forget(erasure.surrogates)
         self.on_erased(frozenset(erasure.surrogates), appended)
-
-
-def _hold(connection: Connection[DictRow]) -> None:
-    """Each lock is a statement of its own, so that what follows sees all that was committed before."""
-    connection.execute(SQL["hold_people"])
-    connection.execute(SQL["hold_log"])
 
 
 def _head(connection: Connection[DictRow]) -> int:

@@ -39,6 +39,7 @@ ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS master_check bytea;
 -- The random key of the tombstones of erased people, wrapped by the master key as a person's key is. Whoever
 -- wraps the keys anew under another master key wraps this one too: then tombstones stay what they are.
 ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS tombstone_key bytea;
+ALTER TABLE personakit.log_identity ADD COLUMN IF NOT EXISTS restoring text; -- a backup, until all of it is here
 INSERT INTO personakit.log_identity (format) VALUES (2) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS personakit.tenants (
@@ -256,13 +257,24 @@ BEGIN
     PERFORM pg_notify('events', (head + cardinality(streams))::text);
 END $$;
 
+-- Refuses what was wrapped by another master key than the one of now. Whoever changes that holds the lock alone,
+-- so that none is added meanwhile that the change does not see. It is taken before the other locks.
+CREATE OR REPLACE FUNCTION personakit.require_master(word bytea) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7165064746);
+    IF NOT EXISTS (SELECT FROM personakit.log_identity AS i WHERE i.master_check = word) THEN
+        RAISE EXCEPTION 'this was wrapped by another master key' USING ERRCODE = 'PK503';
+    END IF;
+END $$;
+
 -- Gives people who have none a row: not those who were erased, nor a created persona of which the log has
 -- events, for its key is gone as well. Whoever erases holds this lock, so that nobody gets a row who is being
--- erased; it is a statement of its own, as above.
+-- erased; it is a statement of its own, as above. `word` is that of the master key that wrapped the keys.
 CREATE OR REPLACE FUNCTION personakit.add_people(
-    of_tenant text, person_ids text[], people uuid[], keys bytea[], tombstones bytea[]) RETURNS void
+    of_tenant text, person_ids text[], people uuid[], keys bytea[], tombstones bytea[], word bytea) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    PERFORM personakit.require_master(word);
     PERFORM pg_advisory_xact_lock_shared(7165064745);
     INSERT INTO personakit.person_keys (tenant, person_id, person, key)
     SELECT of_tenant, n.person_id, n.person, n.key
@@ -448,7 +460,7 @@ SELECT set_config('personakit.tenant', %(tenant)s, true)
 SELECT epoch, secret FROM personakit.log_identity
 
 -- :query format
-SELECT format FROM personakit.log_identity
+SELECT format, restoring FROM personakit.log_identity
 
 -- :query master_check
 -- The word that the master key is known by, and the key of tombstones: set by the first that comes, with the
@@ -459,12 +471,36 @@ SET master_check = coalesce(master_check, %(word)s),
                          THEN coalesce(tombstone_key, %(tombstone_key)s) ELSE tombstone_key END
 RETURNING master_check, tombstone_key
 
+-- :query rotation_lock
+-- Held alone by whoever changes the master key; shared, by all who keep what it wraps.
+SELECT pg_advisory_xact_lock(7165064746)
+
+-- :query master_now
+SELECT master_check, tombstone_key FROM personakit.log_identity
+
+-- :query count_people
+SELECT count(*) AS people FROM personakit.person_keys
+
+-- :query wrapped_keys
+SELECT tenant, person, key FROM personakit.person_keys
+
+-- :query rewrap_keys
+UPDATE personakit.person_keys AS k SET key = n.key
+FROM unnest(%(people)s::uuid[], %(keys)s::bytea[]) AS n(person, key)
+WHERE k.person = n.person
+
+-- :query change_master
+UPDATE personakit.log_identity SET master_check = %(word)s, tombstone_key = %(tombstone_key)s
+
 -- :query person
 SELECT person FROM personakit.person_keys WHERE tenant = %(tenant)s AND person_id = %(person_id)s
 
 -- :query add_people
 SELECT personakit.add_people(%(tenant)s, %(person_ids)s::text[], %(people)s::uuid[], %(keys)s::bytea[],
-                             %(tombstones)s::bytea[])
+                             %(tombstones)s::bytea[], %(word)s)
+
+-- :query require_master
+SELECT personakit.require_master(%(word)s)
 
 -- :query erased
 -- The erasures of people who had this id.

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from personakit.domain.events import PersonRegistered
 from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.log_sql import SQL
-from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys
+from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import StreamId
 
@@ -155,7 +155,8 @@ class People:
                 book.add(tenant, people)
 
     def _insert(self, tenant: str, surrogates: Mapping[str, UUID]) -> None:
-        """Gives those who have none this surrogate, and a key; none who were erased."""
+        """Gives those who have none this surrogate, and a key; none who were erased. Raises
+        MasterKeyRotated."""
         people = list(surrogates.values())
         keys = [self._keys.new(tenant, person) for person in people]
         tombstones = [self._keys.tombstone(tenant, person_id) for person_id in surrogates]
@@ -165,8 +166,9 @@ class People:
             "people": people,
             "keys": keys,
             "tombstones": tombstones,
+            "word": self._keys.word,
         }
-        with self._recorder.datastore.get_connection() as connection:
+        with self._recorder.datastore.get_connection() as connection, unless_rotated():
             connection.execute(SQL["add_people"], values)
 
     def _select(self, tenant: str, person_ids: Sequence[str]) -> dict[str, Person]:

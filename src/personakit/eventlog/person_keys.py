@@ -6,32 +6,30 @@ digests (HMAC-SHA-256). Unwrapped keys are remembered in the process.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
-import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.stored import LogNotification
+from personakit.eventlog.wrapping import TOMBSTONES, MasterKey, owner
 from personakit_sdk.errors import PersonaKitError
 
 logger = logging.getLogger(__name__)
 CACHE_SIZE = 50_000
 KEY_BYTES = 32
-_NONCE = 12
-_TOMBSTONES = b"personakit tombstones"
-"""Associated data of the wrapped key of tombstones, which is nobody's."""
+_ROTATED = "PK503"
 Connect = Callable[[], AbstractContextManager[Connection[dict[str, Any]]]]
 
 
@@ -41,7 +39,20 @@ class MasterKeyWrong(PersonaKitError):
     def __init__(self) -> None:
         super().__init__(
             "The master key does not open this database: it is not the one that its people's keys were "
-            "wrapped by. Set PERSONAKIT_MASTER_KEY to that one, or put it into the file master-key."
+            "wrapped by. Set PERSONAKIT_MASTER_KEY to that one, or put it into the file master-key. Where "
+            "that has a master-key.new beside it, a rotation was broken off: personakit master-key rotate "
+            "finishes it."
+        )
+
+
+class MasterKeyRotated(MasterKeyWrong):
+    """Another master key was put in the place of the one that this process was started with."""
+
+    def __init__(self) -> None:
+        PersonaKitError.__init__(
+            self,
+            "The master key was rotated while this process ran: it must be started again with the new one. "
+            "Nothing was lost; send the same again then.",
         )
 
 
@@ -108,19 +119,20 @@ class PersonKeys:
     def __init__(self, connect: Connect, master_key: bytes) -> None:
         """`connect` lends a connection that gives rows as dicts. Raises MasterKeyWrong."""
         self._connect = connect
-        self._master = AESGCM(master_key)
+        self._master = MasterKey(master_key)
         self._known: dict[UUID, PersonKey] = {}
         self._forgotten = 0
         self._lock = threading.Lock()
-        word = hashlib.sha256(b"personakit master key\n" + master_key).digest()
-        tombstone_key = self._wrapped(secrets.token_bytes(KEY_BYTES), _TOMBSTONES)
+        self.word = self._master.word
+        """What the master key is known by: whoever keeps a key that it wrapped gives it along."""
+        coming = self._master.wrap(secrets.token_bytes(KEY_BYTES), TOMBSTONES)
         with connect() as connection:
             row = connection.execute(
-                SQL["master_check"], {"word": word, "tombstone_key": tombstone_key}
+                SQL["master_check"], {"word": self.word, "tombstone_key": coming}
             ).fetchone()
-        if row is None or not hmac.compare_digest(bytes(row["master_check"]), word):
+        if row is None or not hmac.compare_digest(bytes(row["master_check"]), self.word):
             raise MasterKeyWrong
-        self._tombstone_key = self._opened(bytes(row["tombstone_key"]), _TOMBSTONES)
+        self._tombstone_key = self._master.unwrap(bytes(row["tombstone_key"]), TOMBSTONES)
 
     def of(self, person: UUID) -> PersonKey:
         """The key of one person. Raises PersonErased when it is gone."""
@@ -162,33 +174,33 @@ class PersonKeys:
 
     def new(self, tenant: str, person: UUID) -> bytes:
         """A new key for a person, wrapped."""
-        return self._wrapped(secrets.token_bytes(KEY_BYTES), _owner(tenant, person))
+        return self._master.wrap(secrets.token_bytes(KEY_BYTES), owner(tenant, person))
 
     def tombstone(self, tenant: str, person_id: str) -> bytes:
         """What is kept of a caller's id when its person is erased: HMAC-SHA-256 under a key that is wrapped
         by the master key, so that nobody who has the database alone finds out whose it is by trying ids."""
         return hmac.digest(self._tombstone_key, f"{tenant}\n{person_id}".encode(), "sha256")
 
-    def _wrapped(self, key: bytes, owner: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return nonce + self._master.encrypt(nonce, key, owner)
-
-    def _opened(self, wrapped: bytes, owner: bytes) -> bytes:
-        return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], owner)
-
     def unwrapped(self, row: Mapping[str, Any]) -> PersonKey:
         """The key in a row. One that was damaged is answered by one that opens nothing, loudly: it is that
-        person's trouble, and must not be everybody's."""
+        person's trouble, and must not be everybody's. Raises MasterKeyRotated where all are wrapped anew."""
         try:
-            key = self._opened(bytes(row["key"]), _owner(row["tenant"], row["person"]))
+            key = self._master.unwrap(bytes(row["key"]), owner(row["tenant"], row["person"]))
             return PersonKey(key, row["sealed_after"])
         except (InvalidTag, ValueError):
+            if self._is_rotated():
+                raise MasterKeyRotated from None
             logger.exception(
                 "The key of the person %s does not open with the master key (tenant %s).",
                 row["person"],
                 row["tenant"],
             )
             return DamagedKey()
+
+    def _is_rotated(self) -> bool:
+        with self._connect() as connection:
+            row = connection.execute(SQL["master_now"]).fetchone()
+        return row is not None and bytes(row["master_check"]) != self.word
 
     def _remember(self, added: dict[UUID, PersonKey], forgotten: int) -> None:
         """Unless somebody was forgotten since these were read: they may be among them."""
@@ -200,5 +212,12 @@ class PersonKeys:
             self._known |= added
 
 
-def _owner(tenant: str, person: UUID) -> bytes:
-    return tenant.encode() + b"\n" + person.bytes
+@contextmanager
+def unless_rotated() -> Iterator[None]:
+    """Raises MasterKeyRotated where the database refuses what was wrapped by an earlier master key."""
+    try:
+        yield
+    except psycopg.DatabaseError as error:
+        if error.sqlstate == _ROTATED:
+            raise MasterKeyRotated from None
+        raise

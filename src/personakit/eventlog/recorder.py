@@ -40,6 +40,16 @@ class LogFormatUnknown(PersonaKitError):
     """The database holds a log that this release cannot read."""
 
 
+class RestoreUnfinished(PersonaKitError):
+    """A backup was being restored into the database, and not all of it is there."""
+
+    def __init__(self, backup: str) -> None:
+        super().__init__(
+            f"The backup {backup} was being restored into this database and that did not end: nothing may "
+            "serve it. Run personakit restore again; it begins anew."
+        )
+
+
 class Appended(msgspec.Struct, frozen=True):
     """Where an event of a tenant's stands; where it repeats one, where that `first` one stands."""
 
@@ -100,8 +110,14 @@ class LogRecorder(PostgresApplicationRecorder):
     def create_table(self) -> None:
         """Creates what is missing, the roles too, as the owner; safe to run from several processes at once.
 
-        Raises LogFormatUnknown for a log whose rows this release cannot read, RolesMissing, and NotTheOwner.
+        Raises LogFormatUnknown for a log whose rows this release cannot read, RestoreUnfinished for one that is
+        not all there, RolesMissing, and NotTheOwner.
         """
+        if (restoring := self.make_tables()) is not None:
+            raise RestoreUnfinished(restoring)
+
+    def make_tables(self) -> str | None:
+        """As `create_table`, for whoever restores; the backup that is being restored already."""
         with self.datastore.get_connection() as connection:
             make_roles(connection)
             try:
@@ -117,6 +133,8 @@ class LogRecorder(PostgresApplicationRecorder):
                 f"format {FORMAT}: it was made by another version of PersonaKit. Use that version, or "
                 "another database."
             )
+        restoring: str | None = found["restoring"]
+        return restoring
 
     def rows_of(self, tenant: str, query: str, **values: Any) -> list[DictRow]:
         """The rows of a named query about one tenant, whose rows alone are there for it: in one round trip,
