@@ -110,8 +110,8 @@ class LogRecorder(PostgresApplicationRecorder):
     def create_table(self) -> None:
         """Creates what is missing, the roles too, as the owner; safe to run from several processes at once.
 
-        Raises LogFormatUnknown for a log whose rows this release cannot read, RestoreUnfinished for one that is
-        not all there, RolesMissing, and NotTheOwner.
+        Raises LogFormatUnknown for a log whose rows this release cannot read, RestoreUnfinished for one that
+        is not all there, RolesMissing, and NotTheOwner.
         """
         if (restoring := self.make_tables()) is not None:
             raise RestoreUnfinished(restoring)
