@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from personakit_sdk.errors import PersonaKitError
 
 DEFAULT_PORT = 8042
 DEFAULT_MODEL = "claude-haiku-5-5"
+_HOST = re.compile(r"[a-z0-9.-]+(:\d+)?|\[[0-9a-f:]+\](:\d+)?")
+_ORIGIN = re.compile(rf"https?://({_HOST.pattern})")
 
 
 class SettingInvalid(PersonaKitError):
@@ -73,6 +76,17 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.attempts * self.timeout + (self.attempts - 1) * LONGEST_WAIT
 
 
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the API faces the web. Rates are a second, of a key that has none of its own; without `hosts` any
+    name will do; `behind_tls` says that it is reached by TLS alone."""
+
+    requests_rate: float = 5_000.0
+    items_rate: float = 100_000.0
+    cors_origins: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    behind_tls: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may decide. `database_url` None means the embedded PostgreSQL below `data_dir`."""
 
@@ -86,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pg_bin: Path | None = None
     master_key: str | None = None
     model: ModelSettings | None = None
+    web: WebSettings = WebSettings()
+    allow_remote: bool = False
 
     @property
     def url(self) -> str:
@@ -111,6 +127,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         pg_bin=Path(environ["PERSONAKIT_PG_BIN"]) if environ.get("PERSONAKIT_PG_BIN") else None,
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
         model=_model(environ),
+        web=_web(environ),
+        allow_remote=_yes(environ, "PERSONAKIT_ALLOW_REMOTE"),
     )
 
 
@@ -166,6 +184,35 @@ def _model(environ: Mapping[str, str]) -> ModelSettings | None:
         call_tokens=int(_number(environ, "PERSONAKIT_MODEL_CALL_TOKENS", 20_000, 100, MOST_CALL_TOKENS)),
         calls=int(_number(environ, "PERSONAKIT_MODEL_CALLS", 2, 1, 64)),
     )
+
+
+def _web(environ: Mapping[str, str]) -> WebSettings:
+    usual = WebSettings()
+    return WebSettings(
+        requests_rate=_number(environ, "PERSONAKIT_RATE_REQUESTS", usual.requests_rate, 0.001, 1e6),
+        items_rate=_number(environ, "PERSONAKIT_RATE_ITEMS", usual.items_rate, 0.001, 1e6),
+        cors_origins=_words(
+            environ, "PERSONAKIT_CORS_ORIGINS", _ORIGIN, "origins such as https://app.example.org, no others"
+        ),
+        hosts=_words(environ, "PERSONAKIT_ALLOWED_HOSTS", _HOST, "names of hosts such as api.example.org"),
+        behind_tls=_yes(environ, "PERSONAKIT_BEHIND_TLS"),
+    )
+
+
+def _words(environ: Mapping[str, str], name: str, kind: re.Pattern[str], said: str) -> frozenset[str]:
+    words = [word.strip().lower() for word in (environ.get(name) or "").split(",")]
+    found = frozenset(word for word in words if word)
+    wrong = sorted(word for word in found if not kind.fullmatch(word))
+    if wrong:
+        raise SettingInvalid(f"{name} has {wrong[0]!r}; it must be {said}, with commas between.")
+    return found
+
+
+def _yes(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "0"
+    if text in {"0", "1"}:
+        return text == "1"
+    raise SettingInvalid(f"{name} is {text!r}; it must be 1, for yes, or 0.")
 
 
 def _prices(environ: Mapping[str, str], model: str) -> Prices:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from html import escape
 from typing import Any
 
 import msgspec
+
+from personakit.api.security_headers import PAGE_POLICY
 
 _STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#d8dbe2, #363a44);
@@ -29,6 +33,9 @@ code { font: .875em ui-monospace, monospace; background: var(--soft); border-rad
   td:first-child { border-top: 1px solid var(--line); padding-top: .4rem }
   h3 span { float: none; display: block } }
 """
+_STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {PAGE_POLICY}"
+"""Its Content-Security-Policy: the page has this style, and nothing else that a browser would take."""
 _RANGES = (
     ("minimum", "at least {}"),
     ("maximum", "at most {}"),

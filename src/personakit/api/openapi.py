@@ -24,7 +24,7 @@ from litestar.openapi.spec import (
 
 from personakit.api.answers import MIN_POSITION, POSITION
 from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
-from personakit.api.docs_page import render
+from personakit.api.docs_page import POLICY, render
 from personakit.api.parameters import KEY_SAYS
 from personakit.api.scopes import NEEDED, is_open
 from personakit.domain.grant import SCOPES
@@ -62,7 +62,7 @@ _PROBLEM = {
     "description": "A problem document (RFC 9457): what happened, and what to do about it",
     "headers": {
         POSITION: {"$ref": f"#/components/headers/{POSITION}"},
-        "Retry-After": {"description": "Of a 503: seconds to wait", "schema": {"type": "integer"}},
+        "Retry-After": {"description": "Of a 429 or 503: seconds to wait", "schema": {"type": "integer"}},
         "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
     },
     "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
@@ -272,9 +272,8 @@ def openapi_json(request: Request[Any, Any, Any]) -> bytes:
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The same as a page, without scripts and without anything from elsewhere."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
     return Response(
         _published(request.app).page,
         media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Security-Policy": POLICY},
     )

@@ -13,6 +13,7 @@ from litestar import Litestar
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.api.slow_readers import bound_unread_answers
 from personakit.config import load_settings, production
 from personakit.master_key import master_key
 
@@ -26,7 +27,8 @@ def create() -> Litestar:
     database_url, redis_url = production(settings)
     service = Service(database_url, master_key(settings), model=settings.model)
     service.wake_workers(redis_url)
-    app = create_app(service)
+    app = create_app(service, settings.web)
+    bound_unread_answers(settings.port)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before
     # What is there now stays: a full collection need not look through all of it again under load.
     gc.collect()

@@ -1,15 +1,18 @@
-"""Around the whole application, so that no answer escapes it: its position, and its being counted."""
+"""Around the whole application, so that no answer escapes it: its position, what it tells of the key's rate
+and tells a browser, and its being counted."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from personakit.agents.service import Service
 from personakit.api.answers import POSITION
 from personakit.api.metrics import Metrics
+from personakit.api.rates import rate_headers
+from personakit.api.security_headers import Header, by_answer
 
 _POSITION = POSITION.lower().encode("ascii")
 NO_ROUTE = "(none)"
@@ -17,12 +20,14 @@ NO_ROUTE = "(none)"
 
 
 class Watch:
-    """Gives an answer without a position the newest one that this process knows, and counts all answers."""
+    """Gives an answer without a position the newest one that this process knows, and counts all answers. All
+    have the headers in `always`."""
 
-    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics, always: Sequence[Header]) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
+        self._always = always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -33,7 +38,7 @@ class Watch:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._with_position(message["headers"])
+                message["headers"] = self._completed(scope, message["headers"])
             await send(message)
 
         try:
@@ -43,9 +48,14 @@ class Watch:
             method = str(scope.get("method"))
             self._metrics.answered(method, route, status, time.perf_counter() - began)
 
-    def _with_position(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-        for name, value in headers:
-            if name == _POSITION:
-                self._service.saw(int(value))
-                return headers
-        return [*headers, (_POSITION, b"%d" % self._service.position)]
+    def _completed(self, scope: Scope, headers: Iterable[Header]) -> list[Header]:
+        complete = [*headers, *self._always]
+        given = dict(complete)
+        complete += by_answer(given)
+        if (rate := rate_headers(scope)) is not None:
+            complete += rate
+        if (position := given.get(_POSITION)) is not None:
+            self._service.saw(int(position))
+        else:
+            complete.append((_POSITION, b"%d" % self._service.position))
+        return complete
