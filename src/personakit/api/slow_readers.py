@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -42,14 +43,17 @@ def _listening(port: int) -> Iterator[socket.socket]:
     """Our sockets that listen there; each is another handle on the server's own."""
     for name in os.listdir(_OPEN_FILES):  # noqa: PTH208 - names are wanted, some of which are gone by now
         with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
             handle = socket.socket(fileno=os.dup(int(name)))
-            if _listens(handle) and handle.getsockname()[1] == port:
+            if _listens_at(handle, port):
                 yield handle
             else:
                 handle.close()
 
 
-def _listens(handle: socket.socket) -> bool:
-    with suppress(OSError):
-        return bool(handle.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    return False
+def _listens_at(handle: socket.socket, port: int) -> bool:
+    if handle.family not in {socket.AF_INET, socket.AF_INET6}:
+        return False
+    listens = handle.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return bool(listens) and bool(handle.getsockname()[1] == port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_a_connection_ends_whose_other_end_does_not_read() -> None:
                 assert accepted.getsockopt(*_BOUND) == UNREAD_SECONDS * 1000
             assert caller.getsockopt(*_BOUND) == 0
         assert other.getsockopt(*_BOUND) == 0
+
+
+def test_looking_leaves_nothing_open() -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for _ in range(20):
+        assert not list(slow_readers._listening(1))
+    assert len(sorted(Path("/proc/self/fd").iterdir())) <= len(before)
 
 
 def test_what_never_listens_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
