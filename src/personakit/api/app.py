@@ -44,7 +44,7 @@ from personakit.api.problems import HostUnknown, respond
 from personakit.api.rates import Rates
 from personakit.api.readiness import Readiness
 from personakit.api.scopes import require_scoped
-from personakit.api.security_headers import security_headers
+from personakit.api.security_headers import SecurityHeaders
 from personakit.api.sync import pull, push
 from personakit.api.sync.waiting import Waiting
 from personakit.api.watch import Watch
@@ -132,8 +132,8 @@ def create_app(service: Service, web: WebSettings | None = None) -> Litestar:
         ),
     )
     require_scoped(app.routes)
-    always = security_headers(behind_tls=web.behind_tls)
-    app.asgi_handler = Watch(gate.around(app.asgi_handler), service, metrics, always)
+    security = SecurityHeaders(behind_tls=web.behind_tls)
+    app.asgi_handler = Watch(gate.around(app.asgi_handler), service, metrics, security)
     service.on_append(metrics.appended)
     return app
 

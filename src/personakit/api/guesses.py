@@ -24,8 +24,10 @@ class Guesses:
     def require_few(self, host: str) -> None:
         """Raises TooManyGuesses for an address from which too many came."""
         bucket = self._of.get(_network(host))
-        if bucket is not None and bucket.left(time.monotonic()) == 0:
-            raise TooManyGuesses(1.0)
+        if bucket is not None:
+            bucket.refill(time.monotonic())
+            if not bucket.left:
+                raise TooManyGuesses(1.0)
 
     def wrong(self, host: str) -> None:
         """A key that came from this address opens nothing."""

@@ -23,6 +23,7 @@ TOLD_OF: Final = 0.05
 """What part of a bucket a key has spent here before others are told: until then they lose little."""
 REMEMBERED_SECONDS: Final = 60.0
 _ALLOWANCE: Final = "personakit.allowance"
+_ITEMS: Final = "personakit.items"
 Headers = tuple[tuple[bytes, bytes], tuple[bytes, bytes]]
 
 
@@ -68,11 +69,13 @@ class Allowance:
         if seconds:
             raise RateExceeded("items", self._items.rate, seconds)
 
-    def headers(self, now: float) -> Headers:
-        """What an answer tells of it."""
-        requests, items = self._requests, self._items
-        left = (requests.left(now), requests.full_in(now), items.left(now), items.full_in(now))
-        return self._policy, (b"ratelimit", b'"requests";r=%d;t=%d, "items";r=%d;t=%d' % left)
+    def headers(self, *, items: bool) -> Headers:
+        """What the answer to a request tells of it that took, or did not take, items as well."""
+        asked, sent = self._requests, self._items
+        told = b'"requests";r=%d;t=%d' % (asked.left, asked.full_in)
+        if items:
+            told += b', "items";r=%d;t=%d' % (sent.left, sent.full_in)
+        return self._policy, (b"ratelimit", told)
 
     def untold(self) -> tuple[int, int] | None:
         """Requests and items that others are to be told of; None while it is little."""
@@ -128,15 +131,17 @@ class Rates:
 
 def take_items(scope: Scope, count: int) -> None:
     """Takes so many items from what the key of a request may send. Raises RateExceeded."""
-    allowance = cast(dict[str, Any], scope).get(_ALLOWANCE)
-    if allowance is not None:
+    given = cast(dict[str, Any], scope)
+    if (allowance := given.get(_ALLOWANCE)) is not None:
+        given[_ITEMS] = True
         allowance.items(count, time.monotonic())
 
 
 def rate_headers(scope: Scope) -> Headers | None:
     """What the answer to a request tells of its key's rate; None for one without a key."""
-    allowance = cast(dict[str, Any], scope).get(_ALLOWANCE)
-    return None if allowance is None else allowance.headers(time.monotonic())
+    given = cast(dict[str, Any], scope)
+    allowance: Allowance | None = given.get(_ALLOWANCE)
+    return None if allowance is None else allowance.headers(items=_ITEMS in given)
 
 
 def _policy(rate: Rate) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Final
 
 Header = tuple[bytes, bytes]
@@ -21,18 +22,27 @@ _CACHE: Final = b"cache-control"
 _UNKEPT: Final[Header] = (_CACHE, b"no-store")
 _ASKED_AGAIN: Final[Header] = (_CACHE, b"private, no-cache")
 """Of an answer with an ETag: kept by its caller alone, and shown again only when it is still the same."""
+_ETAG: Final = b"etag"
 YEAR: Final = 365 * 86_400
+_PROMISE: Final[Header] = (b"strict-transport-security", b"max-age=%d" % YEAR)
 
 
-def security_headers(*, behind_tls: bool) -> tuple[Header, ...]:
-    """Those that are the same on each answer. Only what is reached by TLS alone may promise so."""
-    promise = (b"strict-transport-security", b"max-age=%d" % YEAR)
-    return (*ALWAYS, promise) if behind_tls else ALWAYS
+class SecurityHeaders:
+    """What answers lack, made once for each kind of answer."""
+
+    def __init__(self, *, behind_tls: bool) -> None:
+        """Only what is reached by TLS alone may promise so."""
+        always = (*ALWAYS, _PROMISE) if behind_tls else ALWAYS
+        self._of = {
+            kind: (*always, *_lacking(*kind)) for kind in product((False, True), (False, True), (False, True))
+        }
+
+    def lacking(self, given: Mapping[bytes, bytes]) -> tuple[Header, ...]:
+        """What an answer with these headers has to have besides."""
+        return self._of[_POLICY in given, _CACHE in given, _ETAG in given]
 
 
-def by_answer(given: Mapping[bytes, bytes]) -> tuple[Header, ...]:
-    """Those that an answer with these headers lacks."""
-    lacking: tuple[Header, ...] = () if _POLICY in given else (_NOTHING,)
-    if _CACHE in given:
-        return lacking
-    return (*lacking, _ASKED_AGAIN if b"etag" in given else _UNKEPT)
+def _lacking(has_policy: bool, has_cache: bool, has_etag: bool) -> tuple[Header, ...]:
+    policy = () if has_policy else (_NOTHING,)
+    cache = () if has_cache else (_ASKED_AGAIN if has_etag else _UNKEPT,)
+    return (*policy, *cache)

@@ -4,7 +4,7 @@ and tells a browser, and its being counted."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +12,7 @@ from personakit.agents.service import Service
 from personakit.api.answers import POSITION
 from personakit.api.metrics import Metrics
 from personakit.api.rates import rate_headers
-from personakit.api.security_headers import Header, by_answer
+from personakit.api.security_headers import Header, SecurityHeaders
 
 _POSITION = POSITION.lower().encode("ascii")
 NO_ROUTE = "(none)"
@@ -20,14 +20,13 @@ NO_ROUTE = "(none)"
 
 
 class Watch:
-    """Gives an answer without a position the newest one that this process knows, and counts all answers. All
-    have the headers in `always`."""
+    """Gives an answer without a position the newest one that this process knows, and counts all answers."""
 
-    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics, always: Sequence[Header]) -> None:
+    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics, security: SecurityHeaders) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
-        self._always = always
+        self._security = security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -49,9 +48,9 @@ class Watch:
             self._metrics.answered(method, route, status, time.perf_counter() - began)
 
     def _completed(self, scope: Scope, headers: Iterable[Header]) -> list[Header]:
-        complete = [*headers, *self._always]
+        complete = [*headers]
         given = dict(complete)
-        complete += by_answer(given)
+        complete += self._security.lacking(given)
         if (rate := rate_headers(scope)) is not None:
             complete += rate
         if (position := given.get(_POSITION)) is not None:

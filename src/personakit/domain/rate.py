@@ -51,12 +51,20 @@ class Bucket:
         """Takes `amount` that was given elsewhere."""
         self._level -= amount
 
-    def left(self, now: float) -> int:
-        """How often 1 may be taken at `now`."""
-        level = min(self.size, self._level + (now - self._at) * self.rate)
-        return max(1, int(level + _ROUNDING)) if level >= self._least else 0
+    def refill(self, now: float) -> None:
+        """Brings it up to `now`, as each taking does."""
+        self._level = min(self.size, self._level + (now - self._at) * self.rate)
+        self._at = now
 
-    def full_in(self, now: float) -> int:
-        """Seconds until it is full again, at least 1."""
-        missing = self.size - self._level - (now - self._at) * self.rate
-        return max(1, ceil(missing / self.rate))
+    @property
+    def left(self) -> int:
+        """How often 1 could be taken, at the instant that it was brought up to."""
+        level = self._level
+        if level < self._least:
+            return 0
+        return int(level + _ROUNDING) or 1
+
+    @property
+    def full_in(self) -> int:
+        """In how many seconds after that it is full again, at least 1."""
+        return ceil((self.size - self._level) / self.rate) or 1

@@ -19,7 +19,8 @@ from personakit.domain.rate import BURST_SECONDS, Rate
 from personakit.eventlog.access import ApiKey, Spent
 
 _POLICY = re.compile(rb'"requests";q=\d+;w=\d+, "items";q=\d+;qu="personakit-items";w=\d+')
-_LIMIT = re.compile(rb'"requests";r=(\d+);t=(\d+), "items";r=(\d+);t=(\d+)')
+_LIMIT = re.compile(rb'"requests";r=(\d+);t=(\d+)')
+_LIMITS = re.compile(rb'"requests";r=9;t=1, "items";r=(\d+);t=(\d+)')
 TELLS = 1.0
 
 
@@ -89,7 +90,18 @@ def test_answers_tell_policy_and_what_is_left_refusals_too(clock: list[float]) -
         assert found is not None
         assert int(found[1]) == left
         assert int(found[2]) == max(1, 10 - left)
-        assert (int(found[3]), int(found[4])) == (70, 1)
+    assert clock == [1000.0]
+
+
+def test_an_answer_to_what_sent_items_tells_of_them_too(clock: list[float]) -> None:
+    rates = Rates(Rate(1, 7))
+    _, scope = admitted(rates, key("pk_a"), 1)
+    take_items(scope, 30)
+    headers = rate_headers(scope)
+    assert headers is not None
+    found = _LIMITS.fullmatch(headers[1][1])
+    assert found is not None
+    assert (int(found[1]), int(found[2])) == (40, 5)
     assert clock == [1000.0]
 
 

@@ -53,11 +53,11 @@ def test_what_is_told_to_be_left_can_be_taken_one_by_one(rate: float, asked: lis
     for pause, amount in asked:
         now += pause
         bucket.take(amount, now)
-    left = min(bucket.left(now), 500)
+    left = min(bucket.left, 500)
     assert [bucket.take(1, now) for _ in range(left)] == [0] * left
     if left < 500:
         assert bucket.take(1, now) > 0
-        assert bucket.left(now) == 0
+        assert bucket.left == 0
 
 
 @given(rates, askings)
@@ -66,12 +66,13 @@ def test_it_is_full_again_when_it_says(rate: float, asked: list[tuple[float, int
     for pause, amount in asked:
         now += pause
         bucket.take(amount, now)
-    full = now + bucket.full_in(now)
-    assert bucket.left(full) >= int(bucket.size * (1 - 1e-9))
+    bucket.refill(now + bucket.full_in)
+    assert bucket.left >= int(bucket.size * (1 - 1e-9))
+    assert bucket.full_in == 1
 
 
 @given(rates, st.integers(1, 100_000))
 def test_what_was_given_elsewhere_is_missing_here(rate: float, elsewhere: int) -> None:
     here, told = Bucket(rate, 0.0), Bucket(rate, 0.0)
     told.charge(elsewhere)
-    assert told.left(0.0) == pytest.approx(max(0, here.left(0.0) - elsewhere), abs=1)
+    assert told.left == pytest.approx(max(0, here.left - elsewhere), abs=1)
