@@ -80,8 +80,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the API faces the web. Rates are a second, of a key that has none of its own; without `hosts` any
     name will do; `behind_tls` says that it is reached by TLS alone."""
 
-    requests_rate: float = 5_000.0
-    items_rate: float = 100_000.0
+    requests_rate: float = 10_000.0
+    items_rate: float = 200_000.0
     cors_origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     behind_tls: bool = False

@@ -56,7 +56,7 @@ def render(document: dict[str, Any]) -> str:
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
         f"<h1>{escape(info['title'])} API</h1><p>{_text(info['description'])}</p>"
         "<p>Every operation but health needs the header <code>Authorization: Bearer pk_…</code>, takes the "
-        "first of these headers and answers with the second. Whatever fails answers with a "
+        "first of these headers and answers with the others. Whatever fails answers with a "
         f"{_link('Problem')}. The same for machines: <a href=/openapi.json>/openapi.json</a></p>"
         f"<table>{common}</table>"
         f"{''.join(_group(tag, found) for tag, found in _by_tag(document).items())}"

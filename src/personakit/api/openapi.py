@@ -56,12 +56,24 @@ _HEADERS = {
         "answer that reflects none, the newest that the service knows",
         "schema": _POSITION_OF_LOG,
         "required": True,
-    }
+    },
+    "RateLimit-Policy": {
+        "description": "To whom bears a key: how many requests, and items, it may send in how many seconds",
+        "schema": {"type": "string", "examples": ['"requests";q=200;w=10']},
+        "required": False,
+    },
+    "RateLimit": {
+        "description": "To whom bears a key: how much of that is left, and in how many seconds all of it is "
+        "again; beyond it the answer is 429",
+        "schema": {"type": "string", "examples": ['"requests";r=187;t=1']},
+        "required": False,
+    },
 }
+_REFERRED = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
 _PROBLEM = {
     "description": "A problem document (RFC 9457): what happened, and what to do about it",
     "headers": {
-        POSITION: {"$ref": f"#/components/headers/{POSITION}"},
+        **_REFERRED,
         "Retry-After": {"description": "Of a 429 or 503: seconds to wait", "schema": {"type": "integer"}},
         "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
     },
@@ -198,7 +210,7 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     """An operation as it is: with what every one has in common, and without Litestar's own problems."""
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     answers = {
-        status: _answer(int(status), answer)
+        status: _answer(int(status), answer, is_open=is_open)
         for status, answer in operation["responses"].items()
         if status != "400"
     }
@@ -218,13 +230,13 @@ def _security(operation_id: str) -> list[dict[str, list[str]]]:
     return [{"key": [scope]} for scope in SCOPES if scope in NEEDED[operation_id]]
 
 
-def _answer(status: int, answer: dict[str, Any]) -> dict[str, Any]:
+def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     text = answer["description"]
     headers = {
         name: {"schema": {"type": "string"}, **_without_noise(header)}
         for name, header in answer.get("headers", {}).items()
     }
-    headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
+    headers |= {POSITION: _REFERRED[POSITION]} if is_open else _REFERRED
     described = _SAID[status] if text == HTTPStatus(status).description else text
     return answer | {"description": described, "headers": headers}
 

@@ -18,6 +18,7 @@ from personakit.eventlog.recorder import LogRecorder
 
 CONNECTIONS: Final = MOST_WAITING + MOST_POSITION_WAITS + 1024
 """How many connections one process serves at a time: those that wait leave room for others."""
+FEWEST_CONNECTIONS: Final = 128
 OWN_FILES: Final = 256
 """What a process opens besides them: connections to the database, files, its log."""
 HEAD_SECONDS: Final = 10
@@ -43,14 +44,14 @@ def listening(settings: Settings) -> dict[str, Any]:
 
 
 def connections() -> int:
-    """How many connections a process may serve: CONNECTIONS, or what the system lets it open."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """How many connections a process may serve: CONNECTIONS, or what the system lets it open, which is raised
+    as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OWN_FILES
-    allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
-    return max(128, allowed - OWN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(FEWEST_CONNECTIONS, allowed - OWN_FILES)
 
 
 def refuse_taken_port(settings: Settings) -> None:
