@@ -124,6 +124,19 @@ def test_a_queue_of_large_items_is_full_before_it_is_long(
     assert observe(caller, bodies[-1]).status_code in {200, 201}
 
 
+def test_a_read_that_takes_too_long_is_given_up(
+    quiet: Service, caller: Client, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert observe(caller, observation()).status_code == 201
+    monkeypatch.setitem(quiet.reader._entering, "timeout", "200ms")
+    schema = next(state.schema for state in quiet.reader.states() if state.name == "mappers")
+    with psycopg.connect(database) as stalling:
+        stalling.execute(f"LOCK TABLE {schema}.mappers IN ACCESS EXCLUSIVE MODE")
+        answer = caller.get("/mappers")
+    assert refusal(answer) == (503, "1", "storage-unavailable")
+    assert caller.get("/mappers").status_code == 200
+
+
 def test_only_so_many_wait_for_a_position(
     caller: Client, monkeypatch: pytest.MonkeyPatch, quiet: Service
 ) -> None:

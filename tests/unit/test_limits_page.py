@@ -22,6 +22,7 @@ from personakit.domain.grant import MOST_NAMED
 from personakit.domain.rate import BURST_SECONDS
 from personakit.eventlog import appender
 from personakit.eventlog.answers import WAIT_SECONDS
+from personakit.projections.read import STATEMENT_SECONDS
 from personakit_sdk.rules.limits import Limits
 from personakit_sdk.storable import MAX_DEPTH
 
@@ -49,6 +50,7 @@ LIMITS = {
     "for a position (`PersonaKit-Min-Position`)": f"{position_waits.MIN_POSITION_SECONDS:.0f} s",
     "for a change (`wait` of `GET /sync`)": f"{MOST_SECONDS} s",
     "for an append": f"{WAIT_SECONDS:.0f} s",
+    "a statement that reads from the database": f"{STATEMENT_SECONDS} s",
     "an answer that nobody reads": f"{slow_readers.UNREAD_SECONDS} s",
     "whether the service is ready": f"{readiness.LOOK_SECONDS:.0f} s",
     "connections": f"{CONNECTIONS:,}",

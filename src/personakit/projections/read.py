@@ -17,11 +17,14 @@ from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
+STATEMENT_SECONDS = 60
+"""How long one statement of a read may take; then whoever waits for it is told to come again."""
 
 # Sets the search path to the builds that are active and says how far each had come: one statement, so that
 # both are seen in the snapshot that the queries after it read from.
 _ENTER = """
 SELECT set_config('search_path', string_agg(quote_ident(b.schema), ', '), true),
+       set_config('statement_timeout', %(timeout)s, true),
        jsonb_object_agg(b.name, b.position) AS positions
 FROM personakit.active AS a JOIN personakit.builds AS b USING (schema)
 WHERE (a.name, a.definition) IN (SELECT * FROM unnest(%(names)s::text[], %(definitions)s::text[]))
@@ -75,7 +78,11 @@ class Reader:
         self._pool = pool
         self._projections = projections
         self.definitions = {each.definition: name for name, each in projections.items()}
-        self._names = {"names": list(projections), "definitions": list(self.definitions)}
+        self._entering = {
+            "names": list(projections),
+            "definitions": list(self.definitions),
+            "timeout": f"{STATEMENT_SECONDS}s",
+        }
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -85,7 +92,7 @@ class Reader:
             connection.read_only = True
             try:
                 with connection.transaction():
-                    row = connection.execute(_ENTER, self._names).fetchone()
+                    row = connection.execute(_ENTER, self._entering).fetchone()
                     positions = row["positions"] if row else {}
                     yield Snapshot(connection, self._projections, positions)
             finally:
