@@ -26,12 +26,12 @@ BODY_SECONDS: Final = 30.0
 BODIES_BYTES: Final = 64 * MAX_BODY
 """What all the bodies may take that are held at a time, those too that have not come to their end."""
 RETRY_SECONDS: Final = 1
-_HEALTH: Final = "/health/"
+_HEALTH: Final = frozenset({"/health/live", "/health/ready"})
 
 
 def is_health(path: str) -> bool:
     """Whether it is asked after health."""
-    return path.startswith(_HEALTH)
+    return path in _HEALTH
 
 
 class Gate:
@@ -119,12 +119,12 @@ class Gate:
             raise
 
     def _leave(self) -> None:
-        while self._line:
+        self.at_work -= 1
+        while self._line and self.at_work < self._most_at_work:
             turn = self._line.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
-        self.at_work -= 1
+                self.at_work += 1
 
 
 def _has_come(turn: asyncio.Future[None]) -> bool:
