@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPRequestEvent, Receiv
 from personakit.api.bodies import MAX_BODY
 from personakit.api.problems import BodySlow, TooBusy, problem_of
 
-AT_WORK: Final = 100
+AT_WORK: Final = 64
 """How many requests one process works on at a time: no more than keep it busy, so that its event loop gets
 round to each, and to health, in a fraction of a second."""
 IN_LINE: Final = 400

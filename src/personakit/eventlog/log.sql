@@ -403,9 +403,16 @@ WHERE k.prefix = l.prefix
 RETURNING k.prefix, k.requests_spent, k.items_spent
 
 -- :query keys_used
-UPDATE personakit.api_keys AS k SET last_used_at = greatest(k.last_used_at, u.used_at)
-FROM unnest(%(prefixes)s::text[], %(times)s::timestamptz[]) AS u(prefix, used_at)
-WHERE k.prefix = u.prefix
+-- In the same order.
+WITH locked AS (
+    SELECT k.prefix, u.used_at
+    FROM unnest(%(prefixes)s::text[], %(times)s::timestamptz[]) AS u(prefix, used_at)
+    JOIN personakit.api_keys AS k USING (prefix)
+    ORDER BY k.prefix
+    FOR UPDATE OF k)
+UPDATE personakit.api_keys AS k SET last_used_at = greatest(k.last_used_at, l.used_at)
+FROM locked AS l
+WHERE k.prefix = l.prefix
 
 -- :query take_lease
 -- No row where another has it, where it failed with an error in the last `failed_within` seconds, or where it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -74,6 +75,8 @@ class Outcome(NamedTuple):
     def _rows(self) -> Iterator[tuple[str, str]]:
         load, samples = self.load, self.memory.samples
         offered = load.offered / load.seconds
+        busy, cores = os.getloadavg()[0], os.cpu_count()
+        yield "the machine, all that runs on it", f"load {busy:.1f} on {cores} cores"
         yield "capacity", f"{self.per_second:,.0f} answers/s"
         yield "asked", f"{offered:,.0f} requests/s ({offered / self.per_second:.1f} times capacity)"
         yield "answered", f"{load.good / load.seconds:,.0f}/s"
