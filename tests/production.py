@@ -252,14 +252,9 @@ class Production:
 
     def first_key(self, tenant: str = "default") -> str:
         """Sets up a tenant as an operator does; the key to it."""
-        done = self.run("tenants", "create", tenant)
-        assert done.returncode == 0, done.stderr
-        return self.key("--tenant", tenant)
-
-    def key(self, *options: str) -> str:
-        """One more key, made with these options."""
-        done = self.run("keys", "create", *options)
-        assert done.returncode == 0, done.stderr
+        for command in (("tenants", "create", tenant), ("keys", "create", "--tenant", tenant)):
+            done = self.run(*command)
+            assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def close(self) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from personakit.domain.rate import Rate
 from tests.faults.overload.nuisances import KINDS
 from tests.faults.overload.run import run
 
 SEED = 20260105
-SHORT = 3.0
-SLOW = "5"
+SHORT = 2.0
+SLOW = Rate(5, 50)
 """How fast the callers' key may go: whatever the machine can do, they ask for more."""
 
 
 @pytest.mark.timeout(240)
 def test_when_more_is_asked_than_can_be_answered_health_is_and_what_is_accepted_is_kept() -> None:
     """Relations, no times: the machine may be busy with other things."""
-    outcome = run(SHORT, SEED, times=4.0, capacity_seconds=2.0, key_rate=SLOW)
+    outcome = run(SHORT, SEED, times=4.0, capacity_seconds=1.0, key_rate=SLOW)
     told = str(outcome)
     assert not outcome.health.failures, told
     assert len(outcome.health.seconds) >= 2, told

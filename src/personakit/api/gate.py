@@ -62,13 +62,12 @@ class Gate:
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
-        """For as long as it lasts, a request waits for something and gives its place to another. It comes
-        back before those who were never let in."""
-        self._leave()
+        """For as long as it lasts, a request waits for something and gives its place to another."""
+        self.leave()
         try:
             yield
         finally:
-            await self._come_back()
+            await self.come_back()
 
     def hold(self, size: int) -> None:
         """So many bytes of a body more are held. Raises TooBusy beyond what may be."""
@@ -84,7 +83,7 @@ class Gate:
         try:
             await app(scope, body.receive, send)
         finally:
-            self._leave()
+            self.leave()
             self.held_bytes -= body.size
 
     async def _enter(self) -> bool:
@@ -101,11 +100,12 @@ class Gate:
             return _has_come(turn)
         except asyncio.CancelledError:
             if _has_come(turn):
-                self._leave()
+                self.leave()
             raise
         return True
 
-    async def _come_back(self) -> None:
+    async def come_back(self) -> None:
+        """Takes a place again, before those who were never let in."""
         if self.at_work < self._most_at_work:
             self.at_work += 1
             return
@@ -118,7 +118,8 @@ class Gate:
                 self.at_work += 1  # for it leaves as it goes
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Gives a place to whoever is next."""
         self.at_work -= 1
         while self._line and self.at_work < self._most_at_work:
             turn = self._line.popleft()
@@ -149,12 +150,14 @@ class _Body:
         if self._read:
             return await self._receive()  # type: ignore[return-value]  # of HTTP there is nothing else
         self._read = True
-        async with self._gate.aside():
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    return await self._whole()
-            except TimeoutError:
-                raise BodySlow(f"The body did not come within {BODY_SECONDS:.0f} s; send less.") from None
+        self._gate.leave()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._whole()
+        except TimeoutError:
+            raise BodySlow(f"The body did not come within {BODY_SECONDS:.0f} s; send less.") from None
+        finally:
+            await self._gate.come_back()
 
     async def _whole(self) -> HTTPReceiveMessage:
         parts: list[bytes] = []

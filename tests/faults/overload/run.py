@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from uuid import UUID
 
 import psycopg
 
+from personakit.domain.grant import Grant
+from personakit.domain.rate import Rate
+from personakit.eventlog.access import create_tenant, grant_key
+from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
 from tests.faults.overload.nuisances import Nuisance, annoy
@@ -32,7 +36,7 @@ def run(
     seed: int,
     times: float = 4.0,
     capacity_seconds: float = 8.0,
-    key_rate: str | None = None,
+    key_rate: Rate | None = None,
 ) -> Outcome:
     """Load of `times` the capacity for `seconds`, with a key of the usual rate or of `key_rate`. The seed
     decides what is sent."""
@@ -42,14 +46,13 @@ def run(
         production(url_of(postgres.conninfo)) as made,
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
     ):
-        key = made.first_key()
+        key, callers = _keys(postgres.conninfo, key_rate)
         made.start(apis=(1,), workers=1)
         (api,) = made.apis
         health, memory = Health(api.port), Memory(api.popen.pid)
         capacity = pool.submit(send, Load(api.port, key, f"{seed} capacity", capacity_seconds)).result()
         memory.look()
         usual = memory.samples[0]
-        callers = made.key("--rate", key_rate) if key_rate else key
         rate = times * capacity.good / capacity.seconds
         with watched(health, memory):
             annoying = pool.submit(annoy, Nuisance(api.port, key, f"{seed}", seconds))
@@ -73,6 +76,16 @@ def run(
         recovery=recovery,
         exit_code=code,
     )
+
+
+def _keys(conninfo: str, rate: Rate | None) -> tuple[str, str]:
+    """A key of the usual rate, and one of `rate` for the callers."""
+    recorder = LogRecorder(open_datastore(conninfo, pool_size=1))
+    with closing(recorder.datastore):
+        recorder.create_table()
+        create_tenant(recorder, "default", "Default")
+        made = [grant_key(recorder, "default", "overload", Grant(), rate=each) for each in (None, rate)]
+    return made[0].secret, made[1].secret
 
 
 def _recovery(api: ApiProcess, key: str) -> float:
