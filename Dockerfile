@@ -22,7 +22,8 @@ RUN useradd --system --uid 10001 --user-group --no-create-home personakit \
 COPY --from=build /opt/personakit /opt/personakit
 ENV PATH=/opt/personakit/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    PERSONAKIT_HOST=0.0.0.0
+    PERSONAKIT_HOST=0.0.0.0 \
+    PERSONAKIT_ALLOW_REMOTE=1
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8042

@@ -41,6 +41,9 @@ soak: $(READY) ## run the long tests too
 faults: $(READY) ## kill -9 of everything at random, under load, and check all of it; kills=N seed=S
 	@$(BIN)/python -m tests.faults.chaos $(if $(kills),--kills $(kills)) $(if $(seed),--seed $(seed))
 
+overload: $(READY) ## four times of what the service can do, with bad clients; seconds=60 seed=S
+	@$(BIN)/python -m tests.faults.overload $(if $(seconds),--seconds $(seconds)) $(if $(seed),--seed $(seed))
+
 bench: $(BENCH_READY) ## measure against limits and peers, about 15 minutes; only=KEY,KEY for some
 	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(topology),--topology $(topology))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ DEFAULT_PORT = 8042
 DEFAULT_MODEL = "claude-haiku-5-5"
 DEFAULT_AUDIT_DAYS = 400
 MOST_AUDIT_DAYS = 36_500
+_HOST = re.compile(r"[a-z0-9.-]+(:\d+)?|\[[0-9a-f:]+\](:\d+)?")
+_ORIGIN = re.compile(rf"https?://({_HOST.pattern})")
 
 
 class SettingInvalid(PersonaKitError):
@@ -76,6 +79,17 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.attempts * self.timeout + (self.attempts - 1) * LONGEST_WAIT
 
 
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the API faces the web. Rates are a second, of a key that has none of its own; without `hosts` any
+    name will do; `behind_tls` says that it is reached by TLS alone."""
+
+    requests_rate: float = 10_000.0
+    items_rate: float = 200_000.0
+    cors_origins: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    behind_tls: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may decide. `database_url` None means the embedded PostgreSQL below `data_dir`; the
     other two are the logins of the database's owner and reader, where they are not the same."""
@@ -94,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     erasure_journal: Path | None = None
     model: ModelSettings | None = None
     audit_days: int = DEFAULT_AUDIT_DAYS
+    web: WebSettings = WebSettings()
+    allow_remote: bool = False
 
     @property
     def url(self) -> str:
@@ -131,6 +147,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         erasure_journal=_path(environ, "PERSONAKIT_ERASURE_JOURNAL"),
         model=_model(environ),
         audit_days=int(_number(environ, "PERSONAKIT_AUDIT_DAYS", DEFAULT_AUDIT_DAYS, 1, MOST_AUDIT_DAYS)),
+        web=_web(environ),
+        allow_remote=_yes(environ, "PERSONAKIT_ALLOW_REMOTE"),
     )
 
 
@@ -199,6 +217,35 @@ def _model(environ: Mapping[str, str]) -> ModelSettings | None:
         call_tokens=int(_number(environ, "PERSONAKIT_MODEL_CALL_TOKENS", 20_000, 100, MOST_CALL_TOKENS)),
         calls=int(_number(environ, "PERSONAKIT_MODEL_CALLS", 2, 1, 64)),
     )
+
+
+def _web(environ: Mapping[str, str]) -> WebSettings:
+    usual = WebSettings()
+    return WebSettings(
+        requests_rate=_number(environ, "PERSONAKIT_RATE_REQUESTS", usual.requests_rate, 0.001, 1e6),
+        items_rate=_number(environ, "PERSONAKIT_RATE_ITEMS", usual.items_rate, 0.001, 1e6),
+        cors_origins=_words(
+            environ, "PERSONAKIT_CORS_ORIGINS", _ORIGIN, "origins such as https://app.example.org, no others"
+        ),
+        hosts=_words(environ, "PERSONAKIT_ALLOWED_HOSTS", _HOST, "names of hosts such as api.example.org"),
+        behind_tls=_yes(environ, "PERSONAKIT_BEHIND_TLS"),
+    )
+
+
+def _words(environ: Mapping[str, str], name: str, kind: re.Pattern[str], said: str) -> frozenset[str]:
+    words = [word.strip().lower() for word in (environ.get(name) or "").split(",")]
+    found = frozenset(word for word in words if word)
+    wrong = sorted(word for word in found if not kind.fullmatch(word))
+    if wrong:
+        raise SettingInvalid(f"{name} has {wrong[0]!r}; it must be {said}, with commas between.")
+    return found
+
+
+def _yes(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "0"
+    if text in {"0", "1"}:
+        return text == "1"
+    raise SettingInvalid(f"{name} is {text!r}; it must be 1, for yes, or 0.")
 
 
 def _prices(environ: Mapping[str, str], model: str) -> Prices:

@@ -473,6 +473,16 @@ class Regenerate(Answer, frozen=True, kw_only=True):
 KeyScope = Literal["observe", "feedback", "read", "map", "mappers:write", "people:erase", "admin"]
 KeyName = Annotated[str, Meta(min_length=1, max_length=128)]
 MOST_OVERLAP_SECONDS: Final = 90 * 86_400
+MOST_A_SECOND: Final = 1_000_000
+
+
+class KeyRate(Request, frozen=True, kw_only=True):
+    """How fast a key may go on the long average: requests, and observations and feedback, a second. What it
+    leaves unused in ten seconds it may use at once.
+    """
+
+    requests: Annotated[float, Meta(gt=0, le=MOST_A_SECOND)]
+    items: Annotated[float, Meta(gt=0, le=MOST_A_SECOND)]
 
 
 class CreateKey(Request, frozen=True, kw_only=True):
@@ -486,6 +496,7 @@ class CreateKey(Request, frozen=True, kw_only=True):
     people: list[PersonId] | None = None
     personas: list[PersonaId] | None = None
     expires_at: Instant | None = None
+    rate: KeyRate | None = None
 
 
 class RotateKey(Request, frozen=True, kw_only=True):
@@ -496,7 +507,8 @@ class RotateKey(Request, frozen=True, kw_only=True):
 
 class ApiKey(Answer, frozen=True, kw_only=True):
     """A key, without its secret. `id` is how the secret begins. `endsAt` is `expiresAt`, or what a rotation
-    left it. `lastUsedAt` comes some seconds late. `people` and `personas` are null for an unlimited key.
+    left it. `lastUsedAt` comes some seconds late. `people` and `personas` are null for an unlimited key,
+    `rate` for one that goes as fast as is usual.
     """
 
     id: str
@@ -509,6 +521,7 @@ class ApiKey(Answer, frozen=True, kw_only=True):
     ends_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    rate: KeyRate | None
 
 
 class CreatedKey(Answer, frozen=True, kw_only=True):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from html import escape
 from typing import Any
 
 import msgspec
+
+from personakit.api.security_headers import PAGE_POLICY
 
 _STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#d8dbe2, #363a44);
@@ -29,6 +33,9 @@ code { font: .875em ui-monospace, monospace; background: var(--soft); border-rad
   td:first-child { border-top: 1px solid var(--line); padding-top: .4rem }
   h3 span { float: none; display: block } }
 """
+_STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {PAGE_POLICY}"
+"""Its Content-Security-Policy: the page has this style, and nothing else that a browser would take."""
 _RANGES = (
     ("minimum", "at least {}"),
     ("maximum", "at most {}"),
@@ -49,7 +56,7 @@ def render(document: dict[str, Any]) -> str:
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
         f"<h1>{escape(info['title'])} API</h1><p>{_text(info['description'])}</p>"
         "<p>Every operation but health needs the header <code>Authorization: Bearer pk_…</code>, takes the "
-        "first of these headers and answers with the second. Whatever fails answers with a "
+        "first of these headers and answers with the others. Whatever fails answers with a "
         f"{_link('Problem')}. The same for machines: <a href=/openapi.json>/openapi.json</a></p>"
         f"<table>{common}</table>"
         f"{''.join(_group(tag, found) for tag, found in _by_tag(document).items())}"

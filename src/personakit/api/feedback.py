@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, post
 from litestar.datastructures import State
 from litestar.params import RawBody
+from litestar.types import Scope
 
 from personakit.agents.service import Service
 from personakit.api import bodies
@@ -14,6 +15,7 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
+from personakit.api.rates import take_items
 from personakit.api.touched import touch_all
 from personakit.domain import exposure
 from personakit.domain.exploration import Place
@@ -38,11 +40,13 @@ def give_feedback(
     service: ServiceGiven,
     caller: CallerGiven,
     state: State,
+    scope: Scope,
     body: RawBody,
     key: IdempotencyKey = None,
 ) -> Response[wire.Written]:
     """Say what became of a suggestion, by its id or by mapper, rule and persona."""
     sent = bodies.decode(body, wire.Feedback)
+    take_items(scope, 1)
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(caller.tenant, key))
     with service.reader.snapshot(caller.tenant) as snapshot:

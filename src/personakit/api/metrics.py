@@ -76,6 +76,12 @@ class Metrics:
             registry=self._counted,
             multiprocess_mode="livesum",
         )
+        self._queue_bytes = Gauge(
+            "personakit_appender_queue_bytes",
+            "Bytes of what waits to be appended, or is being appended",
+            registry=self._counted,
+            multiprocess_mode="livesum",
+        )
         self._known: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
         self._log = CollectorRegistry()
         self._log.register(LogCollector(service))
@@ -102,17 +108,21 @@ class Metrics:
         """Counts what became of a group of events."""
         for (tenant, duplicate), number in Counted((each.tenant, each.duplicate) for each in events).items():
             (self._duplicates if duplicate else self._appended).labels(tenant).inc(number)
-        self._queue.set(self._service.appender.waiting)
+        self._look_at_queue()
 
     def page(self) -> bytes:
         """All of it, in the text format."""
-        self._queue.set(self._service.appender.waiting)
+        self._look_at_queue()
         counted = self._counted
         if SHARED_FOLDER in os.environ:
             forget_the_dead()
             counted = CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # the library's
         return generate_latest(counted) + generate_latest(self._log)
+
+    def _look_at_queue(self) -> None:
+        self._queue.set(self._service.appender.waiting)
+        self._queue_bytes.set(self._service.appender.waiting_bytes)
 
 
 class LogCollector(Collector):

@@ -18,6 +18,7 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven, idempotency_k
 from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfter, PageLimit, ReasonIfAny
 from personakit.api.problems import NotFound, problem_of
+from personakit.api.rates import take_items
 from personakit.api.touched import touch, touch_named
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.corrections import Refused
@@ -45,6 +46,7 @@ async def record(request: Request[str, ApiKey, Any]) -> Response[wire.Written]:
     if observation.id is None and (key := idempotency_key(request.scope)) is not None:
         observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
     require_person(request.auth, observation.person_id)
+    take_items(request.scope, 1)
     service = service_of(request)
     (fate,) = await service.intake.record_async(request.user, [observation])
     touch_named(service, request.user, [observation.person_id])
@@ -69,6 +71,7 @@ async def record_batch(request: Request[str, ApiKey, Any]) -> Response[wire.Batc
     items = _plain_items(body, content_type)
     if items is None:
         items = await asyncio.to_thread(_items, body, content_type)
+    take_items(request.scope, len(items))
     if request.auth.grant.limits is not None:
         items = [_allowed(request.auth, item) for item in items]
     good = [item for item in items if isinstance(item, wire.Observation)]

@@ -24,7 +24,7 @@ from litestar.openapi.spec import (
 
 from personakit.api.answers import MIN_POSITION, POSITION
 from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
-from personakit.api.docs_page import render
+from personakit.api.docs_page import POLICY, render
 from personakit.api.parameters import KEY_SAYS
 from personakit.api.scopes import NEEDED, is_open
 from personakit.domain.grant import SCOPES
@@ -56,13 +56,25 @@ _HEADERS = {
         "answer that reflects none, the newest that the service knows",
         "schema": _POSITION_OF_LOG,
         "required": True,
-    }
+    },
+    "RateLimit-Policy": {
+        "description": "To whom bears a key: how many requests, and items, it may send in how many seconds",
+        "schema": {"type": "string", "examples": ['"requests";q=200;w=10']},
+        "required": False,
+    },
+    "RateLimit": {
+        "description": "To whom bears a key: how much of that is left, and in how many seconds all of it is "
+        "again; beyond it the answer is 429",
+        "schema": {"type": "string", "examples": ['"requests";r=187;t=1']},
+        "required": False,
+    },
 }
+_REFERRED = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
 _PROBLEM = {
     "description": "A problem document (RFC 9457): what happened, and what to do about it",
     "headers": {
-        POSITION: {"$ref": f"#/components/headers/{POSITION}"},
-        "Retry-After": {"description": "Of a 503: seconds to wait", "schema": {"type": "integer"}},
+        **_REFERRED,
+        "Retry-After": {"description": "Of a 429 or 503: seconds to wait", "schema": {"type": "integer"}},
         "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
     },
     "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
@@ -198,7 +210,7 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     """An operation as it is: with what every one has in common, and without Litestar's own problems."""
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     answers = {
-        status: _answer(int(status), answer)
+        status: _answer(int(status), answer, is_open=is_open)
         for status, answer in operation["responses"].items()
         if status != "400"
     }
@@ -218,13 +230,13 @@ def _security(operation_id: str) -> list[dict[str, list[str]]]:
     return [{"key": [scope]} for scope in SCOPES if scope in NEEDED[operation_id]]
 
 
-def _answer(status: int, answer: dict[str, Any]) -> dict[str, Any]:
+def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     text = answer["description"]
     headers = {
         name: {"schema": {"type": "string"}, **_without_noise(header)}
         for name, header in answer.get("headers", {}).items()
     }
-    headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
+    headers |= {POSITION: _REFERRED[POSITION]} if is_open else _REFERRED
     described = _SAID[status] if text == HTTPStatus(status).description else text
     return answer | {"description": described, "headers": headers}
 
@@ -272,9 +284,8 @@ def openapi_json(request: Request[Any, Any, Any]) -> bytes:
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The same as a page, without scripts and without anything from elsewhere."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
     return Response(
         _published(request.app).page,
         media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Security-Policy": POLICY},
     )

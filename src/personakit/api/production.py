@@ -13,6 +13,7 @@ from litestar import Litestar
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.api.slow_readers import bound_unread_answers
 from personakit.config import load_settings, production
 from personakit.eventlog.roles import logins_in
 from personakit.log_lines import begin_logging
@@ -34,7 +35,8 @@ def create() -> Litestar:
         audit_days=settings.audit_days,
     )
     service.wake_workers(redis_url)
-    app = create_app(service)
+    app = create_app(service, settings.web)
+    bound_unread_answers(settings.port)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before
     # What is there now stays: a full collection need not look through all of it again under load.
     gc.collect()

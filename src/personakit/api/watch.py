@@ -1,5 +1,5 @@
-"""Around the whole application, so that no answer escapes it: its position, its being counted, and whose data
-it was about."""
+"""Around the whole application, so that no answer escapes it: its position, what it tells of the key's rate
+and tells a browser, its being counted, and whose data it was about."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from personakit.agents.service import Service
 from personakit.api.answers import POSITION
 from personakit.api.metrics import Metrics
+from personakit.api.rates import rate_headers
+from personakit.api.security_headers import Header, SecurityHeaders
 from personakit.api.touched import gather, note
 
 _POSITION = POSITION.lower().encode("ascii")
@@ -21,10 +23,11 @@ NO_ROUTE = "(none)"
 class Watch:
     """Gives an answer without a position the newest one that this process knows, and counts all answers."""
 
-    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, service: Service, metrics: Metrics, security: SecurityHeaders) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
+        self._security = security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -36,12 +39,7 @@ class Watch:
             nonlocal status, position
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"]
-                position = _position_in(headers)
-                if position is None:
-                    message["headers"] = [*headers, (_POSITION, b"%d" % self._service.position)]
-                else:
-                    self._service.saw(position)
+                position, message["headers"] = self._completed(scope, message["headers"])
             await send(message)
 
         try:
@@ -54,9 +52,14 @@ class Watch:
             if people:
                 note(self._service, scope, status, position, people)
 
-
-def _position_in(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    for name, value in headers:
-        if name == _POSITION:
-            return int(value)
-    return None
+    def _completed(self, scope: Scope, headers: Iterable[Header]) -> tuple[int | None, list[Header]]:
+        """The position that the answer itself says, and all its headers."""
+        complete = [*headers]
+        given = dict(complete)
+        complete += self._security.lacking(given)
+        if (rate := rate_headers(scope)) is not None:
+            complete += rate
+        if (said := given.get(_POSITION)) is not None:
+            self._service.saw(int(said))
+            return int(said), complete
+        return None, [*complete, (_POSITION, b"%d" % self._service.position)]

@@ -19,11 +19,17 @@ from granian.server.embed import Server
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.api.slow_readers import bound_unread_answers
 from personakit.cli.database import await_database
 from personakit.cli.demo import run_demo
 from personakit.cli.ending import DRAIN_SECONDS, end_within
-from personakit.cli.listening import CONNECTIONS, refuse_taken_port
-from personakit.cli.options import with_settings
+from personakit.cli.listening import (
+    listening,
+    refuse_exposure_without_keys,
+    refuse_taken_port,
+    refuse_unasked_exposure,
+)
+from personakit.cli.options import allow_remote_option, allowing_remote, with_settings
 from personakit.config import Settings
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant, key_of
@@ -45,7 +51,8 @@ logger = logging.getLogger(__name__)
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Import the git history of this folder (or a sample) and show what to ask.",
 )
-def up(settings: Settings, repository: Path | None) -> None:
+@allow_remote_option
+def up(settings: Settings, repository: Path | None, allow_remote: bool) -> None:
     """Run the whole service on this machine, until Ctrl-C.
 
     Data, PostgreSQL's files and the first API key live in the data directory. The address and the key
@@ -54,6 +61,8 @@ def up(settings: Settings, repository: Path | None) -> None:
     # The service itself is neither the one that PERSONAKIT_URL names nor opened by PERSONAKIT_API_KEY.
     settings = msgspec.structs.replace(settings, service_url=None, api_key=None)
     begin_logging()
+    settings = allowing_remote(settings, allow_remote)
+    refuse_unasked_exposure(settings)
     refuse_taken_port(settings)
     with (
         database(settings) as conninfo,
@@ -67,6 +76,7 @@ def up(settings: Settings, repository: Path | None) -> None:
         ) as service,
     ):
         made = prepare(service, settings)
+        refuse_exposure_without_keys(settings, service.recorder)
         service.mappers.publish_shipped(FIRST_TENANT)
         asyncio.run(_serve(service, settings, lambda: _ready(settings, made, repository)))
 
@@ -126,15 +136,8 @@ def _key_opens(service: Service, key_file: Path) -> bool:
 
 async def _serve(service: Service, settings: Settings, ready: Callable[[], None]) -> None:
     """Serves until a signal; requests under way are answered first, within DRAIN_SECONDS."""
-    server = Server(
-        create_app(service),
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        log_enabled=False,
-        websockets=False,
-        backpressure=CONNECTIONS,
-    )
+    server = Server(create_app(service, settings.web), interface=Interfaces.ASGI, **listening(settings))
+    bound_unread_answers(settings.port)
     server.workers_kill_timeout = DRAIN_SECONDS  # the embedded server takes it, only not as an argument
 
     def stop() -> None:

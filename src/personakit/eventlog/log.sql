@@ -95,6 +95,11 @@ ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS personas text[];
 ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS expires_at timestamptz;
 ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS overlap_until timestamptz; -- set by a rotation
 ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS last_used_at timestamptz;
+-- How fast it may go, a second; NULL is as fast as is usual. What it has spent is counted for all processes.
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS requests_rate float8;
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS items_rate float8;
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS requests_spent bigint NOT NULL DEFAULT 0;
+ALTER TABLE personakit.api_keys ADD COLUMN IF NOT EXISTS items_spent bigint NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS api_keys_of ON personakit.api_keys (tenant, prefix);
 
 -- A build: the tables of one definition of a projection, in a schema of their own, and how far they follow
@@ -613,8 +618,10 @@ INSERT INTO personakit.tenants (tenant, name) VALUES (%(tenant)s, %(name)s) ON C
 SELECT tenant, name FROM personakit.tenants WHERE tenant = %(tenant)s
 
 -- :query add_key
-INSERT INTO personakit.api_keys (prefix, tenant, hash, name, scopes, people, personas, expires_at)
-VALUES (%(prefix)s, %(tenant)s, %(hash)s, %(name)s, %(scopes)s, %(people)s, %(personas)s, %(expires_at)s)
+INSERT INTO personakit.api_keys
+    (prefix, tenant, hash, name, scopes, people, personas, expires_at, requests_rate, items_rate)
+VALUES (%(prefix)s, %(tenant)s, %(hash)s, %(name)s, %(scopes)s, %(people)s, %(personas)s, %(expires_at)s,
+        %(requests_rate)s, %(items_rate)s)
 RETURNING *
 
 -- :query key
@@ -655,10 +662,36 @@ WITH rotated AS (
     RETURNING *)
 SELECT rotated.*, pg_notify('api_keys', prefix) FROM rotated
 
+-- :query any_key
+SELECT 1 FROM personakit.api_keys
+WHERE revoked_at IS NULL AND coalesce(least(expires_at, overlap_until), 'infinity') > clock_timestamp()
+LIMIT 1
+
+-- :query add_spent
+-- In the order of their prefixes, so that two processes never wait for each other.
+WITH locked AS (
+    SELECT k.prefix, s.requests, s.items
+    FROM unnest(%(prefixes)s::text[], %(requests)s::bigint[], %(items)s::bigint[]) AS s(prefix, requests, items)
+    JOIN personakit.api_keys AS k USING (prefix)
+    ORDER BY k.prefix
+    FOR UPDATE OF k)
+UPDATE personakit.api_keys AS k
+SET requests_spent = k.requests_spent + l.requests, items_spent = k.items_spent + l.items
+FROM locked AS l
+WHERE k.prefix = l.prefix
+RETURNING k.prefix, k.requests_spent, k.items_spent
+
 -- :query keys_used
-UPDATE personakit.api_keys AS k SET last_used_at = greatest(k.last_used_at, u.used_at)
-FROM unnest(%(prefixes)s::text[], %(times)s::timestamptz[]) AS u(prefix, used_at)
-WHERE k.prefix = u.prefix
+-- In the same order.
+WITH locked AS (
+    SELECT k.prefix, u.used_at
+    FROM unnest(%(prefixes)s::text[], %(times)s::timestamptz[]) AS u(prefix, used_at)
+    JOIN personakit.api_keys AS k USING (prefix)
+    ORDER BY k.prefix
+    FOR UPDATE OF k)
+UPDATE personakit.api_keys AS k SET last_used_at = greatest(k.last_used_at, l.used_at)
+FROM locked AS l
+WHERE k.prefix = l.prefix
 
 -- :query take_lease
 -- No row where another has it, where it failed with an error in the last `failed_within` seconds, or where it

@@ -18,6 +18,8 @@ from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
+STATEMENT_SECONDS = 60
+"""How long one statement of a read may take; then whoever waits for it is told to come again."""
 
 # Sets the search path to the builds that are active, says how far each had come, and names the tenant whose
 # rows the reader sees: one statement, so that both are seen in the snapshot that the queries after it read
@@ -25,6 +27,7 @@ POLL_SECONDS = 0.005
 _ENTER = """
 SELECT set_config('search_path', string_agg(quote_ident(b.schema), ', '), true),
        set_config('personakit.tenant', %(tenant)s, true),
+       set_config('statement_timeout', %(timeout)s, true),
        jsonb_object_agg(b.name, b.position) AS positions
 FROM personakit.active AS a JOIN personakit.builds AS b USING (schema)
 WHERE (a.name, a.definition) IN (SELECT * FROM unnest(%(names)s::text[], %(definitions)s::text[]))
@@ -84,7 +87,11 @@ class Reader:
         self._reading = reading
         self._projections = projections
         self.definitions = {each.definition: name for name, each in projections.items()}
-        self._names = {"names": list(projections), "definitions": list(self.definitions)}
+        self._entering = {
+            "names": list(projections),
+            "definitions": list(self.definitions),
+            "timeout": f"{STATEMENT_SECONDS}s",
+        }
 
     def snapshot(self, tenant: str) -> AbstractContextManager[Snapshot]:
         """A REPEATABLE READ, read-only transaction, in which there are no rows of other tenants."""
@@ -101,7 +108,7 @@ class Reader:
             connection.read_only = True
             try:
                 with connection.transaction():
-                    row = connection.execute(_ENTER, self._names | {"tenant": tenant}).fetchone()
+                    row = connection.execute(_ENTER, self._entering | {"tenant": tenant}).fetchone()
                     positions = row["positions"] if row else {}
                     yield Snapshot(connection, self._projections, positions)
             finally:

@@ -86,7 +86,8 @@ async def sync(
     pull = Pull(service, scope_of(request.auth, persona_id), since, page_size(limit), datetime.now(UTC))
     page = await _settled(partial(asyncio.to_thread, pull.read))
     if seconds and not page.changed and page.up_to_date:
-        page = await _awaited(request.app.state["waiting"], pull, seconds)
+        async with request.app.state["gate"].aside():
+            page = await _awaited(request.app.state["waiting"], pull, seconds)
         await authenticated(request.app.state["keys"], request.scope)  # it may be revoked meanwhile
     return _answer(service, page, tags_in(request.headers.get("if-none-match")))
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from litestar import Response, post
 from litestar.datastructures import State
 from litestar.params import RawBody
+from litestar.types import Scope
 
 from personakit.agents.service import Service
 from personakit.api.answers import answer, require_person
@@ -20,6 +21,7 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.feedback import understood
 from personakit.api.openapi import documented
 from personakit.api.problems import UNAVAILABLE, problem_of
+from personakit.api.rates import take_items
 from personakit.api.scopes import require
 from personakit.api.sync.pushed import Told, read_push, told_by
 from personakit.api.touched import touch_named
@@ -56,13 +58,15 @@ class Item(NamedTuple):
     summary="Push what happened",
 )
 def push(
-    service: ServiceGiven, caller: CallerGiven, state: State, body: RawBody
+    service: ServiceGiven, caller: CallerGiven, state: State, scope: Scope, body: RawBody
 ) -> Response[wire.PushAnswer]:
     """Record observations and feedback that a client kept, at most 500, oldest first: those of one `key` are
     recorded in their order. Each has a fate of its own, by its id: `stored` or `duplicate` once it is
     committed, `rejected` if it never will be, `retry` if it may be later, after `Retry-After` seconds."""
+    items = read_push(body)
+    take_items(scope, len(items))
     outcomes = record(
-        service, caller, read_push(body), gone=partial(state.metrics.feedback_on_gone_rule, caller.tenant)
+        service, caller, items, gone=partial(state.metrics.feedback_on_gone_rule, caller.tenant)
     )
     results = {id_: _result(outcome) for id_, outcome in outcomes.items()}
     found = wire.PushAnswer(
