@@ -44,7 +44,7 @@ from personakit.api.problems import respond
 from personakit.api.scopes import require_scoped
 from personakit.api.sync import pull, push
 from personakit.api.sync.waiting import Waiting
-from personakit.api.watch import Watch
+from personakit.api.watch import Watch, methods_of
 from personakit.eventlog.access import ApiKey
 from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
@@ -116,7 +116,7 @@ def create_app(service: Service) -> Litestar:
         state=State({"keys": keys, "metrics": metrics, "service": service, "waiting": waiting}),
     )
     require_scoped(app.routes)
-    app.asgi_handler = Watch(app.asgi_handler, service, metrics)
+    app.asgi_handler = Watch(app.asgi_handler, service, metrics, methods_of(app.routes))
     service.on_append(metrics.appended)
     return app
 

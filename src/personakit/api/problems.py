@@ -182,12 +182,19 @@ def _problem(status: int, slug: str, detail: str, faults: Any = ()) -> wire.Prob
     )
 
 
+def _route(request: Request[Any, Any, Any]) -> str:
+    return str(request.scope.get("path_template") or "(no route)")
+
+
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer to a request that failed."""
     problem = problem_of(error)
     if problem.status >= 500:
-        logger.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
+        # The route and not the address, which names people, and could break the line.
+        logger.error("%s %s failed", request.method, _route(request), exc_info=error)
     headers = {"Cache-Control": "no-store"}
+    if problem.status == 405 and isinstance(error, HTTPException) and error.headers:
+        headers["Allow"] = error.headers["allow"]
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     retry_after = getattr(error, "retry_after", None)
