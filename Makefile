@@ -44,6 +44,9 @@ faults: $(READY) ## kill -9 of everything at random, under load, and check all o
 schemathesis: $(READY) ## requests made from the API's own description, at least cases=5000; seed=S
 	@$(BIN)/python -m tests.contract.openapi $(if $(cases),--cases $(cases)) $(if $(seed),--seed $(seed))
 
+fuzz: $(READY) ## untrusted input of all kinds, seconds=60; only=TARGET,TARGET seed=S
+	@$(BIN)/python -m tests.fuzz $(if $(seconds),--seconds $(seconds)) $(if $(only),--only $(only)) $(if $(seed),--seed $(seed))
+
 bench: $(BENCH_READY) ## measure against limits and peers, about 15 minutes; only=KEY,KEY for some
 	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(topology),--topology $(topology))
 

@@ -1,5 +1,5 @@
-"""`make fuzz`: all targets in turn with new inputs, until the time is over. Ends with 1 at the first that does
-not hold, and shows the input."""
+"""`make fuzz`: all targets in turn with new inputs, until the time is over. Ends with 1 after the first round
+in which one does not hold, and shows the input."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _holds(name: str, number: int) -> bool:
     try:
         made.check(made.hold, INPUTS, number=number)
         made.check(made.weigh, INPUTS // 10, number=number)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is shown, and the others go on
         print(f"{name} does not hold, with seed {number}:\n{traceback.format_exc(limit=-8)}")
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from typing import Any, Final
@@ -27,35 +28,10 @@ from tests.unit.rules.random_mappers import random_mapper
 
 YAML_PIECES: Final = (
     *("- ", "? ", ": ", "a: ", "[", "]", "{", "}", ",", "&a ", "*a", "*a,", "!!python/object:os.system "),
-    *(
-        "!t ",
-        "|\n ",
-        ">\n ",
-        "'",
-        '"',
-        "\\",
-        "#",
-        "\n",
-        "\t",
-        " ",
-        "---\n",
-        "...\n",
-        "%YAML 1.2\n",
-        "<<: *a\n",
-    ),
-    *(
-        "0x" + "f" * 50,
-        "0o777",
-        "1e400",
-        ".inf",
-        ".nan",
-        "2026-03-02",
-        "~",
-        "null",
-        "\\ud800",
-        "{a: [1, x]}\n",
-    ),
-    *("metadata: {id: a, version: 1.0.0, description: d}\n", "rules:\n", "- {id: r, conditions: ", "k1: 1\n"),
+    *("!t ", "|\n ", ">\n ", "'", '"', "\\", "#", "\n", "\t", " ", "---\n", "...\n", "%YAML 1.2\n"),
+    *("0x" + "f" * 50, "0o777", "1e400", ".inf", ".nan", "2026-03-02", "~", "null", "\\ud800", "k: 1\n"),
+    *("<<: *a\n", "- [1, 2, 3, {b: c}]\n", "- [" + "1," * 3_000 + "]\n", "- {id: r, conditions: "),
+    *("metadata: {id: a, version: 1.0.0, description: d}\n", "rules:\n"),
 )
 TRAITS: Final[dict[str, Any]] = {
     "metadata": {"id": "told", "version": "1.0.0", "description": "d"},
@@ -186,6 +162,4 @@ def any_object(document: dict[str, Any]) -> None:
 
 
 def _json(value: Any) -> str:
-    import json
-
     return json.dumps(value)

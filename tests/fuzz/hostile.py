@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -94,8 +95,6 @@ class _Moved(msgspec.Struct, frozen=True):
 
 def _json(value: Any, cut: int) -> bytes:
     # Not msgspec, which refuses what a client may send: NaN, large numbers, half of a pair.
-    import json
-
     text = json.dumps(value, ensure_ascii=bool(cut % 2)).encode(errors="surrogatepass")
     return text[: len(text) // 2] if cut == 9 else text
 

@@ -38,8 +38,8 @@ class Target(NamedTuple):
         require_memory(run, size_of(input_))
 
     def check(self, hold: Callable[[Any], None], inputs: int, *, number: int | None = None) -> None:
-        """Calls `hold` with so many inputs, drawn by a number; without one, the same ones always. One that does
-        not hold is made smaller."""
+        """Calls `hold` with so many inputs, drawn by a number; without one, the same ones always. One that
+        does not hold is made smaller."""
         held = settings(
             max_examples=inputs,
             derandomize=number is None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
@@ -183,15 +184,25 @@ def _problem(status: int, slug: str, detail: str, faults: Any = ()) -> wire.Prob
 
 
 def _route(request: Request[Any, Any, Any]) -> str:
+    """Not the address, which names people, and could break the line."""
     return str(request.scope.get("path_template") or "(no route)")
+
+
+def _without_data(error: BaseException) -> str:
+    """What failed, and where, with its causes. What an error of the database says may be about somebody; our
+    own errors say nothing that their caller did not send, and are told by their kind as well."""
+    state = getattr(error, "sqlstate", None)
+    kind = type(error).__qualname__ + (f" ({state})" if state else "")
+    cause = error.__cause__
+    because = f"\nbecause of {_without_data(cause)}" if cause is not None else ""
+    return f"{kind}\n{''.join(traceback.format_tb(error.__traceback__))}{because}"
 
 
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer to a request that failed."""
     problem = problem_of(error)
     if problem.status >= 500:
-        # The route and not the address, which names people, and could break the line.
-        logger.error("%s %s failed", request.method, _route(request), exc_info=error)
+        logger.error("%s %s failed: %s", request.method, _route(request), _without_data(error))
     headers = {"Cache-Control": "no-store"}
     if problem.status == 405 and isinstance(error, HTTPException) and error.headers:
         headers["Allow"] = error.headers["allow"]

@@ -217,7 +217,8 @@ def _start(
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     config = {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
     said = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0"}
-    command = ("git", "--no-pager", "-C", str(path), *arguments)
+    # A repository may name a program that is to fetch what it lacks: git would run it, though it only reads.
+    command = ("git", "--no-pager", "-c", "protocol.allow=never", "-C", str(path), *arguments)
     try:
         return subprocess.Popen(  # noqa: S603 - no shell, and every argument but the path is ours
             command,
