@@ -65,6 +65,9 @@ types: $(READY) ## mypy strict everywhere, pyright strict on the SDK
 layers: $(READY) ## imports point down
 	@$(BIN)/lint-imports
 
+audit: $(READY) ## ask the package index whether what is locked was withdrawn; needs the network
+	@$(BIN)/python -m tests.audit
+
 check: lint types layers test ## everything CI runs
 
 lock: ## rewrite the lock files from pyproject.toml

@@ -124,7 +124,7 @@ def test_what_fails_is_logged_without_whom_it_is_about(
 
 
 def test_a_host_and_a_line_break_in_a_header_name_nothing_that_is_sent_back(
-    client: TestClient[Litestar],
+    client: Client,
 ) -> None:
     answer = client.get(
         "/mappers/focus", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
