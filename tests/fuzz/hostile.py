@@ -39,6 +39,7 @@ ODD_TEXTS: Final = (
     "é\u0301" * 300,
 )
 ODD_NUMBERS: Final = (0, -1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**400, -0.0, 5e-324, 1.8e308, 1e16, 0.1)
+LONGEST: Final = 200_000
 UNREAL: Final = (math.nan, math.inf, -math.inf)
 texts: SearchStrategy[str] = st.one_of(st.sampled_from(ODD_TEXTS), st.text(max_size=40))
 words: SearchStrategy[str] = texts.filter(
@@ -70,11 +71,15 @@ values: SearchStrategy[Any] = nested(scalars)
 objects: SearchStrategy[dict[str, Any]] = st.dictionaries(texts, values, max_size=6)
 
 
+def _many(piece: str, times: int) -> str:
+    return piece * min(times, LONGEST // max(1, len(piece)))
+
+
 def repeated(pieces: Sequence[str], most: int = 60_000) -> SearchStrategy[str]:
     """Texts of a few of the pieces, each up to so many times one after another."""
     counts = st.one_of(st.integers(0, 3), st.sampled_from([33, 300, most]))
-    run = st.tuples(st.sampled_from(list(pieces)) | texts, counts).map(lambda each: each[0] * each[1])
-    return st.lists(run, max_size=8).map(lambda runs: "".join(runs)[:200_000])
+    run = st.builds(_many, st.sampled_from(list(pieces)) | texts, counts)
+    return st.lists(run, max_size=8).map(lambda runs: "".join(runs)[:LONGEST])
 
 
 def spoilt(valid: Any) -> SearchStrategy[Any]:

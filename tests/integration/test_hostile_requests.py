@@ -67,6 +67,12 @@ def test_one_beyond_them_is_no_suggestion(client: Client, beyond: dict[str, int]
     assert client.post("/feedback", json={"suggestionId": id_, "helpful": True}).status_code == 422
 
 
+def test_nor_one_with_a_name_that_no_database_could_be_asked_for(client: Client) -> None:
+    id_ = pack(["ada\x00", "focus", 1, "always", 1, 0])
+    assert client.get(f"/suggestions/{id_}").status_code == 422
+    assert client.post("/feedback", json={"suggestionId": id_, "helpful": True}).status_code == 422
+
+
 @SHORT
 @given(id_=forged | texts)
 def test_no_forged_suggestion_fails_the_service(client: Client, id_: str) -> None:
