@@ -249,7 +249,10 @@ def tags(header: str) -> None:
     tags_in(header)
 
 
-@target(words | repeated(("2026", "-", "03", ":", "+", "T", "Z", ".", "0")), InvalidInput)
+_times = repeated(("2026", "-", "03", ":", "+", "T", "Z", ".", "0"))
+
+
+@target(words | _times.map(lambda text: whole(text.encode(errors="replace"))), InvalidInput)
 def as_of(text: str) -> None:
     """A state of the log by a time; one that is told by a position asks the log."""
     if not text.isdigit():

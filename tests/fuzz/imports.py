@@ -67,13 +67,12 @@ calendars = st.lists(events | texts, max_size=2).map(
 )
 
 
-@target(
-    calendars
-    | repeated(("BEGIN:VEVENT\r\n", "END:VEVENT\r\n", "BEGIN:VCALENDAR\r\n", "A", " ", "\r\n"), 2_000).map(
-        lambda text: text.encode(errors="replace")
-    ),
-    InvalidInput,
-)
+_pieces = ("BEGIN:VEVENT\r\n", "END:VEVENT\r\n", "BEGIN:VCALENDAR\r\n", "A", " ", "\r\n")
+_unshapely = repeated(_pieces, 2_000).map(lambda text: text.encode(errors="replace"))
+
+
+# Two events, each of which may be followed for 20,000 times.
+@target(calendars | _unshapely, InvalidInput, seconds=4.0)
 def a_calendar(data: bytes) -> None:
     """A calendar into which anybody may have sent an invitation."""
     for found in read_calendar(data, UTC, NOW):

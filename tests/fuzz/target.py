@@ -11,21 +11,23 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisWarning
 from hypothesis.strategies import SearchStrategy
 
-from tests.fuzz.watchdog import require_memory, within_seconds
+from tests.fuzz.watchdog import SECONDS, require_memory, within_seconds
 
 TARGETS: Final[dict[str, Target]] = {}
 
 
 class Target(NamedTuple):
-    """`run` takes an input that `inputs` makes, and raises none but the errors that `refused` names."""
+    """`run` takes an input that `inputs` makes, and raises none but the errors that `refused` names, within
+    `seconds` of processor time."""
 
     inputs: SearchStrategy[Any]
     run: Callable[[Any], object]
     refused: tuple[type[Exception], ...]
+    seconds: float
 
     def hold(self, input_: Any) -> None:
         """Runs it. Raises what nobody foresaw, and TooSlow."""
-        with within_seconds(), suppress(*self.refused):
+        with within_seconds(self.seconds), suppress(*self.refused):
             self.run(input_)
 
     def weigh(self, input_: Any) -> None:
@@ -55,12 +57,12 @@ class Target(NamedTuple):
 
 
 def target(
-    inputs: SearchStrategy[Any], *refused: type[Exception]
+    inputs: SearchStrategy[Any], *refused: type[Exception], seconds: float = SECONDS
 ) -> Callable[[Callable[[Any], object]], Callable[[Any], object]]:
     """Makes a function of one input a target, under its name."""
 
     def added(run: Callable[[Any], object]) -> Callable[[Any], object]:
-        TARGETS[run.__name__] = Target(inputs, run, refused)
+        TARGETS[run.__name__] = Target(inputs, run, refused, seconds)
         return run
 
     return added

@@ -28,7 +28,7 @@ class TooLarge(AssertionError):
 
 
 @contextmanager
-def within_seconds(seconds: float = SECONDS) -> Iterator[None]:
+def within_seconds(seconds: float) -> Iterator[None]:
     """Raises TooSlow in the block once this process has computed for so long, and at its end at the latest.
     Only in the main thread; what waits is ended by the test's own time-out."""
 
