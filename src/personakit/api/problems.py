@@ -189,10 +189,11 @@ def _route(request: Request[Any, Any, Any]) -> str:
 
 
 def _without_data(error: BaseException) -> str:
-    """What failed, and where, with its causes. What an error of the database says may be about somebody; our
-    own errors say nothing that their caller did not send, and are told by their kind as well."""
+    """What failed, and where, with its causes. What an error says may be about somebody, as where a database
+    quotes a value; not of what passes, such as a connection that was lost."""
     state = getattr(error, "sqlstate", None)
     kind = type(error).__qualname__ + (f" ({state})" if state else "")
+    kind += f": {error}" if isinstance(error, UNAVAILABLE) else ""
     cause = error.__cause__
     because = f"\nbecause of {_without_data(cause)}" if cause is not None else ""
     return f"{kind}\n{''.join(traceback.format_tb(error.__traceback__))}{because}"

@@ -26,7 +26,6 @@ SAYS: Final[Mapping[str, str]] = {
 _BESIDES: Final[Mapping[str, frozenset[str]]] = {
     "mapPersona": frozenset({"409"}),
     "regeneratePersona": frozenset({"502"}),
-    "recordObservations": frozenset({"404"}),
 }
 _NAMING: Final = frozenset({"personId", "personaId"})
 """Parameters that name somebody who may not be there, or not any more."""
