@@ -26,9 +26,11 @@ def installed() -> Iterator[Installation]:
         yield made
 
 
-def test_the_first_key_is_kept_where_only_its_owner_reads_it(installed: Installation) -> None:
-    mode = (installed.data_dir / "api-key").stat().st_mode
-    assert stat.S_IMODE(mode) == 0o600
+def test_the_first_key_and_the_master_key_are_kept_where_only_their_owner_reads_them(
+    installed: Installation,
+) -> None:
+    for name in ("api-key", "master-key"):
+        assert stat.S_IMODE((installed.data_dir / name).stat().st_mode) == 0o600
 
 
 def test_a_tenant_sees_the_shipped_mappers_and_nobody_elses_people(installed: Installation) -> None:

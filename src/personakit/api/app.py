@@ -51,7 +51,7 @@ from personakit.api.scopes import require_scoped
 from personakit.api.security_headers import SecurityHeaders
 from personakit.api.sync import pull, push
 from personakit.api.sync.waiting import Waiting
-from personakit.api.watch import Watch
+from personakit.api.watch import Watch, methods_of
 from personakit.config import WebSettings
 from personakit.domain.rate import Rate
 from personakit.eventlog.access import ApiKey
@@ -142,7 +142,9 @@ def create_app(service: Service, web: WebSettings | None = None) -> Litestar:
     )
     require_scoped(app.routes)
     security = SecurityHeaders(behind_tls=web.behind_tls)
-    app.asgi_handler = Watch(gate.around(app.asgi_handler), service, metrics, security)
+    app.asgi_handler = Watch(
+        gate.around(app.asgi_handler), service, metrics, security, methods_of(app.routes)
+    )
     service.on_append(metrics.appended)
     return app
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.openapi import ResponseSpec
 
 from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
@@ -29,6 +30,12 @@ from personakit_sdk.mapping import context_of, instant_of, limit_of, shows_overl
 from personakit_sdk.rules.evaluate import Decision, Reorder, evaluate_until
 from personakit_sdk.rules.facts import Facts
 
+LATER: Final = ResponseSpec(
+    wire.MapAnswer,
+    description="By the stale core: it is being made anew, and that takes longer than a caller would wait",
+    generate_examples=False,
+)
+
 
 class _Decided(NamedTuple):
     """The parts of an answer that the rules decide; `suggestions` may be a `msgspec.Raw`."""
@@ -42,6 +49,7 @@ class _Decided(NamedTuple):
 @get(
     "/",
     operation_class=documented(query=MapQuery),
+    responses={202: LATER},
     operation_id="mapPersona",
     summary="Map a persona",
 )
@@ -55,6 +63,7 @@ async def map_by_query(request: Request[str, ApiKey, Any]) -> Response[wire.MapA
     "/",
     status_code=200,
     operation_class=documented(wire.MapPersona),
+    responses={202: LATER},
     operation_id="mapPersonaByBody",
     summary="Map a persona, by a body",
 )

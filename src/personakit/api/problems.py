@@ -233,6 +233,8 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
         said = str(error) if isinstance(error, PersonaKitError) else type(error).__name__
         logger.error("%s %s failed (tenant %s): %s", request.method, route, tenant, said, exc_info=error)
     headers = {"Cache-Control": "no-store"}
+    if problem.status == 405 and isinstance(error, HTTPException) and error.headers:
+        headers["Allow"] = error.headers["allow"]
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     retry_after = getattr(error, "retry_after", None)

@@ -64,7 +64,8 @@ WaitSeconds = Annotated[
     response_headers=[
         ResponseHeader(
             name=VALID_UNTIL, description="Until when what was answered is valid", documentation_only=True
-        )
+        ),
+        ResponseHeader(name="ETag", description="Send it as `If-None-Match`", documentation_only=True),
     ],
 )
 async def sync(
