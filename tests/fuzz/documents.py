@@ -16,6 +16,7 @@ from personakit.domain.computed_trait_documents import read_document
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import Facts, TraitFact, compile_mapper, evaluate
 from personakit_sdk.rules.clock import end_of_hour, find_zone, local
+from personakit_sdk.rules.limits import DEFAULT_LIMITS
 from personakit_sdk.rules.operators import OPERATORS
 from personakit_sdk.rules.paths import parse_path
 from personakit_sdk.rules.template import TEXT_BYTES, parse_template, text_of
@@ -114,8 +115,9 @@ def rules_from_elsewhere(given: tuple[str, Any]) -> None:
 
 @target(repeated(("{", "}", "{{", "}}", "{x}", "{x!r}", "x", "\n")), ValueError)
 def a_template(text: str) -> None:
-    """A template of a mapper, as long as a document may be."""
-    made = parse_template(text)
+    """A template of a mapper: parsed at any length, made a text of at the longest that a mapper may have."""
+    parse_template(text)
+    made = parse_template(text[: DEFAULT_LIMITS.template_bytes])
     assert len(made.render(dict.fromkeys(made.names, "v" * 500)).encode()) <= TEXT_BYTES
 
 
