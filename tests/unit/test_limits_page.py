@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from personakit.agents.service import POOL_SIZE
+from personakit.agents.service import OWNING, READING, WRITING
 from personakit.api import gate, guesses, position_waits, readiness, slow_readers
 from personakit.api.answers import MAX_PAGE
 from personakit.api.bodies import MAX_BODY, MAX_ITEM
@@ -70,7 +70,7 @@ LIMITS = {
 UNCHECKED = {
     "numbers": "64 bits, or a double",
     "a person's id": "128 characters",
-    "connections to the database": "50",
+    "connections to the database": "63",
 }
 
 
@@ -87,8 +87,9 @@ def test_the_page_says_each_limit_that_the_code_has() -> None:
 
 
 def test_a_process_stays_within_its_connections_to_the_database() -> None:
-    """The pool of the reads, that of the log with its overflow, and the three that listen."""
-    assert int(UNCHECKED["connections to the database"]) >= 6 * POOL_SIZE + 4 + 16 + 3
+    """The pools of the three roles, that of the log with its overflow, and the three that listen."""
+    of_roles = sum(most for _, most in (WRITING, READING, OWNING))
+    assert int(UNCHECKED["connections to the database"]) == of_roles + 4 + 16 + 3
 
 
 def test_what_happens_beyond_a_limit_is_a_problem_that_there_is() -> None:
