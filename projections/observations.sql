@@ -116,7 +116,7 @@ WHERE tenant = %(tenant)s AND person = %(person)s AND id = ANY (%(ids)s) AND ret
 -- Whose time is over and that are not retracted yet, the longest ago first, after one of them.
 SELECT tenant, id, person, expires_at FROM observations
 WHERE expires_at <= %(now)s AND retracted IS NULL
-  AND (expires_at, tenant, id) > (%(after)s, %(tenant)s, %(id)s)
+  AND (expires_at, tenant, id) > (%(after)s, %(after_tenant)s, %(after_id)s)
 ORDER BY expires_at, tenant, id
 LIMIT %(limit)s
 

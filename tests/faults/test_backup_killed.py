@@ -67,12 +67,12 @@ def until_it_waits(process: subprocess.Popen[bytes], database: str) -> None:
 
 def test_a_backup_that_is_killed_is_none(written: Service, tmp_path: Path) -> None:
     """Nor is the copy of its keys kept for long."""
-    with psycopg.connect(written.conninfo) as holder:  # one of the last that are copied
+    with psycopg.connect(written.logins.owner) as holder:  # one of the last that are copied
         holder.execute("LOCK TABLE personakit.api_keys IN ACCESS EXCLUSIVE MODE")
-        process = on(written.conninfo, tmp_path).begin(
+        process = on(written.logins.owner, tmp_path).begin(
             "backup", tmp_path / "log", "--keys", tmp_path / "keys"
         )
-        until_it_waits(process, written.conninfo)
+        until_it_waits(process, written.logins.owner)
         process.kill()
         process.wait()
     assert list((tmp_path / "log").iterdir()) != []
@@ -80,7 +80,7 @@ def test_a_backup_that_is_killed_is_none(written: Service, tmp_path: Path) -> No
         checked_log(tmp_path / "log", [MASTER_KEY], lambda *_: None)
     now = datetime.now(UTC)
     with pytest.raises(BackupRefused, match="is not empty"):
-        take_backup(written.conninfo, MASTER_KEY, tmp_path / "log", tmp_path / "keys", now)
+        take_backup(written.logins.owner, MASTER_KEY, tmp_path / "log", tmp_path / "keys", now)
     assert len(prune(tmp_path / "keys", now + timedelta(days=30))) == 1
 
 
@@ -88,7 +88,7 @@ def test_a_restore_that_is_killed_serves_nobody_and_begins_anew(
     written: Service, tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:
     log, keys = tmp_path / "log", tmp_path / "keys"
-    taken = take_backup(written.conninfo, MASTER_KEY, log, keys, datetime.now(UTC))
+    taken = take_backup(written.logins.owner, MASTER_KEY, log, keys, datetime.now(UTC))
     database = create_database(postgres)
     with closing(open_datastore(database, pool_size=1)) as datastore:
         LogRecorder(datastore).create_table()
@@ -122,7 +122,7 @@ def test_what_was_erased_is_erased_before_the_database_is_whole(
     """Where the last step fails, nobody serves what the steps before have written."""
     written.intake.record(TENANT, [observation("gone")])
     log, keys = tmp_path / "log", tmp_path / "keys"
-    taken = take_backup(written.conninfo, MASTER_KEY, log, keys, datetime.now(UTC))
+    taken = take_backup(written.logins.owner, MASTER_KEY, log, keys, datetime.now(UTC))
     journal = ErasureJournal(tmp_path / "journal")
     Eraser(written.recorder, written.keys, journal).erase(TENANT, "gone")
     database = create_database(postgres)

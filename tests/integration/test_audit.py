@@ -50,12 +50,16 @@ OF_NOBODY = {
     "validateComputedTraits",
     "listComputedTraitsVersions",
     "getModelUse",
+    "getConsentPolicy",
+    "setConsentPolicy",
     "createKey",
     "listKeys",
     "revokeKey",
     "rotateKey",
 }
 """They are about rules, keys and sums. Every other route is about people, a new one too."""
+ERASING = {"erasePerson", "makePerson"}
+"""They are about somebody who is not the same before and after."""
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +107,7 @@ def about_ada(operation: str, owned: dict[str, str]) -> Callable[[Any], Any]:
     return changed
 
 
-@pytest.mark.parametrize("operation", sorted(CALLS.keys() - OF_NOBODY))
+@pytest.mark.parametrize("operation", sorted(CALLS.keys() - OF_NOBODY - ERASING))
 def test_every_route_about_people_leaves_a_row_that_names_key_person_and_outcome(
     service: Service, client: Client, owned: dict[str, str], operation: str
 ) -> None:
@@ -118,6 +122,22 @@ def test_every_route_about_people_leaves_a_row_that_names_key_person_and_outcome
     changes = ROUTES[operation][0] != "GET" and operation not in _READ_BY_POST and answer.status_code < 300
     position = int(answer.headers["PersonaKit-Position"]) if changes else None
     assert {row.position for row in found if row.person_id == "ada"} == {position}
+
+
+def test_who_erased_somebody_and_who_made_them_again_is_told_without_their_names(
+    service: Service, client: Client
+) -> None:
+    headers = {"Authorization": f"Bearer {(secret := secret_of(service))}"}
+    assert client.post("/observations", json=observation("cleo")).status_code == 201
+    erased = client.delete("/people/cleo", headers=headers)
+    assert erased.status_code == 200, erased.text
+    (row,) = rows(service, key=secret[:11])
+    assert (row.operation, row.person_id, row.position) == ("erasePerson", None, erased.json()["position"])
+    made = client.put("/people/cleo", headers=headers)
+    assert made.status_code == 201, made.text
+    newest, _ = rows(service, key=secret[:11])
+    assert (newest.operation, newest.person_id) == ("makePerson", "cleo")
+    assert newest.person != row.person
 
 
 @pytest.mark.parametrize("operation", sorted(OF_NOBODY))

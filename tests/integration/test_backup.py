@@ -103,14 +103,14 @@ def busy(quiet: Service) -> Service:
     """A service with a little of everything, at rest."""
     a_little_of_everything(quiet, "ada")
     with quiet.recorder.datastore.get_connection() as connection:
-        connection.execute(SQL["count_conflicts"], {"works": ["computed"], "times": [3]})
+        connection.execute(SQL["count_conflicts"], {"tenants": [TENANT], "works": ["computed"], "times": [3]})
     assert quiet.leases.take(TENANT, "infer", uuid4(), 60) is not None
     return quiet
 
 
 @pytest.fixture(scope="module")
 def at_rest(busy: Service, database: str, tmp_path_factory: pytest.TempPathFactory) -> Taken:
-    assert busy.conninfo == database
+    assert busy.logins.owner == database
     return take(database, tmp_path_factory.mktemp("at-rest"))
 
 
@@ -129,11 +129,11 @@ def test_the_log_and_the_people_come_back_byte_for_byte(
 ) -> None:
     service, done = restored
     position = busy.reader.head()
-    assert (done.position, done.people) == (position, len(rows(busy.conninfo, PEOPLE)))
-    assert rows(service.conninfo, EVENTS, position) == rows(busy.conninfo, EVENTS, position)
-    assert rows(service.conninfo, PEOPLE) == rows(busy.conninfo, PEOPLE)
+    assert (done.position, done.people) == (position, len(rows(busy.logins.owner, PEOPLE)))
+    assert rows(service.logins.owner, EVENTS, position) == rows(busy.logins.owner, EVENTS, position)
+    assert rows(service.logins.owner, PEOPLE) == rows(busy.logins.owner, PEOPLE)
     events = next(part for part in at_rest.manifest.parts if part.table == "events")
-    assert events.rows == len(rows(busy.conninfo, EVENTS, position))
+    assert events.rows == len(rows(busy.logins.owner, EVENTS, position))
 
 
 def test_every_read_model_is_made_of_it_as_it_was(busy: Service, restored: tuple[Service, Restored]) -> None:
@@ -172,14 +172,14 @@ def test_operational_tables_come_back_but_for_leases_and_the_state_of_read_model
     service, _ = restored
     for table in ("tenants", "api_keys", "conflicts"):
         query = sql.SQL("SELECT t::text FROM {} AS t ORDER BY 1").format(sql.Identifier("personakit", table))
-        assert rows(service.conninfo, query) == rows(busy.conninfo, query) or table == "api_keys"
-    assert rows(service.conninfo, "SELECT met FROM personakit.conflicts") == [3]
-    assert rows(service.conninfo, "SELECT kind FROM personakit.leases") == []
-    assert rows(busy.conninfo, "SELECT kind FROM personakit.leases") == ["infer"]
+        assert rows(service.logins.owner, query) == rows(busy.logins.owner, query) or table == "api_keys"
+    assert rows(service.logins.owner, "SELECT met FROM personakit.conflicts") == [3]
+    assert rows(service.logins.owner, "SELECT kind FROM personakit.leases") == []
+    assert rows(busy.logins.owner, "SELECT kind FROM personakit.leases") == ["infer"]
 
 
 def test_every_table_is_in_the_backup_or_said_to_be_left_out(busy: Service, at_rest: Taken) -> None:
-    with psycopg.connect(busy.conninfo, row_factory=dict_row) as connection:
+    with psycopg.connect(busy.logins.owner, row_factory=dict_row) as connection:
         there = {table.name for table in tables(connection)}
     assert there >= LEFT_OUT
     assert {part.table for part in at_rest.manifest.parts} == there - LEFT_OUT - {KEYS}
@@ -221,7 +221,7 @@ def test_a_backup_under_writes_is_of_one_moment(busy: Service, tmp_path: Path, e
     try:
         while written < 3:
             pass
-        taken = take(busy.conninfo, tmp_path)
+        taken = take(busy.logins.owner, tmp_path)
         at_the_end = written
     finally:
         ended.set()
@@ -231,10 +231,10 @@ def test_a_backup_under_writes_is_of_one_moment(busy: Service, tmp_path: Path, e
     position = taken.manifest.position
     assert 0 < position < busy.reader.head()
     assert done.position == position
-    assert rows(empty, EVENTS, 2**62) == rows(busy.conninfo, EVENTS, position)
+    assert rows(empty, EVENTS, 2**62) == rows(busy.logins.owner, EVENTS, position)
     keyless = """SELECT position FROM personakit.events AS e WHERE person IS NOT NULL AND position <= %s
                  AND NOT EXISTS (SELECT FROM personakit.person_keys AS k WHERE k.person = e.person)"""
-    assert rows(empty, keyless, position) == rows(busy.conninfo, keyless, position)  # of somebody erased
+    assert rows(empty, keyless, position) == rows(busy.logins.owner, keyless, position)  # of somebody erased
     service = Service(empty, MASTER_KEY)
     try:
         assert all(verify(service.pool, each, service.keys).clean for each in service.projections.values())
@@ -249,7 +249,7 @@ def test_keys_that_were_revoked_stay_so_and_all_can_be(
     recorder = busy.recorder
     before, after = (grant_key(recorder, TENANT, name, Grant()) for name in ("before", "after"))
     revoke_key(recorder, TENANT, before.key.prefix)
-    taken = take(busy.conninfo, tmp_path)
+    taken = take(busy.logins.owner, tmp_path)
     revoke_key(recorder, TENANT, after.key.prefix)
     for revoke_keys, opens in ((False, True), (True, False)):
         copy = create_database(postgres)
@@ -293,14 +293,14 @@ def test_who_was_erased_after_the_backup_is_nowhere_in_what_is_restored(
     people = [surrogate(busy, each) for each in (person, friend)]
     pair = busy.personas.create(TENANT, PersonaDefined(people=tuple(people), name=f"{CANARY} and friend"))
     follow(busy)
-    taken = take(busy.conninfo, tmp_path)
-    assert CANARY in dump(busy.conninfo)
+    taken = take(busy.logins.owner, tmp_path)
+    assert CANARY in dump(busy.logins.owner)
     of_friend = "SELECT k::text FROM personakit.person_keys AS k WHERE person = %s"
-    untouched = rows(busy.conninfo, of_friend, people[1])
+    untouched = rows(busy.logins.owner, of_friend, people[1])
     journal = tmp_path / "erasures.jsonl"
     erase(busy, person, journal)
     done = bring(taken, empty, journals=[journal, journal])
-    assert (done.erased, done.people) == (1, len(rows(busy.conninfo, PEOPLE)))
+    assert (done.erased, done.people) == (1, len(rows(busy.logins.owner, PEOPLE)))
     service = Service(empty, MASTER_KEY)
     try:
         assert CANARY not in dump(empty)
@@ -319,7 +319,7 @@ def test_without_its_key_who_was_erased_does_not_come_back_either(
     busy: Service, tmp_path: Path, empty: str
 ) -> None:
     busy.intake.record(TENANT, [observation("gone")])
-    taken = take(busy.conninfo, tmp_path)
+    taken = take(busy.logins.owner, tmp_path)
     erase(busy, "gone", tmp_path / "journal")
     assert bring(taken, empty, journals=[tmp_path / "journal"], with_keys=False).erased == 1
     service = Service(empty, MASTER_KEY)
@@ -338,10 +338,10 @@ def test_an_erasure_that_the_backup_knows_of_is_not_done_again(
     busy.personas.create(TENANT, PersonaDefined(people=people))
     erase(busy, "left", tmp_path / "journal")
     busy.people.make_again(TENANT, "left")
-    taken = take(busy.conninfo, tmp_path)
+    taken = take(busy.logins.owner, tmp_path)
     assert bring(taken, empty, journals=[tmp_path / "journal"]).erased == 0
-    assert rows(empty, PEOPLE) == rows(busy.conninfo, PEOPLE)
-    assert rows(empty, EVENTS, 2**62) == rows(busy.conninfo, EVENTS, 2**62)
+    assert rows(empty, PEOPLE) == rows(busy.logins.owner, PEOPLE)
+    assert rows(empty, EVENTS, 2**62) == rows(busy.logins.owner, EVENTS, 2**62)
 
 
 def test_without_keys_the_log_is_there_and_nobody_can_be_read(
@@ -350,7 +350,7 @@ def test_without_keys_the_log_is_there_and_nobody_can_be_read(
     done = bring(at_rest, empty, with_keys=False)
     assert done.people == 0
     position = at_rest.manifest.position
-    assert rows(empty, EVENTS, 2**62) == rows(busy.conninfo, EVENTS, position)
+    assert rows(empty, EVENTS, 2**62) == rows(busy.logins.owner, EVENTS, position)
     service = Service(empty, MASTER_KEY)
     try:
         assert everything_in(service, "observations") == {"observations": []}
@@ -366,7 +366,7 @@ def test_without_keys_the_log_is_there_and_nobody_can_be_read(
 def test_keys_beyond_their_time_and_those_of_another_backup_are_refused(
     busy: Service, at_rest: Taken, tmp_path: Path
 ) -> None:
-    old = take(busy.conninfo, tmp_path, now=datetime.now(UTC) - timedelta(days=30))
+    old = take(busy.logins.owner, tmp_path, now=datetime.now(UTC) - timedelta(days=30))
     look = [old.manifest.backup, [MASTER_KEY], datetime.now(UTC), lambda *_: None]
     with pytest.raises(BackupRefused, match="had to be gone"):
         checked_keys(old.keys, *look)  # type: ignore[arg-type]
@@ -386,7 +386,7 @@ def test_a_backup_is_opened_by_the_master_key_that_it_was_taken_with(at_rest: Ta
 
 def test_a_backup_is_not_taken_with_a_wrong_master_key(busy: Service, tmp_path: Path) -> None:
     with pytest.raises(MasterKeyWrong):
-        take(busy.conninfo, tmp_path, OTHER_MASTER_KEY)
+        take(busy.logins.owner, tmp_path, OTHER_MASTER_KEY)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -445,7 +445,7 @@ def test_a_part_that_changes_after_it_was_checked_leaves_a_database_that_says_so
 
 
 def test_a_database_with_something_in_it_is_left_as_it_is(at_rest: Taken, busy: Service, empty: str) -> None:
-    for there in (busy.conninfo, empty):
+    for there in (busy.logins.owner, empty):
         if there == empty:
             Service(empty, MASTER_KEY).close()  # nothing but read models of an empty log
         before = rows(there, "SELECT i::text FROM personakit.log_identity AS i")
@@ -459,12 +459,12 @@ def test_folders_that_a_backup_cannot_go_to_are_refused(busy: Service, tmp_path:
     (tmp_path / "full" / "file").touch()
     now = datetime.now(UTC)
     with pytest.raises(BackupRefused, match="is not empty"):
-        take_backup(busy.conninfo, MASTER_KEY, tmp_path / "full", tmp_path / "keys", now)
+        take_backup(busy.logins.owner, MASTER_KEY, tmp_path / "full", tmp_path / "keys", now)
     with pytest.raises(BackupRefused, match="cannot be made"):
-        take_backup(busy.conninfo, MASTER_KEY, tmp_path / "full" / "file", tmp_path / "keys", now)
+        take_backup(busy.logins.owner, MASTER_KEY, tmp_path / "full" / "file", tmp_path / "keys", now)
     for folder, keys in (("a", "a"), ("a", "a/keys"), ("keys/a", "keys")):
         with pytest.raises(InvalidInput, match="must not lie in each other"):
-            take_backup(busy.conninfo, MASTER_KEY, tmp_path / folder, tmp_path / keys, now)
+            take_backup(busy.logins.owner, MASTER_KEY, tmp_path / folder, tmp_path / keys, now)
     with pytest.raises(BackupRefused, match="no log"):
         take(empty, tmp_path)
 
@@ -473,8 +473,8 @@ def test_a_login_that_does_not_see_all_takes_no_backup(
     busy: Service, tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:
     """Rows that are hidden from it, too, are not left out in silence."""
-    other = make_conninfo(busy.conninfo, user="half_blind")
-    with psycopg.connect(busy.conninfo, autocommit=True) as owner:
+    other = make_conninfo(busy.logins.owner, user="half_blind")
+    with psycopg.connect(busy.logins.owner, autocommit=True) as owner:
         owner.execute("CREATE ROLE half_blind LOGIN")
         try:
             with pytest.raises(BackupRefused, match="may not see all"):
@@ -510,12 +510,12 @@ def test_a_table_that_numbers_its_rows_goes_on_after_the_highest(
     made = "CREATE TABLE personakit.numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, said text)"
     with closing(open_datastore(empty, pool_size=1)) as datastore:
         LogRecorder(datastore).create_table()
-    for there in (busy.conninfo, empty):
+    for there in (busy.logins.owner, empty):
         with psycopg.connect(there) as connection:
             connection.execute(made)
-    with psycopg.connect(busy.conninfo, autocommit=True) as connection:
+    with psycopg.connect(busy.logins.owner, autocommit=True) as connection:
         connection.execute("INSERT INTO personakit.numbered (said) VALUES ('a'), ('b'), ('c')")
-        taken = take(busy.conninfo, tmp_path)
+        taken = take(busy.logins.owner, tmp_path)
         connection.execute("DROP TABLE personakit.numbered")
     bring(taken, empty)
     with psycopg.connect(empty) as connection:

@@ -56,7 +56,7 @@ def written(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def place(written: Service, postgres: EmbeddedPostgres, tmp_path: Path) -> Place:
-    take_backup(written.conninfo, MASTER_KEY, tmp_path / "log", tmp_path / "keys", datetime.now(UTC))
+    take_backup(written.logins.owner, MASTER_KEY, tmp_path / "log", tmp_path / "keys", datetime.now(UTC))
     database = create_database(postgres)
     environ = {
         "PERSONAKIT_DATA_DIR": str(tmp_path / "data"),
@@ -71,7 +71,7 @@ def restoring(place: Place, *more: str | Path) -> list[str | Path]:
 
 
 def test_a_backup_is_taken_and_told(written: Service, place: Place) -> None:
-    there = {"PERSONAKIT_DATABASE_URL": url_of(written.conninfo)}
+    there = {"PERSONAKIT_DATABASE_URL": url_of(written.logins.owner)}
     keys = place.folder / "keys"
     done = place.run("backup", place.folder / "another", "--keys", keys, "--json", **there)
     assert done.exit_code == 0, done.output
@@ -99,7 +99,7 @@ def test_copies_of_keys_go_with_the_next_backup_or_alone(place: Place) -> None:
 
 def test_a_backup_that_cannot_be_taken_is_one_sentence(place: Place, written: Service) -> None:
     keys = ("--keys", place.folder / "keys")
-    there = {"PERSONAKIT_DATABASE_URL": url_of(written.conninfo)}
+    there = {"PERSONAKIT_DATABASE_URL": url_of(written.logins.owner)}
     assert "Name the folder" in place.refused(2, "backup", *keys)
     assert "Name the folder" in place.refused(2, "backup", place.folder / "new", "--prune", *keys)
     assert "no log" in place.refused(1, "backup", place.folder / "new", *keys)

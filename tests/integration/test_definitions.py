@@ -28,6 +28,7 @@ from personakit_sdk import wire
 from tests.history import (
     ask_for_consent,
     change_computed_traits,
+    forget_somebody,
     let_a_model_read_one,
     let_feedback_teach,
 )
@@ -69,6 +70,7 @@ def old(database: str) -> Iterator[Service]:
         change_computed_traits(service)
         ask_for_consent(service, "p0")
         let_feedback_teach(service, "p0")
+        forget_somebody(service, "p0")
         service.reader.wait_for_projections(service.reader.head(), 10)
     resting = Service(database, MASTER_KEY)
     follow(resting, resting.projections)

@@ -177,6 +177,10 @@ def pull(site: Site) -> None:
         kit.observe(ADA, "note", {"said": CANARY})  # it waits, and is sent when it is too late
 
 
+def consent(site: Site) -> None:
+    site.call("PUT", f"/people/{ADA}/consent", json={"purposes": ["learning"], "reason": CANARY})
+
+
 def limit_a_key(site: Site) -> None:
     scopes = ["read", "map", "observe"]
     site.call("POST", "/keys", json={"name": "app", "scopes": scopes, "people": [ADA], "personas": [ADA]})
@@ -197,6 +201,7 @@ TAKES: Mapping[str, Callable[[Site], None]] = {
     "giveFeedback": feedback,
     "push": push,
     "sync": pull,
+    "changeConsent": consent,
     "createKey": limit_a_key,
 }
 """What takes something about a person, in the order in which it is sent here."""
@@ -214,8 +219,9 @@ OF_NOBODY = {
     "validateComputedTraits",
     "revokeKey",
     "rotateKey",
+    "setConsentPolicy",
 }
-"""What takes what its author wrote for all: documents, weights, which key ends."""
+"""What takes what its author wrote for all: documents, weights, which key ends, a policy."""
 ERASING = {"erasePerson", "makePerson"}
 ASKED = {"listObservations": {"personId": ""}, "mapPersona": {"mapperId": "focus", "personaId": ""}}
 """The parameters that a question cannot do without; those that name somebody do so in turn."""

@@ -93,6 +93,13 @@ class Erasures(Histories):
             tenant, sent = self.sent[which % len(self.sent)]
             assert self.service.people.erased(tenant, sent.person_id)
 
+    @rule(tenant=tenants, index=indexes, day=st.integers(0, 3))
+    def expire(self, tenant: str, index: int, day: int) -> None:
+        """Of whom was erased nothing is recorded that could expire."""
+        super().expire(tenant, index, day)
+        if self.service.people.erased(tenant, f"p{index}"):
+            self.sent.pop()
+
     @rule(name=names)
     def hold_against_a_replay(self, name: str) -> None:
         """Once it has followed the last erasure: up to there it has rows that a replay does not make."""

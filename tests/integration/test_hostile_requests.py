@@ -123,7 +123,7 @@ def test_what_fails_is_logged_without_whom_it_is_about(
     assert answer.status_code == 500
     assert "ada" not in answer.text
     (record,) = (each for each in caplog.records if each.name == "personakit.api.problems")
-    assert "GET /mindscapes/{personId} failed: RuntimeError" in record.getMessage()
+    assert "GET /mindscapes/{personId} failed (tenant default): RuntimeError" in record.getMessage()
     assert "in fail" in record.getMessage()
     assert not {"ada", "forged"} & set(record.getMessage().replace("\n", " ").split())
     assert record.exc_info is None

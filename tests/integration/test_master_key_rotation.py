@@ -62,10 +62,10 @@ def test_all_is_as_it_was_under_the_new_key_and_nothing_under_the_old(before: Se
     before.intake.record(TENANT, [sent])
     ada = before.people.register(TENANT, ["ada"])["ada"]
     tombstone = before.keys.tombstone(TENANT, "ada")
-    assert rotate(before.conninfo, MASTER_KEY, lambda: NEW) == Rewrapped(people=1, damaged=0)
+    assert rotate(before.logins.owner, MASTER_KEY, lambda: NEW) == Rewrapped(people=1, damaged=0)
     with pytest.raises(MasterKeyWrong):
-        opened(before.conninfo, MASTER_KEY)
-    with closing(opened(before.conninfo, NEW)) as after:
+        opened(before.logins.owner, MASTER_KEY)
+    with closing(opened(before.logins.owner, NEW)) as after:
         assert after.keys.tombstone(TENANT, "ada") == tombstone
         assert after.keys.of(ada.surrogate).digest(sent) == ada.key.digest(sent)
         (fate,) = after.intake.record(TENANT, [sent])
@@ -77,24 +77,24 @@ def test_all_is_as_it_was_under_the_new_key_and_nothing_under_the_old(before: Se
 
 def test_a_rotation_with_a_wrong_key_changes_nothing(before: Service) -> None:
     with pytest.raises(MasterKeyWrong):
-        rotate(before.conninfo, NEW, lambda: bytes(32))
-    assert opens_database(before.conninfo, MASTER_KEY)
+        rotate(before.logins.owner, NEW, lambda: bytes(32))
+    assert opens_database(before.logins.owner, MASTER_KEY)
 
 
 def test_a_key_that_was_damaged_is_left_so(before: Service) -> None:
     before.intake.record(TENANT, [observation("damaged")])
-    with psycopg.connect(before.conninfo) as connection:
+    with psycopg.connect(before.logins.owner) as connection:
         connection.execute("UPDATE personakit.person_keys SET key = '\\x00' WHERE person_id = 'damaged'")
-    assert rotate(before.conninfo, MASTER_KEY, lambda: NEW) == Rewrapped(people=1, damaged=1)
+    assert rotate(before.logins.owner, MASTER_KEY, lambda: NEW) == Rewrapped(people=1, damaged=1)
 
 
 def test_who_runs_with_the_old_key_goes_on_with_whom_it_knows_and_adds_nobody(
     before: Service, tmp_path: Path
 ) -> None:
     """Of whom it cannot open the key nothing goes into quarantine, and nothing is lost."""
-    with closing(opened(before.conninfo, MASTER_KEY)) as other:
+    with closing(opened(before.logins.owner, MASTER_KEY)) as other:
         other.intake.record(TENANT, [observation("bob")])
-    rotate(before.conninfo, MASTER_KEY, lambda: NEW)
+    rotate(before.logins.owner, MASTER_KEY, lambda: NEW)
     assert len(before.intake.record(TENANT, [observation("ada")])) == 1
     eraser = Eraser(before.recorder, before.keys, ErasureJournal(tmp_path / "journal"))
     for refused in (
@@ -112,7 +112,7 @@ def test_who_runs_with_the_old_key_goes_on_with_whom_it_knows_and_adds_nobody(
         answer = client.post("/observations", json=body)
     assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (503, "master-key-rotated")
     assert not any(state.quarantined for state in before.reader.states())
-    with closing(opened(before.conninfo, NEW)) as after:
+    with closing(opened(before.logins.owner, NEW)) as after:
         assert {surrogate(after, each) for each in ("ada", "bob")}
         assert after.people.find(TENANT, "new") is None
         assert not any(state.quarantined for state in after.reader.states())
@@ -124,7 +124,7 @@ def test_nobody_is_lost_who_is_added_while_the_key_is_rotated(before: Service) -
 
     def add(worker: int) -> list[str]:
         added = []
-        with closing(open_datastore(before.conninfo, pool_size=2)) as datastore:
+        with closing(open_datastore(before.logins.owner, pool_size=2)) as datastore:
             recorder = LogRecorder(datastore)
             people = People(recorder, before.appender, PersonKeys(datastore.get_connection, MASTER_KEY))
             try:
@@ -141,11 +141,11 @@ def test_nobody_is_lost_who_is_added_while_the_key_is_rotated(before: Service) -
         workers = [pool.submit(add, worker) for worker in range(3)]
         while before.reader.head() < 20:
             pass
-        done = rotate(before.conninfo, MASTER_KEY, lambda: NEW)
+        done = rotate(before.logins.owner, MASTER_KEY, lambda: NEW)
         added = [person for worker in workers for person in worker.result(60)]
         ended.set()
     assert done.damaged == 0
-    with closing(open_datastore(before.conninfo, pool_size=2)) as datastore:
+    with closing(open_datastore(before.logins.owner, pool_size=2)) as datastore:
         keys = PersonKeys(datastore.get_connection, NEW)
         with datastore.get_connection() as connection:
             rows = connection.execute("SELECT person_id, person FROM personakit.person_keys").fetchall()
@@ -159,7 +159,7 @@ def test_nobody_is_lost_who_is_added_while_the_key_is_rotated(before: Service) -
 
 
 def test_at_every_point_one_of_the_two_files_opens_the_database(before: Service, tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=before.conninfo)
+    settings = Settings(data_dir=tmp_path, database_url=before.logins.owner)
     (tmp_path / "master-key").write_bytes(base64.b64encode(MASTER_KEY))
 
     class Killed(Exception):
@@ -170,18 +170,18 @@ def test_at_every_point_one_of_the_two_files_opens_the_database(before: Service,
         raise Killed
 
     with pytest.raises(Killed):
-        rotate(before.conninfo, MASTER_KEY, killed_before_the_commit)
+        rotate(before.logins.owner, MASTER_KEY, killed_before_the_commit)
     pending = pending_rotation(tmp_path)
     assert pending is not None
-    assert opens_database(before.conninfo, master_key(settings))
-    assert not opens_database(before.conninfo, pending)
-    rotate(before.conninfo, MASTER_KEY, lambda: begin_rotation(tmp_path, None))
+    assert opens_database(before.logins.owner, master_key(settings))
+    assert not opens_database(before.logins.owner, pending)
+    rotate(before.logins.owner, MASTER_KEY, lambda: begin_rotation(tmp_path, None))
     pending = pending_rotation(tmp_path)
     assert pending is not None
-    assert not opens_database(before.conninfo, master_key(settings))
-    assert opens_database(before.conninfo, pending)
+    assert not opens_database(before.logins.owner, master_key(settings))
+    assert opens_database(before.logins.owner, pending)
     end_rotation(tmp_path)
-    assert opens_database(before.conninfo, master_key(settings))
+    assert opens_database(before.logins.owner, master_key(settings))
 
 
 def test_a_rotation_that_is_killed_at_any_moment_is_finished_by_another(
@@ -190,13 +190,13 @@ def test_a_rotation_that_is_killed_at_any_moment_is_finished_by_another(
     """kill -9 of the command, with 3,000 people to wrap anew, after it has written the new key down."""
     ada = surrogate(before, "ada")
     settings = Settings(data_dir=tmp_path)
-    with psycopg.connect(before.conninfo) as connection:
+    with psycopg.connect(before.logins.owner) as connection:
         connection.execute(
             """INSERT INTO personakit.person_keys (tenant, person_id, person, key)
                SELECT tenant, 'p' || n, gen_random_uuid(), key
                FROM personakit.person_keys, generate_series(1, 3000) AS n WHERE person_id = 'ada'"""
         )
-    installed = Installation(tmp_path, PERSONAKIT_DATABASE_URL=url_of(before.conninfo))
+    installed = Installation(tmp_path, PERSONAKIT_DATABASE_URL=url_of(before.logins.owner))
     (tmp_path / "master-key").write_bytes(base64.b64encode(MASTER_KEY))
     for _ in range(2):
         process = installed.begin("master-key", "rotate")
@@ -206,10 +206,10 @@ def test_a_rotation_that_is_killed_at_any_moment_is_finished_by_another(
         process.kill()
         process.wait()
         held = [key for key in (master_key(settings), pending_rotation(tmp_path)) if key is not None]
-        assert [opens_database(before.conninfo, key) for key in held].count(True) == 1
+        assert [opens_database(before.logins.owner, key) for key in held].count(True) == 1
     done = CliRunner(env=installed.environ).invoke(personakit, ["master-key", "rotate"])
     assert done.exit_code == 0, done.output
     assert pending_rotation(tmp_path) is None
-    with closing(open_datastore(before.conninfo, pool_size=1)) as datastore:
+    with closing(open_datastore(before.logins.owner, pool_size=1)) as datastore:
         keys = PersonKeys(datastore.get_connection, master_key(settings))
         keys.of(ada).digest(observation("ada"))

@@ -31,6 +31,7 @@ TOTAL = "personakit_conflicts_total"
 TENANT = 'tenant="default"'
 OF_THE_SERVICE = {
     "personakit_appender_queue",
+    "personakit_appender_queue_bytes",
     "personakit_http_request_seconds",
     "personakit_log_position",
     "personakit_log_readable",

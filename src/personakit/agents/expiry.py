@@ -10,7 +10,7 @@ from personakit.eventlog.retractions import Recorded, Retractions
 from personakit.projections.read import Reader
 
 AT_ONCE: Final = 1000
-_FIRST: Final[dict[str, Any]] = {"after": datetime.min.replace(tzinfo=UTC), "tenant": "", "id": UUID(int=0)}
+_FIRST: Final = (datetime.min.replace(tzinfo=UTC), "", UUID(int=0))
 
 
 class Expiry:
@@ -29,9 +29,10 @@ class Expiry:
             expired += self._retractions.expire(
                 [Recorded(row["tenant"], row["id"], row["person"]) for row in rows]
             )
-            after = {"after": rows[-1]["expires_at"], "tenant": rows[-1]["tenant"], "id": rows[-1]["id"]}
+            after = rows[-1]["expires_at"], rows[-1]["tenant"], rows[-1]["id"]
         return expired
 
-    def _page(self, now: datetime, limit: int, after: dict[str, Any]) -> list[dict[str, Any]]:
+    def _page(self, now: datetime, limit: int, after: tuple[datetime, str, UUID]) -> list[dict[str, Any]]:
+        last = dict(zip(("after", "after_tenant", "after_id"), after, strict=True))
         with self._reader.snapshot_of_all() as snapshot:
-            return snapshot.rows("observations.expired", now=now, limit=limit, **after)
+            return snapshot.rows("observations.expired", now=now, limit=limit, **last)

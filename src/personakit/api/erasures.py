@@ -9,6 +9,7 @@ from litestar.openapi import ResponseSpec
 from personakit.api.answers import WAIT_SECONDS, answer, require_person, unknown
 from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.parameters import PersonIdInPath
+from personakit.api.touched import touch
 from personakit.eventlog.receipts import receipt_of
 from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
@@ -32,6 +33,7 @@ def erase_person(
     erased = service.eraser.erase(caller.tenant, person_id)
     if erased is None:
         raise unknown(person_id)
+    touch(erased.person)
     service.until_shown(erased.position, WAIT_SECONDS)
     return answer(receipt_of(erased, person_id, service.secret), erased.position)
 
@@ -54,6 +56,7 @@ def make_person(
     _require_id(person_id)
     there = service.people.find(caller.tenant, person_id) is not None
     made = service.people.make_again(caller.tenant, person_id)
+    touch(made.surrogate)
     position = service.past.registered_at(caller.tenant, made.surrogate) or service.reader.head()
     service.until_shown(position, WAIT_SECONDS)
     return answer(wire.MadePerson(id=person_id, position=position), position, 200 if there else 201)

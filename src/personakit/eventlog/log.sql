@@ -633,7 +633,7 @@ SELECT * FROM personakit.api_keys WHERE tenant = %(tenant)s AND prefix = %(prefi
 -- :query keys_of_tenant
 -- Without what they are known by.
 SELECT prefix, tenant, name, created_at, revoked_at, scopes, people, personas, expires_at, overlap_until,
-       last_used_at
+       last_used_at, requests_rate, items_rate
 FROM personakit.api_keys
 WHERE tenant = %(tenant)s AND prefix COLLATE "C" > %(after)s
 ORDER BY prefix COLLATE "C"
@@ -641,7 +641,9 @@ LIMIT %(limit)s
 
 -- :query keys_naming
 -- Those that are limited to somebody, or to one of their personas.
-SELECT * FROM personakit.api_keys
+SELECT prefix, tenant, name, created_at, revoked_at, scopes, people, personas, expires_at, overlap_until,
+       last_used_at, requests_rate, items_rate
+FROM personakit.api_keys
 WHERE tenant = %(tenant)s AND (people @> ARRAY[%(person_id)s::text] OR personas && %(personas)s::text[])
 ORDER BY prefix COLLATE "C"
 
