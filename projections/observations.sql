@@ -154,13 +154,14 @@ FROM (SELECT position FROM (SELECT position FROM observations
       UNION
       SELECT missing.position FROM personakit.quarantine AS q
       JOIN personakit.events AS missing USING (tenant, kind, stream)
-      WHERE q.tenant = %(tenant)s AND q.kind = 'observation' AND missing.person = %(person)s
+      WHERE q.tenant = %(tenant)s AND q.kind = 'observation' AND missing.tenant = %(tenant)s
+        AND missing.person = %(person)s
         AND missing.position > %(after)s AND missing.position <= %(through)s
       UNION
       SELECT other.position
       FROM unnest(%(people)s::uuid[]) AS w(person)
       CROSS JOIN LATERAL (SELECT position FROM personakit.events AS each
-                          WHERE each.person = w.person AND each.kind <> 'observation'
+                          WHERE each.tenant = %(tenant)s AND each.person = w.person AND each.kind <> 'observation'
                             AND each.position > %(after)s AND each.position <= %(through)s
                           ORDER BY each.position LIMIT %(limit)s) AS other) AS said
 JOIN personakit.events AS e USING (position)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +22,8 @@ from personakit.domain.grant import Grant
 from personakit.eventlog import audit
 from personakit.eventlog.access import create_tenant, grant_key, key_of
 from personakit.eventlog.audit import CLI, SOMEBODY, Asked, Audit, Audited
+from personakit.eventlog.eraser import Eraser
+from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.recorder import LogRecorder
 from tests.integration.conftest import Client
 from tests.integration.test_authorisation import CALLS, ROUTES, call, mapper, observation, traits
@@ -125,8 +128,11 @@ def test_every_route_about_people_leaves_a_row_that_names_key_person_and_outcome
 
 
 def test_who_erased_somebody_and_who_made_them_again_is_told_without_their_names(
-    service: Service, client: Client
+    service: Service, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    eraser = Eraser(service.recorder, service.keys, ErasureJournal(tmp_path / "erasures.jsonl"))
+    eraser.on_erased = service.eraser.on_erased
+    monkeypatch.setattr(service, "eraser", eraser)
     headers = {"Authorization": f"Bearer {(secret := secret_of(service))}"}
     assert client.post("/observations", json=observation("cleo")).status_code == 201
     erased = client.delete("/people/cleo", headers=headers)

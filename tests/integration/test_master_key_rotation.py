@@ -140,7 +140,7 @@ def test_nobody_is_lost_who_is_added_while_the_key_is_rotated(before: Service) -
     with ThreadPoolExecutor(3) as pool:
         workers = [pool.submit(add, worker) for worker in range(3)]
         while before.reader.head() < 20:
-            pass
+            assert not any(worker.done() for worker in workers), [worker.result() for worker in workers]
         done = rotate(before.logins.owner, MASTER_KEY, lambda: NEW)
         added = [person for worker in workers for person in worker.result(60)]
         ended.set()

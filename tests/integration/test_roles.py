@@ -326,7 +326,7 @@ WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_s
   AND NOT coalesce(c.reloptions && ARRAY['security_invoker=true', 'security_invoker=on'], false)
 """
 WRITES = (
-    "INSERT INTO {table} SELECT * FROM {table} LIMIT 0",
+    "INSERT INTO {table} ({column}) SELECT {column} FROM {table} LIMIT 0",
     "UPDATE {table} SET {column} = {column}",
     "DELETE FROM {table}",
     "TRUNCATE {table}",

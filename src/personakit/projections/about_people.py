@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from personakit.eventlog import codec
-from personakit.eventlog.person_keys import PersonErased, PersonKeys
+from personakit.eventlog.person_keys import EventErased, PersonErased, PersonKeys
 from personakit.eventlog.recorder import notification_of
 from personakit.eventlog.stored import LogNotification
 from personakit.projections.read import Reader
@@ -35,7 +35,8 @@ def events_about(
     """
     after = 0
     while page := _page(reader, tenant, people, after, through):
-        yield [_opened(keys, notification_of(row)) for row in page]
+        rows = [notification_of(row) for row in page]
+        yield [opened for row in rows if (opened := _opened(keys, row)) is not None]
         after = page[-1]["position"]
 
 
@@ -50,6 +51,9 @@ def _page(
         return snapshot.rows("observations.history", after=after, through=through, limit=PAGE, **whose)
 
 
-def _opened(keys: PersonKeys, row: LogNotification) -> Opened:
-    key = None if row.person is None else keys.of(row.person)
-    return Opened(row, codec.open_state(row, key))
+def _opened(keys: PersonKeys, row: LogNotification) -> Opened | None:
+    """None for what was said of a persona before it began anew: it was about somebody who was erased, too."""
+    try:
+        return Opened(row, codec.open_state(row, keys.of_event(row)))
+    except EventErased:
+        return None

@@ -15,6 +15,8 @@ import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import Failure
 
+from personakit.api.security_headers import ALWAYS
+
 KNOWN = msgspec.json.decode(os.environ["KNOWN_IDS"], type=dict[str, str])
 OF_EVERY_ANSWER = {
     "connection",
@@ -25,8 +27,10 @@ OF_EVERY_ANSWER = {
     "allow",
     "cache-control",
     "vary",
+    "content-security-policy",
+    *(name.decode() for name, _ in ALWAYS),
 }
-"""Headers of HTTP itself, which nobody looks up in a description."""
+"""Headers of HTTP itself and for browsers, which nobody looks up in a description."""
 
 
 class HeaderUndocumented(Failure):
