@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 # Tests wait more than they compute: for processes to start and end, for what was killed to be taken over.
-WORKERS ?= 3
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
@@ -32,7 +32,7 @@ $(BENCH_READY): $(READY) requirements-bench.lock
 run: $(READY) ## start the service on this checkout's own history; prints an address, a key and two curl lines
 	@$(BIN)/personakit up --demo .
 
-test: $(READY) ## run all tests, in WORKERS=3 processes (each starts its own PostgreSQL)
+test: $(READY) ## run all tests, in WORKERS=4 processes (each starts its own PostgreSQL)
 	@$(BIN)/python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## run the long tests too

@@ -585,7 +585,7 @@ def test_the_live_read_models_are_what_a_replay_makes(
         run_state_machine_as_test(  # type: ignore[no-untyped-call]  # the library's
             Fresh,
             settings=settings(
-                max_examples=12,
+                max_examples=8,
                 stateful_step_count=40,
                 deadline=None,
                 print_blob=True,

@@ -363,7 +363,7 @@ cores = st.integers(0, 4)
 """How many versions the mindscape is ahead when the core is written."""
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(steps=st.lists(st.one_of(updates, cores, completions, consents), min_size=1, max_size=12))
 def test_any_history_is_folded_as_the_read_models_have_it(
     quiet: Service, steps: Sequence[MindscapeUpdated | DerivationCompleted | ConsentChanged | int]

@@ -364,7 +364,7 @@ def bounded(examples: int) -> settings:
 
 
 @given(HISTORIES)
-@bounded(3)
+@bounded(2)
 def test_no_answer_to_a_tenant_says_anything_of_another(
     service: Service, client: Client, history: Histories
 ) -> None:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,9 +62,10 @@ class Site:
         self._key = key
         self._ids = _known_ids(service)
 
-    def run(self, *, phases: str, examples: int, seed: int) -> Run:
+    def run(self, *, phases: str, examples: int, seed: int, operations: Iterable[str] = ()) -> Run:
         """Runs Schemathesis: `examples` requests by chance for each operation, and as many sequences, besides
-        the edges of every parameter, as far as these are among the `phases`."""
+        the edges of every parameter, as far as these are among the `phases`; of some operations alone where
+        they are named."""
         told = {"SCHEMATHESIS_HOOKS": HOOKS, "KNOWN_IDS": msgspec.json.encode(self._ids).decode()}
         command = [
             *(str(Path(sys.executable).with_name("st")), "run", f"{self._url}/openapi.json"),
@@ -72,6 +73,7 @@ class Site:
             *("--checks", ",".join(CHECKS), "--phases", phases),
             *("--seed", str(seed), "--max-examples", str(examples)),
             *("--continue-on-failure", "--warnings", "off", "--no-color"),
+            *(f"--include-operation-id={operation}" for operation in operations),
         ]
         with tempfile.TemporaryDirectory() as folder:  # it keeps what it found where it stands
             done = subprocess.run(
