@@ -4,39 +4,25 @@ brings back what came after the backup."""
 from __future__ import annotations
 
 import shutil
-import subprocess
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from personakit.cli.main import personakit
 from personakit_sdk import PersonaKit, wire
 from personakit_sdk.transport import ServiceError, Transport
 from tests.integration.test_mapper_guides import PAGES, steps, take
 from tests.integration.test_sdk_end_to_end import commit, open_kit, recorded, until
 from tests.postgres import data_dir
-from tests.processes import Installation, installation
+from tests.processes import installation
 
 PAGE = PAGES / "back-up-and-restore.md"
 RULE = {"mapper_id": "work_rhythm", "rule_id": "evening_builder"}
 
 
-def in_process(
-    installed: Installation, *arguments: str | Path, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """A command of the page, in this process: it need not import all of the service each time."""
-    with chdir(cwd or Path.cwd()):
-        done = CliRunner(env=installed.environ).invoke(personakit, [str(each) for each in arguments])
-    return subprocess.CompletedProcess([], done.exit_code, done.stdout, done.stderr)
-
-
-def test_a_service_is_backed_up_lost_and_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_is_backed_up_lost_and_restored(tmp_path: Path) -> None:
     backup, restore, rotate = (steps(PAGE)[:3], steps(PAGE)[3:4], steps(PAGE)[4:])
     assert len(rotate) == 1
     store = tmp_path / "store.db"
-    monkeypatch.setattr(Installation, "run", in_process)
     with data_dir() as old, data_dir() as folder:
         with installation(old) as installed:
             installed.start()

@@ -8,11 +8,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from personakit.cli.main import personakit
 from tests.postgres import data_dir
 from tests.processes import Installation, installation
 
@@ -67,12 +70,19 @@ def follow(page: Path, installed: Installation, folder: Path) -> None:
 def take(all_steps: list[Step], installed: Installation, folder: Path, *, settles: bool = True) -> None:
     for step in all_steps:
         assert step.said, step
-        done = installed.run(*step.arguments, cwd=folder)
+        done = in_process(installed, *step.arguments, cwd=folder)
         assert done.returncode == step.code, (step, done.stdout, done.stderr)
         for said in step.said:
             assert said in done.stdout + done.stderr, (step, done.stdout, done.stderr)
         if step.arguments[0] == "observe" and settles:
             settle(installed, done.stdout)
+
+
+def in_process(installed: Installation, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command of a page, in this process: it need not import all of the service each time."""
+    with chdir(cwd):
+        done = CliRunner(env=installed.environ).invoke(personakit, arguments)
+    return subprocess.CompletedProcess([], done.exit_code, done.stdout, done.stderr)
 
 
 def settle(installed: Installation, told: str) -> None:
