@@ -17,11 +17,13 @@ RUN uv build --wheel --build-constraints requirements.lock --require-hashes --ou
  && uv pip install --python /opt/personakit --no-deps --compile-bytecode dist/*.whl
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --user-group --no-create-home personakit
+RUN useradd --system --uid 10001 --user-group --no-create-home personakit \
+ && install --directory --owner=10001 --group=10001 /var/lib/personakit
 COPY --from=build /opt/personakit /opt/personakit
 ENV PATH=/opt/personakit/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    PERSONAKIT_HOST=0.0.0.0
+    PERSONAKIT_HOST=0.0.0.0 \
+    PERSONAKIT_ALLOW_REMOTE=1
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8042

@@ -1,11 +1,11 @@
 # `make` lists the targets. Everything a target needs it sets up itself: only python3 (3.11 or newer),
 # make and git have to be on the machine.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types layers soak bench lock clean
+.PHONY: help run test check lint format types layers soak faults schemathesis fuzz bench audit lock clean
 
 PYTHON ?= python3
 # Tests wait more than they compute: for processes to start and end, for what was killed to be taken over.
-WORKERS ?= 3
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
@@ -14,7 +14,7 @@ BENCH_READY := $(VENV)/.installed-bench
 COMPILE := pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("PersonaKit needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say PYTHON=... to use another.") if sys.version_info < (3, 11) else None'
@@ -32,7 +32,7 @@ $(BENCH_READY): $(READY) requirements-bench.lock
 run: $(READY) ## start the service on this checkout's own history; prints an address, a key and two curl lines
 	@$(BIN)/personakit up --demo .
 
-test: $(READY) ## run all tests, in WORKERS=3 processes (each starts its own PostgreSQL)
+test: $(READY) ## run all tests, in WORKERS=4 processes (each starts its own PostgreSQL)
 	@$(BIN)/python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## run the long tests too
@@ -40,6 +40,15 @@ soak: $(READY) ## run the long tests too
 
 faults: $(READY) ## kill -9 of everything at random, under load, and check all of it; kills=N seed=S
 	@$(BIN)/python -m tests.faults.chaos $(if $(kills),--kills $(kills)) $(if $(seed),--seed $(seed))
+
+overload: $(READY) ## four times of what the service can do, with bad clients; seconds=60 seed=S
+	@$(BIN)/python -m tests.faults.overload $(if $(seconds),--seconds $(seconds)) $(if $(seed),--seed $(seed))
+
+schemathesis: $(READY) ## requests made from the API's own description, at least cases=5000; seed=S
+	@$(BIN)/python -m tests.contract.openapi $(if $(cases),--cases $(cases)) $(if $(seed),--seed $(seed))
+
+fuzz: $(READY) ## untrusted input of all kinds, seconds=60; only=TARGET,TARGET seed=S
+	@$(BIN)/python -m tests.fuzz $(if $(seconds),--seconds $(seconds)) $(if $(only),--only $(only)) $(if $(seed),--seed $(seed))
 
 bench: $(BENCH_READY) ## measure against limits and peers, about 15 minutes; only=KEY,KEY for some
 	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(topology),--topology $(topology))
@@ -58,6 +67,9 @@ types: $(READY) ## mypy strict everywhere, pyright strict on the SDK
 
 layers: $(READY) ## imports point down
 	@$(BIN)/lint-imports
+
+audit: $(READY) ## ask the package index whether what is locked was withdrawn; needs the network
+	@$(BIN)/python -m tests.audit
 
 check: lint types layers test ## everything CI runs
 

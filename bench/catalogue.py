@@ -36,6 +36,7 @@ class Key(msgspec.Struct, frozen=True):
 OTHER_READ_MODELS: Final = (
     "changes",
     "computed_traits",
+    "consents",
     "derivation_due",
     "feedback",
     "inference_due",

@@ -110,7 +110,7 @@ def _derive_all(service: Service) -> None:
 
 
 def _due(service: Service) -> list[int]:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))
     return [row["bucket"] for row in rows]
 

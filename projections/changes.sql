@@ -8,7 +8,7 @@ CREATE TABLE changes (
     entity     text        NOT NULL,  -- a mapper's id, a persona's UUID
     position   bigint      NOT NULL,
     changed_at timestamptz NOT NULL,
-    op         text        NOT NULL,
+    op         text        NOT NULL,  -- put, delete, or erase: nothing may be kept of it
     PRIMARY KEY (tenant, kind, entity)
 );
 CREATE UNIQUE INDEX ON changes (tenant, position, kind, entity);
@@ -33,12 +33,12 @@ CREATE TABLE defined (
 INSERT INTO changes SELECT tenant, 'persona', stream::text, position, recorded_at, 'put'
 FROM personakit.events_of(%(events)s)
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted exactly
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted ConsentChanged exactly
 UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'persona' AND c.entity = e.person::text
 
--- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted
+-- :on MindscapeUpdated TraitPinned TraitUnpinned TraitTrustAdjusted ConsentChanged
 -- Several of the people whom one persona views may be among the events, in one statement or in two: the last
 -- one counts.
 UPDATE changes AS c SET position = n.position, changed_at = n.recorded_at
@@ -101,6 +101,27 @@ UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at, op = 
 FROM personakit.events_of(%(events)s) AS e
 WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.entity = e.payload->>'mapper_id'
 
+-- :on PersonErased PersonaErased
+-- There may be no row: in a replay, what made one is absent.
+INSERT INTO changes AS c
+SELECT tenant, 'persona', stream::text, position, recorded_at, 'erase' FROM personakit.events_of(%(events)s)
+ON CONFLICT (tenant, kind, entity) DO UPDATE
+SET position = excluded.position, changed_at = excluded.changed_at, op = excluded.op
+
+-- :on PersonErased PersonaErased
+DELETE FROM viewers AS v USING personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND (v.person = e.stream OR v.persona = e.stream)
+
+-- :on PersonaErased
+DELETE FROM defined AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.persona = e.stream
+
+-- :on ConsentPolicyChanged
+-- A mapper says whether it takes consent.
+UPDATE changes AS c SET position = e.position, changed_at = e.recorded_at
+FROM personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.kind = 'mapper' AND c.op = 'put'
+
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore ObservationRetracted
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
@@ -136,7 +157,9 @@ WHERE c.tenant = %(tenant)s AND c.op = 'put' AND c.position <= %(through)s
 
 -- :query in_scope
 -- The personas of a limited key: those of `people`, those that are `named`, and those created ones that view
--- nobody but `people`; with those that did so once, which are not there `now`.
+-- nobody but `people`; with those that did so once, which are not there `now`. Nor are the erased, of whom
+-- nothing is left that would say who saw them: everybody is told that they are gone, for as long as a cursor
+-- is good.
 WITH limits AS (
     SELECT array_agg(person) AS people FROM personakit.person_keys
     WHERE tenant = %(tenant)s AND person_id = ANY (%(people)s::text[])
@@ -149,11 +172,14 @@ FROM defined AS d CROSS JOIN limits AS l
 WHERE d.tenant = %(tenant)s
 GROUP BY d.persona
 HAVING bool_or(d.people <@ l.people)
+UNION ALL
+SELECT entity, false FROM changes
+WHERE tenant = %(tenant)s AND kind = 'persona' AND op = 'erase'
+  AND changed_at > clock_timestamp() - interval '90 days'
 
 -- :query standing
 -- The newest event at or below a position (positions have gaps): when it was recorded, by which append.
-SELECT recorded_at, append_id FROM personakit.events
-WHERE position <= %(position)s ORDER BY position DESC LIMIT 1
+SELECT recorded_at, append_id FROM personakit.standing(%(position)s)
 
 -- :query stirred
 -- What changed for any of these tenants after a position.
@@ -161,3 +187,9 @@ SELECT c.tenant, c.kind, c.entity
 FROM unnest(%(tenants)s::text[]) AS t(tenant)
 CROSS JOIN LATERAL (SELECT tenant, kind, entity FROM changes
                     WHERE tenant = t.tenant AND position > %(after)s LIMIT %(limit)s) AS c
+
+-- :query viewing
+-- The created personas that view a person's mindscape, or did once.
+SELECT DISTINCT persona FROM defined
+WHERE tenant = %(tenant)s AND people @> ARRAY[%(person)s::uuid]
+ORDER BY persona

@@ -63,11 +63,13 @@ SET version = e.version, status = 'withdrawn', origin = e.payload->>'origin',
 FROM personakit.events_of(%(events)s) AS e
 WHERE own.tenant = e.tenant AND own.document_id = e.payload->>'document_id'
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded ObservationRetracted FeedbackReceived
 -- :ignore MindscapeUpdated DerivationCompleted TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired PersonaCoreGenerated
 -- :ignore MapperPublished RuleWeightChanged MapperWithdrawn
 -- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
+-- :ignore PersonErased PersonaErased
 
 -- :query by_id
 SELECT * FROM computed_traits WHERE tenant = %(tenant)s AND document_id = %(document_id)s

@@ -43,6 +43,11 @@ SET read_through = CASE WHEN d.definition = excluded.definition
     definition = excluded.definition,
     derived_at = excluded.derived_at
 
+-- :on PersonErased PersonaErased
+DELETE FROM derivation_due AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.stream
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired
@@ -108,3 +113,9 @@ WHERE tenant = %(tenant)s AND person = ANY (%(people)s) AND derivation NOT IN ('
 SELECT EXISTS (SELECT FROM derivation_due
                WHERE tenant = %(tenant)s AND due > read_through AND first_due <= %(position)s) AS pending,
        (SELECT coalesce(max(derived_at), 0) FROM derivation_due WHERE tenant = %(tenant)s) AS derived_at
+
+-- :query of_person
+-- How far each derivation has read somebody, and how far it should.
+SELECT derivation, due, read_through FROM derivation_due
+WHERE tenant = %(tenant)s AND person = %(person)s
+ORDER BY derivation

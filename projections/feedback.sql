@@ -32,6 +32,11 @@ SELECT tenant, stream, person, payload->>'mapper_id', payload->>'rule_id',
        position, recorded_at, (payload->>'occurred_at')::timestamptz
 FROM personakit.events_of(%(events)s)
 
+-- :on PersonErased PersonaErased
+DELETE FROM feedback AS f USING personakit.events_of(%(events)s) AS e
+WHERE f.tenant = e.tenant AND f.person = e.stream
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted

@@ -83,11 +83,21 @@ FROM (SELECT t.tenant, t.person, sum(t.tokens) AS tokens, min(t.recorded_at) AS 
       GROUP BY t.tenant, t.person) AS s
 WHERE d.tenant = s.tenant AND d.person = s.person
 
+-- :on PersonErased
+DELETE FROM inference_texts AS t USING personakit.events_of(%(events)s) AS e
+WHERE t.tenant = e.tenant AND t.person = e.stream
+
+-- :on PersonErased
+DELETE FROM inference_due AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.stream
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered FeedbackReceived PersonaCoreGenerated MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 -- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
+-- :ignore PersonaErased
 
 -- What happened to one person says nothing of another.
 -- :apart
@@ -104,11 +114,13 @@ WHERE (d.tokens >= %(tokens)s OR d.oldest_at <= clock_timestamp() - make_interva
 ORDER BY d.oldest_at LIMIT %(limit)s
 
 -- :query unread
--- A person's free text after a position, as it was observed.
+-- A person's free text after a position, as it was observed; nothing of what has expired, though it may not be
+-- retracted yet.
 SELECT o.id, o.type, o.content, o.occurred_at, t.position, t.tokens,
        extract(epoch FROM o.local_time - o.occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
 FROM inference_texts AS t JOIN observations AS o USING (tenant, person, position)
 WHERE t.tenant = %(tenant)s AND t.person = %(person)s AND o.retracted IS NULL
+  AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
   AND t.position > %(after)s AND t.position <= %(through)s
 ORDER BY t.position LIMIT %(limit)s
 
@@ -119,6 +131,7 @@ SELECT o.id, o.type, o.content, o.occurred_at, o.position, 20 + octet_length(o.c
        extract(epoch FROM o.local_time - o.occurred_at AT TIME ZONE 'UTC')::int AS utc_offset
 FROM observations AS o
 WHERE o.tenant = %(tenant)s AND o.person = %(person)s AND o.retracted IS NULL
+  AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
   AND o.position > %(after)s AND o.position <= %(through)s
   AND CASE WHEN o.content::text ~ '([^"\\\s]|\\.)((\s|\\[nrtf])+([^"\\\s]|\\.)+){3}|[\u0E00-\u0E7F\u3040-\u30FF\u3400-\u9FFF]{8}'
       THEN jsonb_path_exists(o.content, '$.** ? (@.type() == "string" && (
@@ -133,5 +146,12 @@ SELECT EXISTS (SELECT FROM inference_texts
                  AND position > %(after)s AND position <= %(through)s) AS any
 
 -- :query backlog
--- How many people wait, with how much, over all tenants.
-SELECT count(*) AS people, coalesce(sum(tokens), 0)::bigint AS tokens FROM inference_due
+-- How many people of each tenant wait, with how much.
+SELECT tenant, count(*) AS people, coalesce(sum(tokens), 0)::bigint AS tokens FROM inference_due
+GROUP BY tenant ORDER BY tenant
+
+-- :query of_person
+-- The observations of somebody whose free text awaits a model.
+SELECT id, tokens, recorded_at FROM inference_texts
+WHERE tenant = %(tenant)s AND person = %(person)s
+ORDER BY position

@@ -104,12 +104,14 @@ FROM personakit.events_of(%(events)s) AS e
 WHERE v.tenant = e.tenant AND v.mapper_id = e.payload->>'mapper_id' AND v.version < e.version
   AND v.status = 'active'
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted PersonaWeightsAdjusted
 -- :ignore ObservationRetracted
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
+-- :ignore PersonErased PersonaErased
 
 -- :query one
 SELECT * FROM mapper_versions
@@ -122,8 +124,9 @@ WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
   AND document->'rules' @> jsonb_build_array(jsonb_build_object('id', %(rule_id)s::text))
 
 -- :query causes
--- How often the multipliers of any mapper changed, and why.
-SELECT cause, count(*) AS times FROM mapper_versions WHERE cause IS NOT NULL GROUP BY cause ORDER BY cause
+-- How often the multipliers of any mapper of a tenant changed, and why.
+SELECT tenant, cause, count(*) AS times FROM mapper_versions WHERE cause IS NOT NULL
+GROUP BY tenant, cause ORDER BY tenant, cause
 
 -- :query moved
 -- Which version gave each rule the multiplier that it has at a version.

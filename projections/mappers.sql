@@ -133,6 +133,7 @@ SET version = e.version, status = 'deprecated', origin = e.payload->>'origin',
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest = e.version - 1
 
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
@@ -140,6 +141,7 @@ WHERE m.tenant = e.tenant AND m.mapper_id = e.payload->>'mapper_id' AND m.latest
 -- :ignore PersonaDefined PersonaRetired
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 -- :ignore PersonaWeightsAdjusted
+-- :ignore PersonErased PersonaErased
 
 -- :query by_id
 SELECT mapper_id, version, status, document, hash, origin, reason, change, source, source_of,
@@ -155,6 +157,12 @@ FROM mappers WHERE tenant = %(tenant)s AND mapper_id = %(mapper_id)s
 -- :query active_by_ids
 SELECT mapper_id, version, hash, document, learned
 FROM mappers WHERE tenant = %(tenant)s AND mapper_id = ANY (%(mapper_ids)s) AND status = 'active'
+
+-- :query undeclared
+-- The active ones that do not say what they are for.
+SELECT mapper_id FROM mappers
+WHERE tenant = %(tenant)s AND status = 'active' AND NOT document ? 'purposes'
+ORDER BY mapper_id
 
 -- :query changed_since
 -- Which mappers somebody changed after an instant; what one publishes by itself is no news to it.

@@ -62,6 +62,11 @@ UPDATE mindscapes AS m SET
 FROM personakit.events_of(%(events)s) AS e
 WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 
+-- :on PersonErased
+DELETE FROM mindscapes AS m USING personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.person = e.stream
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished
 -- :ignore ObservationRetracted
@@ -69,6 +74,7 @@ WHERE m.tenant = e.tenant AND m.person = e.stream AND m.version = e.version - 1
 -- :ignore RuleWeightChanged MapperWithdrawn
 -- :ignore ComputedTraitsPublished ComputedTraitsWithdrawn
 -- :ignore RuleWeightsAdjusted PersonaWeightsAdjusted
+-- :ignore PersonaErased
 
 -- :query by_person
 SELECT version, traits, derivations, pins, trust, position, updated_at

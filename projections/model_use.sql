@@ -54,6 +54,15 @@ CROSS JOIN jsonb_each_text(coalesce(payload->'dropped', '{}')) AS each(reason, c
 GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (tenant, day, person, agent, reason) DO UPDATE SET dropped = d.dropped + excluded.dropped
 
+-- :on PersonErased PersonaErased
+DELETE FROM model_use AS u USING personakit.events_of(%(events)s) AS e
+WHERE u.tenant = e.tenant AND u.person = e.stream
+
+-- :on PersonErased PersonaErased
+DELETE FROM model_dropped AS d USING personakit.events_of(%(events)s) AS e
+WHERE d.tenant = e.tenant AND d.person = e.stream
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded FeedbackReceived MapperPublished
 -- :ignore TraitPinned TraitUnpinned TraitTrustAdjusted
 -- :ignore PersonaDefined PersonaRetired ObservationRetracted RuleWeightChanged MapperWithdrawn
@@ -86,12 +95,26 @@ WHERE tenant = %(tenant)s AND day >= %(first)s AND day <= %(last)s
 GROUP BY day, agent, reason ORDER BY day, agent, reason
 
 -- :query totals
--- Of all tenants together, since the beginning.
-SELECT agent, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
+-- Since the beginning.
+SELECT tenant, agent, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens, sum(cache_read_tokens)::bigint AS cache_read_tokens,
        sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(usd)::float8 AS usd
-FROM model_use GROUP BY agent, model ORDER BY agent, model
+FROM model_use GROUP BY tenant, agent, model ORDER BY tenant, agent, model
 
 -- :query dropped_totals
-SELECT agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped GROUP BY agent, reason
-ORDER BY agent, reason
+SELECT tenant, agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped
+GROUP BY tenant, agent, reason ORDER BY tenant, agent, reason
+
+-- :query of_people
+-- What was asked and paid for some people and personas.
+SELECT day, agent, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens, sum(cache_read_tokens)::bigint AS cache_read_tokens,
+       sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(usd)::float8 AS usd
+FROM model_use
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+GROUP BY day, agent, model ORDER BY day, agent, model
+
+-- :query dropped_of_people
+SELECT day, agent, reason, sum(dropped)::bigint AS dropped FROM model_dropped
+WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
+GROUP BY day, agent, reason ORDER BY day, agent, reason

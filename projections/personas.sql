@@ -52,6 +52,14 @@ CREATE TABLE persona_weights (
 );
 CREATE INDEX ON persona_weights (tenant, mapper_id);
 
+-- Created personas whose past is gone, because somebody was erased whom they viewed: at which version.
+CREATE TABLE erased_personas (
+    tenant  text   NOT NULL,
+    persona uuid   NOT NULL,
+    version bigint NOT NULL,
+    PRIMARY KEY (tenant, persona)
+);
+
 -- :on PersonRegistered
 INSERT INTO personas (tenant, persona, own, version)
 SELECT tenant, stream, true, 0 FROM personakit.events_of(%(events)s)
@@ -63,14 +71,16 @@ INSERT INTO persona_people SELECT tenant, stream, person, 1 FROM personakit.even
 -- What was made by another definition is stale from here on.
 MERGE INTO personas AS p
 USING (SELECT e.*, CASE WHEN jsonb_typeof(payload->'paths') = 'array'
-                        THEN ARRAY(SELECT jsonb_array_elements_text(payload->'paths')) END AS paths
+                        THEN ARRAY(SELECT jsonb_array_elements_text(payload->'paths')) END AS paths,
+              coalesce((SELECT x.version FROM erased_personas AS x
+                        WHERE x.tenant = e.tenant AND x.persona = e.stream), 0) AS erased
        FROM personakit.events_of(%(events)s) AS e) AS e
 ON p.tenant = e.tenant AND p.persona = e.stream
 WHEN MATCHED AND p.version = e.version - 1 AND NOT p.own THEN UPDATE SET
     version = e.version, name = coalesce(e.payload->>'name', ''), paths = e.paths,
     made_from = '{}', is_stale = p.core IS NOT NULL,
     stale_since = CASE WHEN p.core IS NOT NULL THEN coalesce(p.stale_since, e.recorded_at) END
-WHEN NOT MATCHED AND e.version = 1 THEN
+WHEN NOT MATCHED AND e.version = e.erased + 1 THEN
     INSERT (tenant, persona, own, version, name, paths)
     VALUES (e.tenant, e.stream, false, e.version, coalesce(e.payload->>'name', ''), e.paths)
 
@@ -160,6 +170,28 @@ ON CONFLICT (tenant, persona, mapper_id) DO UPDATE
 SET learned = excluded.learned, day = excluded.day, morning = excluded.morning, settled = excluded.settled,
     evidence = excluded.evidence, read_through = excluded.read_through
 
+-- :on PersonErased PersonaErased
+DELETE FROM personas AS p USING personakit.events_of(%(events)s) AS e
+WHERE p.tenant = e.tenant AND p.persona = e.stream
+
+-- :on PersonErased PersonaErased
+DELETE FROM persona_people AS m USING personakit.events_of(%(events)s) AS e
+WHERE m.tenant = e.tenant AND m.persona = e.stream
+
+-- :on PersonErased PersonaErased
+DELETE FROM persona_changes AS c USING personakit.events_of(%(events)s) AS e
+WHERE c.tenant = e.tenant AND c.persona = e.stream
+
+-- :on PersonErased PersonaErased
+DELETE FROM persona_weights AS w USING personakit.events_of(%(events)s) AS e
+WHERE w.tenant = e.tenant AND w.persona = e.stream
+
+-- :on PersonaErased
+-- Its stream goes on, and what comes next begins it.
+INSERT INTO erased_personas AS x SELECT tenant, stream, version FROM personakit.events_of(%(events)s)
+ON CONFLICT (tenant, persona) DO UPDATE SET version = excluded.version
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore ObservationRecorded FeedbackReceived DerivationCompleted MapperPublished
 -- :ignore ObservationRetracted
 -- :ignore RuleWeightChanged MapperWithdrawn
@@ -167,8 +199,10 @@ SET learned = excluded.learned, day = excluded.day, morning = excluded.morning, 
 -- :ignore RuleWeightsAdjusted
 
 -- :query by_id
--- With `person_id`, the caller's name for it: a person's whose own it is, ~ and its UUID for one created.
+-- With `person_id`, the caller's name for it: a person's whose own it is, ~ and its UUID for one created; and
+-- after which position of the log what is said of it is sealed with the key that it has.
 SELECT p.*, (SELECT k.person_id FROM personakit.person_keys AS k WHERE k.person = p.persona) AS person_id,
+       (SELECT k.sealed_after FROM personakit.person_keys AS k WHERE k.person = p.persona) AS sealed_after,
        (SELECT array_agg(person ORDER BY place) FROM persona_people AS m
              WHERE m.tenant = p.tenant AND m.persona = p.persona) AS people,
        (SELECT array_agg(coalesce(k.person_id, m.person::text) ORDER BY m.place) FROM persona_people AS m
@@ -189,8 +223,8 @@ FROM persona_weights AS w JOIN personas AS p USING (tenant, persona)
 WHERE w.tenant = %(tenant)s AND w.mapper_id = %(mapper_id)s
 
 -- :query with_weights
--- For how many personas anything was learned of a mapper's rules.
-SELECT count(DISTINCT (tenant, persona)) AS personas FROM persona_weights
+-- For how many personas of a tenant anything was learned of a mapper's rules.
+SELECT tenant, count(DISTINCT persona) AS personas FROM persona_weights GROUP BY tenant ORDER BY tenant
 
 -- :query without_core
 -- Own personas that have no core yet, in the log either, although there are traits to put into one; with
@@ -212,10 +246,11 @@ LIMIT %(limit)s
 -- :query page
 -- The personas of a tenant by their ids: all, if `people` is null, else those that are `named` or view nobody
 -- but `people`.
-SELECT k.person_id AS id, p.own, p.name, p.core_version, p.is_stale, p.stale_since, viewed.people_ids
+SELECT k.person_id AS id, p.own, p.name, p.core_version, p.is_stale, p.stale_since, viewed.people,
+       viewed.people_ids
 FROM personakit.person_keys AS k JOIN personas AS p ON p.tenant = k.tenant AND p.persona = k.person
 CROSS JOIN LATERAL (
-    SELECT array_agg(coalesce(w.person_id, m.person::text) ORDER BY m.place) AS people_ids
+    SELECT array_agg(m.person) AS people, array_agg(coalesce(w.person_id, m.person::text) ORDER BY m.place) AS people_ids
     FROM persona_people AS m LEFT JOIN personakit.person_keys AS w ON w.person = m.person
     WHERE m.tenant = p.tenant AND m.persona = p.persona) AS viewed
 WHERE k.tenant = %(tenant)s AND k.person_id > %(after)s

@@ -60,6 +60,15 @@ WHERE counts.good + counts.bad > 0
 GROUP BY 1, 2, 3
 ON CONFLICT (tenant, mapper_id, persona) DO UPDATE SET position = greatest(v.position, excluded.position)
 
+-- :on PersonErased PersonaErased
+DELETE FROM votes AS v USING personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND v.persona = e.stream
+
+-- :on PersonErased PersonaErased
+DELETE FROM voted AS v USING personakit.events_of(%(events)s) AS e
+WHERE v.tenant = e.tenant AND v.persona = e.stream
+
+-- :ignore ConsentChanged ConsentPolicyChanged
 -- :ignore PersonRegistered ObservationRecorded MindscapeUpdated DerivationCompleted
 -- :ignore PersonaCoreGenerated MapperPublished TraitPinned TraitUnpinned ObservationRetracted
 -- :ignore TraitTrustAdjusted PersonaDefined PersonaRetired RuleWeightChanged MapperWithdrawn

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +17,8 @@ from personakit.domain.mindscape import Pin
 from personakit.domain.publishing import Provenance
 from personakit.domain.trait_tests import accept_traits
 from personakit.eventlog.access import create_tenant
+from personakit.eventlog.eraser import Eraser
+from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import About
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded
@@ -61,7 +65,7 @@ def surrogate(service: Service, person: str) -> UUID:
 
 def let_a_model_read_one(service: Service, person: UUID) -> None:
     """As if a model had been asked about the oldest of somebody's texts, and paid."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         texts = snapshot.rows(
             "inference_due.unread", tenant=TENANT, person=person, after=0, through=2**62, limit=1
         )
@@ -150,6 +154,31 @@ def let_feedback_teach(service: Service, *people: str) -> None:
     service.adjuster.adjust(TENANT, "work_rhythm", datetime.now(UTC).date())
 
 
+def forget_somebody(service: Service, friend: str) -> None:
+    """Somebody is erased, with whom a friend shared a persona; it goes on with the friend alone."""
+    service.intake.record(TENANT, [observation("forgotten", hour) for hour in range(3)])
+    both = (surrogate(service, "forgotten"), surrogate(service, friend))
+    persona = service.personas.create(TENANT, PersonaDefined(people=both)).persona
+    follow(service)
+    service.regenerator.regenerate(TENANT, persona)
+    with TemporaryDirectory() as folder:
+        eraser = Eraser(service.recorder, service.keys, ErasureJournal(Path(folder, "erasures.jsonl")))
+        assert eraser.erase(TENANT, "forgotten") is not None
+    service.people.forget(None)
+    follow(service)
+    service.regenerator.regenerate(TENANT, persona)
+
+
+def ask_for_consent(service: Service, *people: str) -> None:
+    """Each consents to something, and to less again; and it is required, for a while."""
+    by = Provenance("key: me", "asked")
+    for person in people:
+        service.consents.change(TENANT, person, ["learning", "wellbeing"], by)
+        service.consents.change(TENANT, person, ["learning"], by)
+    service.consents.set_policy(TENANT, "required", by)
+    service.consents.set_policy(TENANT, "off", by)
+
+
 def a_little_of_everything(service: Service, *people: str) -> None:
     """Mappers, observations, traits, cores (stale ones too) and feedback; every table has rows of it."""
     create_tenant(service.recorder, TENANT, "Default")
@@ -188,4 +217,6 @@ def a_little_of_everything(service: Service, *people: str) -> None:
         about = About(mapper_id="work_rhythm", rule_id="any")
         service.intake.receive(TENANT, wire.Feedback(helpful=True, comment=f"of {person}"), about, found)
     let_feedback_teach(service, *people)
+    ask_for_consent(service, *people, "forgotten")
+    forget_somebody(service, people[0])
     follow(service)

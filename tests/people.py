@@ -17,6 +17,8 @@ def somebody(recorder: LogRecorder, keys: PersonKeys, tenant: str, person_id: st
         "person_ids": [person_id or str(surrogate)],
         "people": [surrogate],
         "keys": [keys.new(tenant, surrogate)],
+        "tombstones": [keys.tombstone(tenant, person_id or str(surrogate))],
+        "word": keys.word,
     }
     with recorder.datastore.get_connection() as connection:
         connection.execute(SQL["add_people"], values)

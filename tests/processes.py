@@ -48,11 +48,13 @@ class Installation:
         )
         self.environ = {**clean, **pg_bin, **own, **environ}
         self.up: subprocess.Popen[bytes] | None = None
+        self.log: Path | None = None
+        """Where a service that is started from now on writes its log, for who wants to read it."""
 
     def start(self, command: Sequence[str] = (*COMMAND, "up")) -> Transport:
         """`personakit up`, or another command that serves; returns a transport when it is ready."""
         # Not below the data directory: a closed one with a file in it is not made PostgreSQL's.
-        with tempfile.TemporaryFile("w+") as log:
+        with tempfile.TemporaryFile("w+") if self.log is None else self.log.open("w+") as log:
             self.up = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
             return self._when_ready(log)
 

@@ -50,7 +50,7 @@ class Watch:
         try:
             while not last:
                 last = self._ending.is_set()
-                with self._reader.snapshot() as snapshot:
+                with self._reader.snapshot_of_all() as snapshot:
                     self.seen.append(self._look(snapshot))
                     self.positions.append(snapshot.position)
                 self._begun.set()

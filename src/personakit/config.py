@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from personakit_sdk.errors import PersonaKitError
 
 DEFAULT_PORT = 8042
 DEFAULT_MODEL = "claude-haiku-5-5"
+DEFAULT_AUDIT_DAYS = 400
+MOST_AUDIT_DAYS = 36_500
+_HOST = re.compile(r"[a-z0-9.-]+(:\d+)?|\[[0-9a-f:]+\](:\d+)?")
+_ORIGIN = re.compile(rf"https?://({_HOST.pattern})")
 
 
 class SettingInvalid(PersonaKitError):
@@ -37,6 +42,7 @@ KNOWN_PRICES: Mapping[str, Prices] = {
 }
 """List prices of November 2026, from the provider's pages about its models; haiku-5-5 costs five times as
 much for a prompt over 100,000 tokens, which none of ours is (`call_tokens`)."""
+_POSTGRESQL = ("postgresql://", "postgres://")
 MOST_CALL_TOKENS = 90_000
 LONGEST_WAIT = 5.0
 """Seconds between two attempts at a question. A provider that asks to be left alone for longer is: what waits
@@ -73,8 +79,20 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.attempts * self.timeout + (self.attempts - 1) * LONGEST_WAIT
 
 
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the API faces the web. Rates are a second, of a key that has none of its own; without `hosts` any
+    name will do; `behind_tls` says that it is reached by TLS alone."""
+
+    requests_rate: float = 10_000.0
+    items_rate: float = 200_000.0
+    cors_origins: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    behind_tls: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator may decide. `database_url` None means the embedded PostgreSQL below `data_dir`."""
+    """What an operator may decide. `database_url` None means the embedded PostgreSQL below `data_dir`; the
+    other two are the logins of the database's owner and reader, where they are not the same."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -82,10 +100,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     service_url: str | None = None
     api_key: str | None = None
     database_url: str | None = None
+    database_owner_url: str | None = None
+    database_reader_url: str | None = None
     redis_url: str | None = None
     pg_bin: Path | None = None
     master_key: str | None = None
+    erasure_journal: Path | None = None
     model: ModelSettings | None = None
+    audit_days: int = DEFAULT_AUDIT_DAYS
+    web: WebSettings = WebSettings()
+    allow_remote: bool = False
 
     @property
     def url(self) -> str:
@@ -97,21 +121,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Where `personakit up` keeps the first API key."""
         return self.data_dir / "api-key"
 
+    @property
+    def journal(self) -> Path | None:
+        """The file that erasures are written down in; with a database of one's own it has to be named."""
+        if self.erasure_journal is None and self.database_url is None:
+            return self.data_dir / "erasures.jsonl"
+        return self.erasure_journal
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` asks for. Raises SettingInvalid with the variable and what it takes."""
+    _require_database(environ)
     return Settings(
         data_dir=_data_dir(environ),
         host=environ.get("PERSONAKIT_HOST") or "127.0.0.1",
         port=_port(environ.get("PERSONAKIT_PORT") or str(DEFAULT_PORT)),
         service_url=(environ.get("PERSONAKIT_URL") or "").rstrip("/") or None,
         api_key=environ.get("PERSONAKIT_API_KEY") or None,
-        database_url=_url(environ, "PERSONAKIT_DATABASE_URL", ("postgresql://", "postgres://")),
+        database_url=_url(environ, "PERSONAKIT_DATABASE_URL", _POSTGRESQL),
+        database_owner_url=_url(environ, "PERSONAKIT_DATABASE_OWNER_URL", _POSTGRESQL),
+        database_reader_url=_url(environ, "PERSONAKIT_DATABASE_READER_URL", _POSTGRESQL),
         redis_url=_url(environ, "PERSONAKIT_REDIS_URL", ("redis://", "rediss://", "unix://")),
-        pg_bin=Path(environ["PERSONAKIT_PG_BIN"]) if environ.get("PERSONAKIT_PG_BIN") else None,
+        pg_bin=_path(environ, "PERSONAKIT_PG_BIN"),
         master_key=environ.get("PERSONAKIT_MASTER_KEY") or None,
+        erasure_journal=_path(environ, "PERSONAKIT_ERASURE_JOURNAL"),
         model=_model(environ),
+        audit_days=int(_number(environ, "PERSONAKIT_AUDIT_DAYS", DEFAULT_AUDIT_DAYS, 1, MOST_AUDIT_DAYS)),
+        web=_web(environ),
+        allow_remote=_yes(environ, "PERSONAKIT_ALLOW_REMOTE"),
     )
+
+
+def _require_database(environ: Mapping[str, str]) -> None:
+    """Raises SettingInvalid for a login of a database that is not named."""
+    for name in ("PERSONAKIT_DATABASE_OWNER_URL", "PERSONAKIT_DATABASE_READER_URL"):
+        if environ.get(name) and not environ.get("PERSONAKIT_DATABASE_URL"):
+            raise SettingInvalid(
+                f"Set PERSONAKIT_DATABASE_URL too: {name} is another login of that database."
+            )
 
 
 def production(settings: Settings) -> tuple[str, str]:
@@ -142,6 +189,10 @@ def _data_dir(environ: Mapping[str, str]) -> Path:
     return Path("/var/lib/personakit") / hashlib.sha256(bytes(here)).hexdigest()[:16]
 
 
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
+
+
 def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
         return int(text)
@@ -166,6 +217,35 @@ def _model(environ: Mapping[str, str]) -> ModelSettings | None:
         call_tokens=int(_number(environ, "PERSONAKIT_MODEL_CALL_TOKENS", 20_000, 100, MOST_CALL_TOKENS)),
         calls=int(_number(environ, "PERSONAKIT_MODEL_CALLS", 2, 1, 64)),
     )
+
+
+def _web(environ: Mapping[str, str]) -> WebSettings:
+    usual = WebSettings()
+    return WebSettings(
+        requests_rate=_number(environ, "PERSONAKIT_RATE_REQUESTS", usual.requests_rate, 0.001, 1e6),
+        items_rate=_number(environ, "PERSONAKIT_RATE_ITEMS", usual.items_rate, 0.001, 1e6),
+        cors_origins=_words(
+            environ, "PERSONAKIT_CORS_ORIGINS", _ORIGIN, "origins such as https://app.example.org, no others"
+        ),
+        hosts=_words(environ, "PERSONAKIT_ALLOWED_HOSTS", _HOST, "names of hosts such as api.example.org"),
+        behind_tls=_yes(environ, "PERSONAKIT_BEHIND_TLS"),
+    )
+
+
+def _words(environ: Mapping[str, str], name: str, kind: re.Pattern[str], said: str) -> frozenset[str]:
+    words = [word.strip().lower() for word in (environ.get(name) or "").split(",")]
+    found = frozenset(word for word in words if word)
+    wrong = sorted(word for word in found if not kind.fullmatch(word))
+    if wrong:
+        raise SettingInvalid(f"{name} has {wrong[0]!r}; it must be {said}, with commas between.")
+    return found
+
+
+def _yes(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "0"
+    if text in {"0", "1"}:
+        return text == "1"
+    raise SettingInvalid(f"{name} is {text!r}; it must be 1, for yes, or 0.")
 
 
 def _prices(environ: Mapping[str, str], model: str) -> Prices:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from personakit_sdk import wire
+from personakit_sdk.erasing import forget_merged, forget_replaced, settle_staged
 from personakit_sdk.store import Store
 
 Kind = Literal["mapper", "persona"]
 T = TypeVar("T")
 _PULLED: Final = "pulled"
 _STAGING: Final = "staging"
+_ANEW: Final = "pull anew"
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,7 @@ class Cache:
         with self._store.writing() as connection:
             before = self._read(connection)
             self._stage(connection, page.items)
+            settle_staged(connection)
             if full:
                 self._replace(connection, page.digest)
             else:
@@ -139,7 +142,12 @@ class Cache:
                 checked_at=now,
             )
             self._store.write_note(connection, _PULLED, msgspec.json.encode(pulled))
+        self._store.scrub()
         return pulled
+
+    def is_of_old(self) -> bool:
+        """Whether what is served was pulled by an SDK that noted no refs: it is to be pulled anew."""
+        return self._store.peek(_ANEW) is not None
 
     def renew(self, valid_until: datetime | None, now: datetime) -> None:
         """The service said that nothing changed: what is served may be for longer."""
@@ -163,19 +171,19 @@ class Cache:
 
     def _stage(self, connection: sqlite3.Connection, items: Iterable[wire.SyncItem]) -> None:
         connection.executemany(
-            """INSERT INTO staged VALUES (?, ?, ?, ?) ON CONFLICT (kind, id)
-               DO UPDATE SET version = excluded.version, body = excluded.body
+            """INSERT INTO staged (kind, id, version, body, ref, erased) VALUES (?, ?, ?, ?, ?, ?)
+               ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, body = excluded.body,
+                                                    ref = excluded.ref, erased = excluded.erased
                WHERE excluded.version > staged.version""",
             self._rows(items),
         )
 
-    def _rows(self, items: Iterable[wire.SyncItem]) -> Iterator[tuple[str, str, int, bytes | None]]:
+    def _rows(self, items: Iterable[wire.SyncItem]) -> Iterator[tuple[Any, ...]]:
         for item in items:
-            if item.op == "delete":
-                yield item.kind, item.id, item.version, None
-            else:
+            body = None
+            if item.op == "put":
                 body = self._store.sealer.seal(msgspec.json.encode(item.body), f"{item.kind}/{item.id}")
-                yield item.kind, item.id, item.version, body
+            yield item.kind, item.id, item.version, body, item.ref, item.erased
 
     def _replace(self, connection: sqlite3.Connection, digest: str | None) -> None:
         """Serves what is staged and nothing else."""
@@ -185,27 +193,24 @@ class Cache:
         ).fetchall()
         if digest is not None and wire.sync_digest(held) != digest:
             raise DigestDiffers
-        self._forget(
-            connection,
-            """SELECT id FROM entities WHERE kind = 'persona'
-               AND id NOT IN (SELECT id FROM staged WHERE kind = 'persona')""",
-        )
+        forget_replaced(connection)
         connection.execute("DELETE FROM entities")
-        connection.execute("INSERT INTO entities SELECT * FROM staged")
+        connection.execute(
+            """INSERT INTO entities (kind, id, version, body, ref)
+               SELECT kind, id, version, body, ref FROM staged"""
+        )
+        self._store.write_note(connection, _ANEW, None)
 
     def _merge(self, connection: sqlite3.Connection) -> None:
         """Serves what is staged where it is newer. What was deleted stays as a row without a body, so that
         an older state of it cannot come back."""
+        forget_merged(connection)
         connection.execute(
-            """INSERT INTO entities SELECT * FROM staged WHERE true ON CONFLICT (kind, id)
-               DO UPDATE SET version = excluded.version, body = excluded.body
+            """INSERT INTO entities (kind, id, version, body, ref)
+               SELECT kind, id, version, body, ref FROM staged WHERE true ON CONFLICT (kind, id)
+               DO UPDATE SET version = excluded.version, body = excluded.body, ref = excluded.ref
                WHERE excluded.version > entities.version"""
         )
-        self._forget(connection, "SELECT id FROM staged WHERE kind = 'persona' AND body IS NULL")
-
-    def _forget(self, connection: sqlite3.Connection, gone: str) -> None:
-        """Who is gone may be erased: what is kept of them, to be offered again, goes too."""
-        connection.execute(f"DELETE FROM items WHERE state = 'confirmed' AND key IN ({gone})")  # noqa: S608
 
     def _drop(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM staged")

@@ -35,6 +35,8 @@ HIGHEST_CEILING: Final = 300.0
 SHARED_AGAIN: Final = 0.25
 """Seconds until it is looked again whether the process that sends is done."""
 PRUNE_SECONDS: Final = 3600.0
+ERASED: Final = "urn:personakit:problem:person-erased"
+"""The type of the problem that an item has that is about somebody who was erased."""
 _PUSHING: Final = "pushing"
 _ROUNDING: Final = 0.001
 
@@ -153,12 +155,13 @@ class Delivery:
         self._heed_epoch(answer)
         fates = [(each, answer.results.get(each.id)) for each in batch]
         confirmed = [each.id for each, fate in fates if fate and fate.status in {"stored", "duplicate"}]
+        erased = [each for each, fate in fates if fate and _says_erased(fate)]
         rejected = [
             Rejection(each.id, fate.problem or _NO_REASON)
             for each, fate in fates
-            if fate and fate.status == "rejected"
+            if fate and fate.status == "rejected" and not _says_erased(fate)
         ]
-        self._outbox.settle(confirmed, rejected, self._clock.now())
+        self._outbox.settle(confirmed, rejected, self._clock.now(), erased)
         later = {each.key for each, fate in fates if fate is None or fate.status == "retry"}
         for key in {each.key for each in batch} - later:
             self._keys.pop(key, None)
@@ -168,6 +171,9 @@ class Delivery:
         if confirmed:
             self._notices.give("delivered", f"{len(confirmed)} items are stored.", len(confirmed))
         self._report(rejected)
+        if erased:
+            detail = f"{len(erased)} items were about people who were erased; nothing of them is kept."
+            self._notices.give("erased", detail, len(erased))
 
     def _heed_epoch(self, answer: wire.PushAnswer) -> None:
         again = self._outbox.notice_epoch(answer.epoch)
@@ -250,6 +256,10 @@ class Delivery:
 
     def _head(self) -> bytes:
         return b'{"clientId":' + msgspec.json.encode(self._client_id) + b',"items":['
+
+
+def _says_erased(fate: wire.PushResult) -> bool:
+    return fate.status == "rejected" and fate.problem is not None and fate.problem.type == ERASED
 
 
 def _said(reply: Reply) -> str:

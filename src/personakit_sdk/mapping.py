@@ -5,7 +5,7 @@ Pure: persona, mapper, question and instants come in, an answer goes out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -16,7 +16,9 @@ from personakit_sdk import wire
 from personakit_sdk.errors import Fault, InvalidInput
 from personakit_sdk.rules import suggestion_id
 from personakit_sdk.rules.clock import find_zone
+from personakit_sdk.rules.document import purposes_of
 from personakit_sdk.rules.facts import Volatility, confidence
+from personakit_sdk.rules.plan import Plan
 from personakit_sdk.rules.suggestion_id import SuggestionRef
 
 LIMITS: Final[dict[wire.DetailLevel, int]] = {"instant": 3, "balanced": 5, "deep_dive": 20}
@@ -115,6 +117,30 @@ def limit_of(ask: wire.MapPersona) -> int:
 def shows_overlay(ask: wire.MapPersona) -> bool:
     """Whether the answer has the overlay."""
     return ask.detail_level != "instant"
+
+
+def withheld_of(
+    plan: Plan, policy: wire.ConsentPolicyName, consented_to: Collection[str]
+) -> wire.Withheld | None:
+    """Why a mapper is not asked about a persona whose people all have `consented_to` these purposes; None
+    where it may be."""
+    if policy == "off":
+        return None
+    purposes = purposes_of(plan.document)
+    lacking = [purpose for purpose in purposes if purpose not in consented_to]
+    if purposes and not lacking:
+        return None
+    if purposes:
+        reason = f"Not all people of this persona have consented to: {', '.join(lacking)}."
+    else:
+        reason = f"The mapper {plan.mapper_id!r} does not say what it is for, so nobody can have consented."
+    return wire.Withheld(purposes=lacking, reason=reason)
+
+
+def without_traits(view: wire.PersonaView) -> wire.PersonaView:
+    """The persona of an answer that is withheld: that it is there, and nothing of what is believed of it."""
+    core = msgspec.structs.replace(view.core, summary="", traits={}, cost=None)
+    return msgspec.structs.replace(view, core=core, overlay=None)
 
 
 def suggestion_of(feedback: wire.Feedback, id_: str) -> SuggestionRef:

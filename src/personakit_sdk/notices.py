@@ -13,6 +13,7 @@ logger: Final = logging.getLogger("personakit_sdk")
 NoticeKind = Literal[
     "delivered",
     "rejected",
+    "erased",
     "retrying",
     "paused",
     "lost",

@@ -20,15 +20,19 @@ from personakit_sdk.mapping import (
     shown_core,
     shown_traits,
     shows_overlay,
+    withheld_of,
+    without_traits,
 )
 from personakit_sdk.rules.document import RULE_LANGUAGE
-from personakit_sdk.rules.evaluate import Suggestion, evaluate
+from personakit_sdk.rules.evaluate import Decision, Suggestion, evaluate
 from personakit_sdk.rules.facts import Facts, TraitFact
 from personakit_sdk.rules.learned import combined
 from personakit_sdk.rules.plan import Plan, compile_mapper
 
 KEPT: Final = 512
 """Personas and mappers that are kept decoded."""
+_NOTHING: Final = Decision(suggestions=[], fired=[], missing_traits=[])
+"""What is decided where a mapping is withheld."""
 T = TypeVar("T")
 
 
@@ -54,6 +58,7 @@ class OfflineAnswer(wire.Answer, frozen=True, kw_only=True, omit_defaults=True):
     data: DataAge
     regenerate: str | None = None
     explanation: Any = None
+    withheld: wire.Withheld | None = None
 
 
 class CachedPersona(NamedTuple):
@@ -87,17 +92,15 @@ class Offline:
         now = self._clock.now()
         at, context = instant_of(ask, now), context_of(ask)
         pulled, persona, mapper = self._both(ask.persona_id, ask.mapper_id, now)
-        decision = evaluate(
-            mapper.plan,
-            Facts(traits=persona.facts, context=context, at=at),
-            persona_id=ask.persona_id,
-            mapper_version=mapper.body.version,
-            limit=limit_of(ask),
-            learned=_learned(mapper, persona.body),
-            explain=ask.explain,
-        )
+        withheld = withheld_of(mapper.plan, mapper.body.consent, persona.body.consented_to)
+        view = _view(persona.body, ask, now)
+        if withheld is None:
+            facts = Facts(traits=persona.facts, context=context, at=at)
+            decision = _decision(mapper, persona, facts, ask)
+        else:
+            decision, view = _NOTHING, without_traits(view)
         return OfflineAnswer(
-            persona=_view(persona.body, ask, now),
+            persona=view,
             suggestions=decision.suggestions,
             mapper=wire.MapperRef(id=ask.mapper_id, version=mapper.body.version, hash=mapper.body.hash),
             missing_traits=decision.missing_traits,
@@ -105,6 +108,7 @@ class Offline:
             data=_age(pulled, now),
             regenerate=ask.persona_id if persona.body.is_stale else None,
             explanation=decision.explanation,
+            withheld=withheld,
         )
 
     def persona(self, id_: str) -> wire.Persona:
@@ -125,6 +129,7 @@ class Offline:
             stale_since=body.stale_since,
             changed_traits=body.changed_traits,
             learned=body.learned,
+            consented_to=body.consented_to,
             position=pulled.position,
         )
 
@@ -234,6 +239,18 @@ def _require_valid(pulled: Pulled, now: datetime) -> None:
         raise DataExpired(
             f"The cached personas are not served after {pulled.valid_until.isoformat()}; sync() renews them."
         )
+
+
+def _decision(mapper: CachedMapper, persona: CachedPersona, facts: Facts, ask: wire.MapPersona) -> Decision:
+    return evaluate(
+        mapper.plan,
+        facts,
+        persona_id=ask.persona_id,
+        mapper_version=mapper.body.version,
+        limit=limit_of(ask),
+        learned=_learned(mapper, persona.body),
+        explain=ask.explain,
+    )
 
 
 def _learned(mapper: CachedMapper, persona: wire.SyncedPersona) -> dict[str, float]:

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from personakit_sdk import wire
+from personakit_sdk.erasing import forget_key
 from personakit_sdk.errors import InvalidInput, ItemTooLarge, OutboxFull, StoreDamaged
 from personakit_sdk.store import Store
 
@@ -114,8 +115,15 @@ class Outbox:
             ).fetchone()
         return None if row is None else Waiting(row[0], key, self._store.sealer.unseal(row[1], row[0]))
 
-    def settle(self, confirmed: Iterable[str], rejected: Iterable[Rejection], now: datetime) -> None:
-        """What the service has leaves, and what it will never take goes to the dead letters."""
+    def settle(
+        self,
+        confirmed: Iterable[str],
+        rejected: Iterable[Rejection],
+        now: datetime,
+        erased: Collection[Waiting] = (),
+    ) -> None:
+        """What the service has leaves, and what it will never take goes to the dead letters; but what is
+        about somebody who was erased goes for good, and all that is kept of them."""
         at = now.timestamp()
         with self._store.writing() as connection:
             connection.executemany(
@@ -127,6 +135,10 @@ class Outbox:
                    WHERE id = ? AND state = 'waiting'""",
                 [(at, self._sealed(each), each.id) for each in rejected],
             )
+            connection.executemany("DELETE FROM items WHERE id = ?", [(each.id,) for each in erased])
+            forget_key(connection, {each.key for each in erased})
+        if erased:
+            self._store.scrub()
 
     def prune(self, now: datetime) -> None:
         """Lets go of what was confirmed long ago, and of the oldest above the outbox's own limits."""

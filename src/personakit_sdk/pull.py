@@ -73,7 +73,7 @@ class Pull:
     def _step(self, wait: int) -> Pulled | None:
         """One request and what follows from it; the pulled state when that is the last one."""
         pulled, staging = self._cache.pulled(), self._cache.staging()
-        if staging is None and pulled is None:
+        if staging is None and (pulled is None or self._cache.is_of_old()):
             staging = self._begin_full()
         conditional = staging is None and pulled is not None and pulled.etag is not None
         reply = self._ask(pulled, staging, wait, conditional=conditional)

@@ -42,4 +42,15 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TABLE staged (kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, body BLOB,
              PRIMARY KEY (kind, id)) WITHOUT ROWID""",
     ),
+    (
+        # What the service calls a persona in all its items, also when nobody knows its id any more. What was
+        # pulled before has none, so all is pulled anew.
+        "ALTER TABLE entities ADD COLUMN ref TEXT",
+        "CREATE INDEX entities_by_ref ON entities (ref) WHERE ref IS NOT NULL",
+        "ALTER TABLE staged ADD COLUMN ref TEXT",
+        "ALTER TABLE staged ADD COLUMN erased INTEGER NOT NULL DEFAULT 0",
+        "DELETE FROM staged",
+        "DELETE FROM notes WHERE name = 'staging'",
+        "INSERT INTO notes SELECT 'pull anew', 1 WHERE EXISTS (SELECT 1 FROM entities)",
+    ),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from personakit_sdk import forking
+from personakit_sdk.erasing import SCRUB
 from personakit_sdk.errors import (
     StoreBusy,
     StoreDamaged,
@@ -87,6 +88,19 @@ class Store:
             except sqlite3.Error as error:
                 self._give_up(connection, error)
                 raise
+
+    def scrub(self) -> None:
+        """Rewrites the file where something was erased from it, so that no page of it, nor of a journal,
+        has it still. Where others are in the way, or the disk is full, the next call does."""
+        if self.peek(SCRUB) is None:
+            return
+        with self._lock, self._translated():
+            connection = (self._connection if self._is_the_same_file() else None) or self._open()
+            with suppress(sqlite3.OperationalError):
+                self._patiently(lambda: connection.execute("VACUUM"))
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    connection.execute("DELETE FROM notes WHERE name = ?", (SCRUB,))
 
     note = staticmethod(note)
     write_note = staticmethod(write_note)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 from urllib.parse import urlencode
@@ -35,6 +36,7 @@ TRY_AGAIN = frozenset({429, 503})
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 FIRST_CEILING = 0.1
 HIGHEST_CEILING = 10.0
+PIECE = 1 << 16
 NO_PROBLEM_TYPE = "about:blank"
 LONGEST_ASKED = 86_400.0
 """Seconds. Who asks for a longer wait than a day is asked again after a day."""
@@ -228,6 +230,36 @@ class Transport:
             if wait is None:
                 return self._settled(answer)
             self._sleep(wait)
+
+    @contextmanager
+    def download(self, path: str) -> Generator[Iterator[bytes]]:
+        """An answer to a GET that may be larger than memory: its body in pieces, as they come; it is asked
+        for once. Raises ServiceError for a redirect or a status of 400 and above, and Unreachable when
+        nothing answered, or when the answer breaks off, from whoever takes the pieces."""
+        timeout = self._patient(self._timeout)
+        try:
+            answer = self._pool.request(
+                "GET",
+                self.url + path,
+                headers=self._standing(),
+                retries=False,
+                timeout=timeout,
+                preload_content=False,
+            )
+        except HTTPError as error:
+            raise Unreachable(self.url, _reason(error)) from error
+        try:
+            if answer.status >= 300:
+                raise service_error(self.url, Reply(answer.status, answer.headers, answer.data))
+            yield self._pieces(answer)
+        finally:
+            answer.close()
+
+    def _pieces(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from answer.stream(PIECE)
+        except HTTPError as error:
+            raise Unreachable(self.url, _reason(error)) from error
 
     def backoff(self, patience: float | None = None) -> Backoff:
         """The waits between tries, on this transport's clock; `patience` None is the transport's own."""

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from personakit_sdk.rules.diff import Change, RulesDiff
+from personakit_sdk.rules.document import PURPOSE
 from personakit_sdk.rules.evaluate import Suggestion
 from personakit_sdk.rules.facts import TraitFact, Volatility
 from personakit_sdk.rules.inline_tests import TestResult
@@ -38,6 +39,11 @@ TraitsStatus = Literal["active", "withdrawn"]
 MapperChange = Literal["published", "restored", "weight", "learned", "withdrawn"]
 LearningCause = Literal["learned", "approved", "frozen", "thawed", "rolled_back"]
 Publishing = Literal["auto", "propose", "off"]
+ConsentPolicyName = Literal["off", "required"]
+Purpose = Annotated[
+    str,
+    Meta(pattern=rf"^{PURPOSE.pattern}$(?!\n)", description="1 to 64 of a-z 0-9 _, beginning with a letter"),
+]
 Reason = Annotated[str, Meta(max_length=500, description="Why, in the words of whoever does it")]
 
 
@@ -356,7 +362,8 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
 
     `core_version` counts the generated cores; 0 is one composed in memory that is not cached. `uses` are
     the traits that a created persona uses; without it, all. `learned` are the persona's own multipliers, by
-    mapper and rule; 1 where a rule is not named.
+    mapper and rule; 1 where a rule is not named. `consentedTo` are the purposes that all its people have
+    consented to.
     """
 
     id: str
@@ -372,6 +379,7 @@ class Persona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     uses: list[str] | None = None
     regenerate: Regenerate | None = None
     learned: dict[str, dict[str, float]] = {}
+    consented_to: list[str] = []
 
 
 class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -386,6 +394,30 @@ class DefinePersona(Request, frozen=True, kw_only=True, omit_defaults=True):
         ]
         | None
     ) = None
+
+
+class ErasureReceipt(Answer, frozen=True, kw_only=True):
+    """That a person was erased, signed; the same for who asks again. The erasure `id` was carried out by the
+    event at `position`, in the log's `epoch`. `personas` are the created ones that lost what had been said of
+    them, and go on without the person where others are left. `signature` is the Ed25519 signature, in
+    base64, of the receipt without it as JSON (members sorted by name, no spaces, UTF-8) under `publicKey`.
+    """
+
+    id: UUID
+    person_id: str
+    erased_at: datetime
+    position: int
+    epoch: UUID
+    personas: list[str]
+    public_key: str
+    signature: str = ""
+
+
+class MadePerson(Answer, frozen=True, kw_only=True):
+    """Somebody who is known from here on. Nothing of whoever had the id before is theirs."""
+
+    id: str
+    position: int
 
 
 class PersonaRetired(Answer, frozen=True, kw_only=True):
@@ -441,6 +473,16 @@ class Regenerate(Answer, frozen=True, kw_only=True):
 KeyScope = Literal["observe", "feedback", "read", "map", "mappers:write", "people:erase", "admin"]
 KeyName = Annotated[str, Meta(min_length=1, max_length=128)]
 MOST_OVERLAP_SECONDS: Final = 90 * 86_400
+MOST_A_SECOND: Final = 1_000_000
+
+
+class KeyRate(Request, frozen=True, kw_only=True):
+    """How fast a key may go on the long average: requests, and observations and feedback, a second. What it
+    leaves unused in ten seconds it may use at once.
+    """
+
+    requests: Annotated[float, Meta(gt=0, le=MOST_A_SECOND)]
+    items: Annotated[float, Meta(gt=0, le=MOST_A_SECOND)]
 
 
 class CreateKey(Request, frozen=True, kw_only=True):
@@ -454,6 +496,7 @@ class CreateKey(Request, frozen=True, kw_only=True):
     people: list[PersonId] | None = None
     personas: list[PersonaId] | None = None
     expires_at: Instant | None = None
+    rate: KeyRate | None = None
 
 
 class RotateKey(Request, frozen=True, kw_only=True):
@@ -464,7 +507,8 @@ class RotateKey(Request, frozen=True, kw_only=True):
 
 class ApiKey(Answer, frozen=True, kw_only=True):
     """A key, without its secret. `id` is how the secret begins. `endsAt` is `expiresAt`, or what a rotation
-    left it. `lastUsedAt` comes some seconds late. `people` and `personas` are null for an unlimited key.
+    left it. `lastUsedAt` comes some seconds late. `people` and `personas` are null for an unlimited key,
+    `rate` for one that goes as fast as is usual.
     """
 
     id: str
@@ -477,6 +521,7 @@ class ApiKey(Answer, frozen=True, kw_only=True):
     ends_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    rate: KeyRate | None
 
 
 class CreatedKey(Answer, frozen=True, kw_only=True):
@@ -491,6 +536,189 @@ class KeyList(Answer, frozen=True, kw_only=True):
 
     items: list[ApiKey]
     next: str | None
+
+
+# --- people
+
+
+class KnownPerson(Answer, frozen=True, kw_only=True):
+    """Somebody of whom something was recorded, and since when they are known."""
+
+    id: str
+    registered_at: datetime
+
+
+class PersonList(Answer, frozen=True, kw_only=True):
+    """A page of people, by id."""
+
+    items: list[KnownPerson]
+    next: str | None
+
+
+class ExportedEvent(Answer, frozen=True, kw_only=True):
+    """Something that happened, as the log has it. `about` is the person, or a created persona of theirs.
+    `kind` and `id` name what it happened to: an observation or a feedback by its own id, everything else by
+    that of whom it is about. `version` counts the events of that one thing. `topic` says what happened, and
+    by its number in which shape `content` is.
+    """
+
+    position: int
+    recorded_at: datetime
+    about: str
+    kind: str
+    id: str
+    version: int
+    topic: str
+    content: dict[str, Any]
+
+
+class SharedView(Answer, frozen=True, kw_only=True):
+    """That a persona of several people viewed the person, from a position on up to another; `until` is null
+    where it still does. `uses` are the traits that it used, null for all."""
+
+    since: int
+    since_at: datetime
+    until: int | None
+    until_at: datetime | None
+    uses: list[str] | None
+
+
+class SharedCore(Answer, frozen=True, kw_only=True):
+    """That a core of several people was made, and from which version of this person's mindscape."""
+
+    position: int
+    recorded_at: datetime
+    source: str
+    mindscape_version: int
+
+
+class SharedPersona(Answer, frozen=True, kw_only=True):
+    """A created persona that views the person and others, or did once: when, and what of theirs it used. What
+    it says of all of them together is not told; `heldBack` counts it, by topic."""
+
+    id: str
+    views: list[SharedView]
+    cores: list[SharedCore]
+    held_back: dict[str, int]
+
+
+class AwaitedDerivation(Answer, frozen=True, kw_only=True):
+    """How far a derivation has read the person's observations (`readThrough`), and the position of the newest
+    that it is to read (`due`)."""
+
+    derivation: str
+    due: int
+    read_through: int
+
+
+class AwaitedText(Answer, frozen=True, kw_only=True):
+    """An observation whose free text a model has not read, with how long that is about."""
+
+    id: UUID
+    tokens: int
+    recorded_at: datetime
+
+
+class HeldLease(Answer, frozen=True, kw_only=True):
+    """Work on the person that is under way (`held`), or that failed so many times in a row."""
+
+    kind: str
+    until: datetime
+    held: bool
+    failures: int
+    failed_at: datetime | None
+    error: str | None
+
+
+class QuarantinedEvent(Answer, frozen=True, kw_only=True):
+    """An event about the person that a read model could not take, so that nothing later of what it happened
+    to shows there."""
+
+    name: str | None
+    position: int
+    topic: str
+    error: str
+    quarantined_at: datetime
+
+
+class PendingWork(Answer, frozen=True, kw_only=True):
+    """What is still to be done about a person, as it stood when they were exported."""
+
+    derivations: list[AwaitedDerivation]
+    texts: list[AwaitedText]
+    leases: list[HeldLease]
+    quarantined: list[QuarantinedEvent]
+
+
+class PersonModelUse(Answer, frozen=True, kw_only=True):
+    """What models were asked about a person, by day, and how much of what they said was not taken."""
+
+    items: list[DayOfModelUse]
+    dropped: list[DroppedProposals]
+
+
+class NamingKey(Answer, frozen=True, kw_only=True):
+    """An API key that is limited to the person (`person`), or to personas that view them. Whom else it is
+    limited to is not told."""
+
+    id: str
+    name: str
+    scopes: list[KeyScope]
+    person: bool
+    personas: list[str]
+    created_at: datetime
+    ends_at: datetime | None
+    revoked_at: datetime | None
+
+
+class AuditEntry(Answer, frozen=True, kw_only=True):
+    """That a person's data was read or changed, so many `times` from `firstAt` to `lastAt`, within an hour.
+    `personId` is null for somebody who was erased since, and for people of whom there were too many at once
+    to keep whom. `key` is the id of the API key, or `cli` for a command past the API, which has no `status`.
+    `status` is that of the answer, of a batch that of the whole; 499 where the caller did not wait for one.
+    `position` is that of the newest change, null where nothing was changed.
+    """
+
+    person_id: str | None
+    key: str
+    key_name: str | None
+    operation: str
+    status: int | None
+    times: int
+    first_at: datetime
+    last_at: datetime
+    position: int | None
+
+
+class AuditList(Answer, frozen=True, kw_only=True):
+    """A page of the audit, the newest entry first."""
+
+    items: list[AuditEntry]
+    next: str | None
+
+
+class PersonExport(Answer, frozen=True, kw_only=True):
+    """Everything that is held about a person, as of a position of the log.
+
+    `events` are all that the log says about them and about the created personas that never viewed anybody
+    else: observations (those too that were retracted), feedback, each version of the mindscape, pins, trust,
+    cores, learned weights and what was paid. `mindscape` and `persona` are what that comes to. `audit` is who
+    read or changed their data, up to now. The document is whole only if it ends: what was cut off is no JSON.
+    """
+
+    format: int
+    person_id: str
+    registered_at: datetime
+    exported_at: datetime
+    position: int
+    mindscape: Mindscape
+    persona: Persona
+    model_use: PersonModelUse
+    pending: PendingWork
+    keys: list[NamingKey]
+    shared_personas: list[SharedPersona]
+    audit: list[AuditEntry]
+    events: list[ExportedEvent]
 
 
 # --- mapping
@@ -529,8 +757,18 @@ class MapperRef(Answer, frozen=True, kw_only=True):
     hash: str
 
 
+class Withheld(Answer, frozen=True, kw_only=True):
+    """Why a persona was not mapped: `purposes` are those of the mapper that not all of its people have
+    consented to; none of them where the mapper does not say what it is for. `reason` says it in a sentence.
+    """
+
+    purposes: list[str]
+    reason: str
+
+
 class MapAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """Suggestions, best first, with what they were decided from."""
+    """Suggestions, best first, with what they were decided from. Where the mapping is `withheld` there are
+    none, and nothing of the persona's traits is told."""
 
     persona: PersonaView
     suggestions: list[Suggestion]
@@ -539,6 +777,7 @@ class MapAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     freshness: Freshness
     regenerate: Regenerate
     explanation: Any = None
+    withheld: Withheld | None = None
 
 
 class TraitThere(Answer, frozen=True, kw_only=True):
@@ -552,12 +791,23 @@ class TraitThere(Answer, frozen=True, kw_only=True):
     evidence: list[UUID]
 
 
+class ConsentThen(Answer, frozen=True, kw_only=True):
+    """Whether a persona could be mapped at an instant: the tenant's policy then, what the mapper was for, and
+    what all people of the persona had consented to. `withheld` says why not."""
+
+    policy: ConsentPolicyName
+    purposes: list[str]
+    consented_to: list[str]
+    withheld: Withheld | None
+
+
 class Why(Answer, frozen=True, kw_only=True):
     """The whole chain behind a suggestion: the version of the mapper and its rule, with what each condition
-    saw, and the traits as they were.
+    saw, the traits as they were, and the consent that there was.
 
     `suggestion` is made again from the log, as of `position`; it is null where it cannot be: the context
-    that it was asked with is not kept, and `explanation` shows which condition did not hold without it.
+    that it was asked with is not kept, and `explanation` shows which condition did not hold without it; or
+    the mapping was withheld by then, which a device heard of later.
     """
 
     suggestion_id: str
@@ -570,6 +820,60 @@ class Why(Answer, frozen=True, kw_only=True):
     suggestion: Suggestion | None
     explanation: Any
     traits: list[TraitThere]
+    consent: ConsentThen
+
+
+# --- consent
+
+
+class ChangeConsent(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a person consents to from now on: what is not named is withdrawn, or was never given."""
+
+    purposes: Annotated[list[Purpose], Meta(max_length=256)]
+    reason: Annotated[
+        str, Meta(max_length=500, description="How it was given or withdrawn, for those who read it later")
+    ] = ""
+
+
+class ConsentChange(Answer, frozen=True, kw_only=True):
+    """What somebody consented to from then on, and by which key it was told."""
+
+    version: int
+    purposes: list[str]
+    changed_at: datetime
+    position: int
+    origin: str
+    reason: str
+
+
+class Consent(Answer, frozen=True, kw_only=True):
+    """What a person consents to. `version` is that of the last change, 0 where nothing was ever said;
+    `history` are the newest 100 changes, the newest first."""
+
+    person_id: str
+    purposes: list[str]
+    version: int
+    history: list[ConsentChange]
+
+
+class SetConsentPolicy(Request, frozen=True, kw_only=True, omit_defaults=True):
+    """With `required`, a persona is mapped only for purposes that all its people have consented to, and by no
+    mapper that does not say what it is for; with `off`, whatever they consented to."""
+
+    policy: ConsentPolicyName
+    reason: Reason = ""
+
+
+class ConsentPolicy(Answer, frozen=True, kw_only=True):
+    """Whether mapping takes consent. `undeclared` are the active mappers that do not say what they are for:
+    where consent is required, they map nobody. `version` 0: nobody ever set it, and it is `off`."""
+
+    policy: ConsentPolicyName
+    version: int
+    changed_at: datetime | None
+    origin: str
+    reason: str
+    undeclared: list[str]
 
 
 # --- feedback
@@ -842,13 +1146,19 @@ class ComputedTraitsVersionList(Answer, frozen=True, kw_only=True):
 
 
 class SyncItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """One entity that changed; `version` is the log position that last changed its body."""
+    """One entity that changed; `version` is the log position that last changed its body. `ref` names a
+    persona in all its items, also in the delete of one whose `id` nobody knows any more, because its person
+    was erased. A persona whose `ref` changes is another one, or lost what was said of it before. `erased`:
+    nothing may be kept of it.
+    """
 
     kind: Literal["mapper", "persona"]
     id: str
     version: int
     op: Literal["put", "delete"]
     body: Any = None
+    ref: str | None = None
+    erased: bool = False
 
 
 class SyncAnswer(Answer, frozen=True, kw_only=True):
@@ -906,7 +1216,8 @@ class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A persona as the SDK caches it: enough to map offline with the answer the service would give.
 
     Rules see the core, and over it the overlay. `changedTraits` are why the core is stale. `learned` are the
-    persona's own multipliers, by mapper and rule; 1 where a rule is not named.
+    persona's own multipliers, by mapper and rule; 1 where a rule is not named. `consentedTo` are the purposes
+    that all its people have consented to.
     """
 
     id: str
@@ -921,11 +1232,13 @@ class SyncedPersona(Answer, frozen=True, kw_only=True, omit_defaults=True):
     stale_since: datetime | None = None
     changed_traits: list[str] = []
     learned: dict[str, dict[str, float]] = {}
+    consented_to: list[str] = []
 
 
 class SyncedMapper(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A mapper as the SDK caches it. `learned` multiplies weights, by rule; 1 where a rule is not named.
-    `ruleLanguage` is the version of the language that it is written in."""
+    `ruleLanguage` is the version of the language that it takes to map with it. With `consent` `required`, a
+    persona is mapped only where the document says `purposes`, and all of them are in its `consentedTo`."""
 
     id: str
     version: int
@@ -933,6 +1246,7 @@ class SyncedMapper(Answer, frozen=True, kw_only=True, omit_defaults=True):
     document: dict[str, Any]
     learned: dict[str, float] = {}
     rule_language: int = 1
+    consent: ConsentPolicyName = "off"
 
 
 class PushItem(Request, frozen=True, kw_only=True):
@@ -976,8 +1290,8 @@ class PushAnswer(Answer, frozen=True, kw_only=True):
 
 
 class Health(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """`checks` says of each part what was seen. `status` is degraded when streams are quarantined: they
-    stand still, and all others go on."""
+    """`checks` says of each part what was seen. `status` is degraded when streams are quarantined (they
+    stand still, and all others go on), or when the database does not keep tenants apart by itself."""
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str] = {}

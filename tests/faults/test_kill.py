@@ -158,6 +158,7 @@ def comparable(found: Mindscape) -> dict[str, Any]:
     return {path: (t.value, t.samples, t.evidence, t.last_observed_at) for path, t in found.traits.items()}
 
 
+@pytest.mark.soak
 def test_an_import_killed_again_and_again_gives_what_an_undisturbed_one_gives(repository: Path) -> None:
     with data_dir() as folder, installation(folder) as undisturbed:
         undisturbed.start()

@@ -138,7 +138,8 @@ def test_one_process_answers_for_all_that_serve_its_port(shared: Production, key
     for api in shared.apis:
         page = api.transport(key).request("GET", "/metrics").body.decode()
         found = re.search(
-            r'requests_total{method="POST",route="/observations/batch",status="200"} (\S+)', page
+            r'requests_total{method="POST",route="/observations/batch",status="200",tenant="default"} (\S+)',
+            page,
         )
         assert found is not None, page
         counted += int(float(found[1]))

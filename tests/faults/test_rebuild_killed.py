@@ -109,7 +109,7 @@ def test_a_rebuild_that_is_killed_goes_on_where_it_stopped(
         row = snapshot.row("observations.by_person", **values)
         return row and row["source"]
 
-    with Watch(Reader(pool, {"observations": OBSERVATIONS}), newest) as watch:
+    with Watch(Reader(pool, {"observations": OBSERVATIONS}, reading=pool), newest) as watch:
         reached = [0]
         for _ in range(2):
             reached.append(kill_when_further_than(reached[-1], installed, database))

@@ -107,7 +107,7 @@ def reads_interests(path: str = "interests.climbing", **changed: Any) -> Callabl
 
 def mindscape(service: Service, person: str) -> dict[str, Any]:
     """The row of the read model."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=surrogate(service, person))
     assert row is not None
     return row
@@ -126,7 +126,7 @@ def last_completed(service: Service, person: str) -> Any:
 def spent(service: Service) -> float:
     """What the tenant spent today."""
     assert service.inference is not None
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("model_use.totals")
     return sum(row["usd"] for row in rows)
 

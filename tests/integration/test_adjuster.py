@@ -119,7 +119,7 @@ def test_a_new_document_keeps_what_was_learned_by_the_ids_of_the_rules(quiet: Se
     publish_mapper(quiet, "republished", "1.1.0", rules=[suggest("disliked", 3.0), suggest("new")])
     follow(quiet)
     assert multipliers(quiet, "republished") == {"liked": 1.1, "disliked": 0.9}
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mappers.by_id", tenant=TENANT, mapper_id="republished")
     assert row is not None
     assert row["learned"] == {"liked": 1.1, "disliked": 0.9}
@@ -130,7 +130,7 @@ def test_votes_on_a_rule_that_is_gone_are_counted_and_move_nothing(quiet: Servic
     vote(quiet, "gone", split())
     adjust(quiet, "gone")
     assert "disliked" not in multipliers(quiet, "gone")
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         votes = read_votes(snapshot, TENANT, "gone", 7, TODAY)
     assert votes.by_persona[surrogate(quiet, "ada")].keys() == {"liked", "disliked"}
 
@@ -177,7 +177,7 @@ def test_two_hundred_orders_of_the_same_votes_teach_the_same_to_the_bit(quiet: S
     found = set()
     for order in range(ORDERS):
         quiet.adjuster.adjust(TENANT, f"order{order}", TODAY)
-        with quiet.reader.snapshot() as snapshot:
+        with quiet.reader.snapshot_of_all() as snapshot:
             tallies = read_votes(snapshot, TENANT, f"order{order}", 7, TODAY)
         found.add(
             (
@@ -223,7 +223,7 @@ def test_who_is_erased_takes_their_own_along_and_what_is_published_stands(
     for projection in ("votes", "mappers", "mapper_versions", "personas"):
         rebuild(quiet.pool, quiet.projections[projection], quiet.keys)
     assert learned(quiet, "outlived") == before
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         assert gone not in read_votes(snapshot, TENANT, "outlived", 7, TODAY).by_persona
         assert gone not in {
             row["persona"] for row in snapshot.rows("personas.weights", tenant=TENANT, mapper_id="outlived")

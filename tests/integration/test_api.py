@@ -206,7 +206,7 @@ def test_feedback_on_a_suggestion_finds_its_rule(client: Client, service: Servic
     )
     assert [answer.status_code for answer in (first, again, named)] == [201, 200, 201]
     service.reader.wait_for("default", named.json()["position"], 5)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows(
             "feedback.by_rule", tenant="default", mapper_id="work_rhythm", rule_id=suggestion["ruleId"]
         )
@@ -287,7 +287,7 @@ def until_at_rest(service: Service) -> None:
 
 
 def at_rest(service: Service) -> bool:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         due = snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))
         without_core = snapshot.rows("personas.without_core", limit=1)
         position = snapshot.position
@@ -351,6 +351,8 @@ def test_health_says_how_far_each_projection_is_behind(client: Client) -> None:
         "inference_due",
         "model_use",
         "model",
+        "roles",
         "computed_traits",
+        "consents",
         "votes",
     }

@@ -314,6 +314,39 @@ def test_a_file_that_is_not_valid_is_exit_1_with_its_faults(database: str, tmp_p
     assert f"{path}:2:8: /rules: it is empty" in result.stderr
 
 
+def test_who_had_not_consented_then_or_has_not_now_is_mapped_with_neither_or_the_other_version(
+    past: Believed,
+) -> None:
+    """The version after says what it is for, the one before did not."""
+    service, by = past.service, Provenance("test")
+    dora = Known("dora", service.people.register(TENANT, ["dora"])["dora"].surrogate)
+    marks: list[datetime] = []
+
+    def then(*purposes: str) -> None:
+        service.consents.change(TENANT, "dora", purposes, by)
+        past.set("dora", energy=5)
+        marks.append(past.instants.pop())
+
+    def found(**after: Any) -> Answers:
+        tester = Backtester(compile_mapper(AFTER), compile_mapper(AFTER | after), PLAIN)
+        return dict(msgspec.to_builtins(tester.run(service.past, TENANT, [dora], marks)))
+
+    then()
+    service.consents.set_policy(TENANT, "required", by)
+    try:
+        then()  # withheld from here, as it is not said what either version is for
+        then("wellbeing")
+        silent, told = found(), found(purposes=["wellbeing"])
+        assert (silent["mappings"], silent["withheld"], silent["differing"]) == (3, 3, 0)
+        assert told["withheld"] == 3  # before, at each; after, not at the last
+        assert told["differing"] == 2  # at the first consent was not required, at the last it was given
+        then("learning")  # withdrawn: nothing is mapped any more
+        withdrawn = found(purposes=["wellbeing"])
+        assert (withdrawn["mappings"], withdrawn["withheld"], withdrawn["differing"]) == (4, 4, 0)
+    finally:
+        service.consents.set_policy(TENANT, "off", by)
+
+
 def test_people_who_were_erased_are_left_out(past: Believed, database: str) -> None:
     past.set("eve", energy=1)
     eve = Known("eve", surrogate(past.service, "eve"))

@@ -61,7 +61,7 @@ def row(service: Service, query: str, person: str) -> dict[str, Any] | None:
     known = service.people.find(TENANT, person)
     assert known is not None
     names = {"personas": [known.surrogate]} if query.startswith("personas") else {"person": known.surrogate}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         return snapshot.row(query, tenant=TENANT, **names)
 
 

@@ -11,8 +11,12 @@ import msgspec
 import pytest
 
 from personakit_sdk.transport import ServiceError, Transport
+from personakit_sdk.wire import PersonExport
+from tests.integration.test_mapper_guides import PAGES, steps, take
 from tests.postgres import data_dir
 from tests.processes import Installation, free_port, installation
+
+ACCESS = PAGES / "answer-a-request-for-access.md"
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +26,11 @@ def installed() -> Iterator[Installation]:
         yield made
 
 
-def test_the_first_key_is_kept_where_only_its_owner_reads_it(installed: Installation) -> None:
-    mode = (installed.data_dir / "api-key").stat().st_mode
-    assert stat.S_IMODE(mode) == 0o600
+def test_the_first_key_and_the_master_key_are_kept_where_only_their_owner_reads_them(
+    installed: Installation,
+) -> None:
+    for name in ("api-key", "master-key"):
+        assert stat.S_IMODE((installed.data_dir / name).stat().st_mode) == 0o600
 
 
 def test_a_tenant_sees_the_shipped_mappers_and_nobody_elses_people(installed: Installation) -> None:
@@ -77,6 +83,7 @@ def test_a_taken_port_is_said_and_nothing_is_started(installed: Installation) ->
         ("PERSONAKIT_PORT", "eighty", "1 to 65535"),
         ("PERSONAKIT_DATABASE_URL", "mysql://x", "postgresql://"),
         ("PERSONAKIT_REDIS_URL", "x", "redis://"),
+        ("PERSONAKIT_AUDIT_DAYS", "0", "from 1 to 36500"),
     ],
 )
 def test_a_bad_setting_is_one_sentence_and_exit_2(name: str, value: str, said: str) -> None:
@@ -119,6 +126,8 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
     tried = installed.run("mindscapes", "rederive", "--with", str(file))
     assert "mood.best: comes for" in tried.stdout, tried.stderr
     assert "mood.best of tess: nothing -> 4" in tried.stdout
+    looked = installed.run("audit", "--key", "cli", "--person", "tess")
+    assert "tess  mindscapes rederive  1x  cli" in looked.stdout, looked.stderr
     done = installed.run("mindscapes", "rederive", "--with", str(file), "--apply", "--yes")
     assert "moods version 1 published" in done.stdout, done.stderr
 
@@ -132,3 +141,13 @@ def test_rules_that_were_tried_aside_are_published_and_derive_everybody_anew(
         time.sleep(0.05)
     again = installed.run("mindscapes", "rederive", "--with", str(file))
     assert "0 mindscapes would differ" in again.stdout
+
+
+def test_a_request_for_access_is_answered_as_the_page_says(installed: Installation, tmp_path: Path) -> None:
+    assert len(steps(ACCESS)) == 6
+    take(steps(ACCESS), installed, tmp_path)
+    (written,) = tmp_path.iterdir()
+    exported = msgspec.json.decode(written.read_bytes(), type=PersonExport)
+    assert (written.name, exported.person_id) == ("ada.json", "ada")
+    assert {"PersonRegistered.1", "ObservationRecorded.2"} <= {each.topic for each in exported.events}
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600

@@ -75,7 +75,7 @@ def derive_all(service: Service) -> None:
 
 
 def due_buckets(service: Service) -> list[int]:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))
     return [row["bucket"] for row in rows]
 
@@ -88,7 +88,7 @@ def surrogate(service: Service, tenant: str, person: str) -> UUID:
 
 def traits(service: Service, tenant: str, person: str) -> dict[str, Any]:
     whose = {"tenant": tenant, "person": surrogate(service, tenant, person)}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mindscapes.by_person", **whose)
     return {path: trait["value"] for path, trait in row["traits"].items()} if row else {}
 

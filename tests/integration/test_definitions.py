@@ -25,7 +25,13 @@ from personakit.projections.read import Reader
 from personakit.projections.sql import Projection, load_projection, load_projections, read_projection
 from personakit.shipped import projections_dir
 from personakit_sdk import wire
-from tests.history import change_computed_traits, let_a_model_read_one, let_feedback_teach
+from tests.history import (
+    ask_for_consent,
+    change_computed_traits,
+    forget_somebody,
+    let_a_model_read_one,
+    let_feedback_teach,
+)
 from tests.postgres import MASTER_KEY, create_database
 
 NAMES = sorted(load_projections(projections_dir()))
@@ -62,7 +68,9 @@ def old(database: str) -> Iterator[Service]:
         let_a_model_read_one(service, person.surrogate)
         service.reader.wait_for(TENANT, service.reader.head(), 10)
         change_computed_traits(service)
+        ask_for_consent(service, "p0")
         let_feedback_teach(service, "p0")
+        forget_somebody(service, "p0")
         service.reader.wait_for_projections(service.reader.head(), 10)
     resting = Service(database, MASTER_KEY)
     follow(resting, resting.projections)
@@ -109,7 +117,7 @@ def _all_of(schema: str, table: str) -> Any:
 
 def ids(reader: Reader, person: UUID) -> set[UUID]:
     values = {"tenant": TENANT, "person": person, "after": 0, "through": 2**62, "limit": 1000}
-    with reader.snapshot() as snapshot:
+    with reader.snapshot_of_all() as snapshot:
         return {row["id"] for row in snapshot.rows("observations.by_person", **values)}
 
 
@@ -136,7 +144,7 @@ def test_an_old_release_goes_on_with_its_own_tables(old: Service, tmp_path: Path
     """While a release is replaced both run: each follows and reads its own."""
     new = with_a_comment("observations", tmp_path)
     install(old.pool, new.values(), old.keys)
-    newer = Reader(old.pool, new)
+    newer = Reader(old.pool, new, reading=old.pool)
     person = old.people.register(TENANT, ["p1"])["p1"].surrogate
     seen = ids(old.reader, person)
     assert seen
@@ -147,7 +155,7 @@ def test_an_old_release_goes_on_with_its_own_tables(old: Service, tmp_path: Path
     follow(old, old.projections)
     assert ids(old.reader, person) == seen | {receipt.id}
     assert ids(newer, person) == seen
-    with old.reader.snapshot() as here, newer.snapshot() as there:
+    with old.reader.snapshot_of_all() as here, newer.snapshot_of_all() as there:
         assert here.positions["observations"] == receipt.position
         assert there.positions["observations"] < receipt.position
     assert states(old, "observations") == [("active", 0), ("other release", 1)]
@@ -206,7 +214,7 @@ def test_a_release_that_knows_fewer_events_leaves_anothers_tables_alone(old: Ser
         connection.execute(
             "INSERT INTO personakit.definitions_used VALUES (%s, %s)", ("observations", definition)
         )
-    Releases(old.pool, old.projections.values(), old.keys).follow_others()
+    Releases(old.pool, old.pool, old.projections.values(), old.keys).follow_others()
     with old.pool.connection() as connection:
         row = connection.execute("SELECT position FROM personakit.builds WHERE schema = 'p_newer'").fetchone()
         connection.execute("DELETE FROM personakit.active WHERE schema = 'p_newer'")
@@ -251,7 +259,7 @@ def test_large_observations_are_taken_in_several_steps(
 
     assert len(reached) > 2
     assert reached == sorted(set(reached))
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         values = {"tenant": TENANT, "person": person, "after": 0, "through": 2**62, "limit": 1000}
         found = {row["id"]: row["content"] for row in snapshot.rows("observations.by_person", **values)}
     quiet.close()

@@ -113,7 +113,9 @@ class Watchers:
     def followed(self) -> list[UUID]:
         """What the follower has put into its table, in the order of the log."""
         values = {"tenant": TENANT, "person": self._log.ada.surrogate}
-        with Reader(self._log.pool, {"observations": OBSERVATIONS}).snapshot() as snapshot:
+        with Reader(
+            self._log.pool, {"observations": OBSERVATIONS}, reading=self._log.pool
+        ).snapshot_of_all() as snapshot:
             rows = snapshot.rows("observations.by_person", **values, after=0, through=2**62, limit=1000)
         return [row["id"] for row in rows]
 

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from personakit.agents.consents import policy_stream
 from personakit.agents.mappers import mapper_stream
 from personakit.agents.own_traits import computed_traits_stream
 from personakit.agents.service import Service
@@ -35,6 +36,8 @@ from personakit.domain.computed_trait_documents import read_document
 from personakit.domain.events import (
     ComputedTraitsPublished,
     ComputedTraitsWithdrawn,
+    ConsentChanged,
+    ConsentPolicyChanged,
     DerivationCompleted,
     Event,
     FeedbackReceived,
@@ -226,6 +229,19 @@ class Histories(RuleBasedStateMachine):
         said = {"path": path, "reason": "why", "origin": "who", "material": (path,)}
         event = TraitUnpinned(**said) if value is None else TraitPinned(**said, value=value, volatility="low")
         self._append(index, "mindscape", event, skip)
+
+    @precondition(lambda self: self.people)
+    @rule(index=indexes, purposes=st.sets(st.sampled_from(PATHS)), skip=skips)
+    def consent(self, index: int, purposes: set[str], skip: int) -> None:
+        self._append(
+            index, "person", ConsentChanged(purposes=tuple(sorted(purposes)), origin="o", reason="r"), skip
+        )
+
+    @rule(tenant=tenants, policy=st.sampled_from(["off", "required"]))
+    def set_consent_policy(self, tenant: str, policy: Any) -> None:
+        stream = policy_stream(tenant)
+        event = ConsentPolicyChanged(policy=policy, origin="o")
+        self._write(NewEvent(stream, self._next(stream), event))
 
     @precondition(lambda self: self.people)
     @rule(
@@ -569,7 +585,7 @@ def test_the_live_read_models_are_what_a_replay_makes(
         run_state_machine_as_test(  # type: ignore[no-untyped-call]  # the library's
             Fresh,
             settings=settings(
-                max_examples=12,
+                max_examples=8,
                 stateful_step_count=40,
                 deadline=None,
                 print_blob=True,

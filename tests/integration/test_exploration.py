@@ -218,7 +218,7 @@ def test_feedback_brings_the_chance_back(client: Client, exploring: Service) -> 
     plain = client.post("/feedback", json={"suggestionId": suggestion["id"], "helpful": True})
     assert plain.status_code == 201
     follow(exploring)
-    with exploring.reader.snapshot() as snapshot:
+    with exploring.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows(
             "feedback.by_rule", tenant=TENANT, mapper_id="curious", rule_id=suggestion["ruleId"]
         )
@@ -253,7 +253,7 @@ def test_a_push_brings_back_the_exposure_that_a_client_kept(client: Client, expl
     assert (fine["status"], refused["status"]) == ("stored", "rejected")
     assert refused["problem"]["type"] == "urn:personakit:problem:exposure-invalid"
     follow(exploring)
-    with exploring.reader.snapshot() as snapshot:
+    with exploring.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="curious", rule_id=one["ruleId"])
     (told,) = [row["propensity"] for row in rows if row["position"] == fine["position"]]
     assert told == decode(exploring.secret, TENANT, one["id"], one["exposure"]).propensity

@@ -66,7 +66,7 @@ def waits(service: Service, person: str, *contents: dict[str, Any]) -> list[bool
     recorded = service.intake.record(TENANT, sent)
     follow(service, "inference_due", "observations")
     whose = {"tenant": TENANT, "person": surrogate(service, person), "after": 0, "through": 2**62}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("inference_due.unread", **whose, limit=10_000)
         all_again = snapshot.rows("inference_due.texts", **whose, limit=10_000)
     assert all_again == rows, "what would be read again is not what is read"

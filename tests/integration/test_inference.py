@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from personakit.agents.budget import Budget, BudgetSpent
@@ -72,6 +74,18 @@ def test_only_free_text_is_read(asked: Service, api: MessagesApi) -> None:
     write(asked, observation("terse", 1))
     infer(asked, "terse")
     assert {UUID(each) for each in shown_ids(api.asked[0])} == {other_id, long_id}
+
+
+def test_what_has_expired_is_not_read_though_it_is_not_retracted_yet(
+    asked: Service, api: MessagesApi
+) -> None:
+    over = msgspec.structs.replace(note("brief", CLIMBING), expires_at=datetime(2026, 3, 1, tzinfo=UTC))
+    write(asked, over)
+    assert infer(asked, "brief") is not None  # that there is nothing to read
+    assert api.calls == 0
+    (kept,) = write(asked, note("brief", "Now I would rather swim every day"))
+    infer(asked, "brief")
+    assert shown_ids(api.asked[0]) == [str(kept)]
 
 
 def test_what_was_read_is_not_read_again(asked: Service, api: MessagesApi) -> None:
@@ -298,7 +312,7 @@ def test_the_budget_stops_calls_and_not_ingestion(database: str, api: MessagesAp
         assert spent(service) <= already + 0.05
         (left,) = write(service, note(people[-1], "This is recorded all the same"))
         service.mindscaper.derive(TENANT, surrogate(service, people[-1]))
-        with service.reader.snapshot() as snapshot:
+        with service.reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("observations.by_ids", **whose(service, people[-1]), ids=[left])
         assert len(rows) == 1
         assert inferrer(service).ready(1000) == []
@@ -321,7 +335,8 @@ def test_calls_under_way_keep_others_waiting_but_not_until_tomorrow(asked: Servi
 
 
 def whose(service: Service, person: str) -> dict[str, Any]:
-    return {"tenant": TENANT, "person": surrogate(service, person), "before": 2**62, "limit": 10}
+    now = datetime.now(UTC)
+    return {"tenant": TENANT, "person": surrogate(service, person), "before": 2**62, "limit": 10, "now": now}
 
 
 @pytest.mark.parametrize("number", range(len(INJECTIONS)))
@@ -353,7 +368,7 @@ def test_what_was_read_through_is_told_of_the_past_as_it_was_live(asked: Service
     api.answer = lambda _: proposals()
     write(asked, note("past", "There is nothing to see in here"))
     infer(asked, "past")
-    with asked.reader.snapshot() as snapshot:
+    with asked.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("derivation_due.of_people", tenant=TENANT, people=[person])
     live = {row["derivation"]: row["read_through"] for row in rows}
     assert asked.past.mindscape(TENANT, person, asked.reader.head()).derived_through == live

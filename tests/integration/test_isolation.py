@@ -170,6 +170,7 @@ READS = {
     "mindscape": (f"/mindscapes/{ALDERS}", {}),
     "history of a mindscape": (f"/mindscapes/{ALDERS}/history", {}),
     "persona": (f"/personas/{ALDERS}", {}),
+    "export of a person": (f"/people/{ALDERS}/export", {}),
     "mapper": (f"/mappers/{ALDERS}", {}),
     "history of a mapper": (f"/mappers/{ALDERS}/versions", {}),
     "version of a mapper": (f"/mappers/{ALDERS}/versions/1", {}),
@@ -227,7 +228,7 @@ def test_feedback_stays_with_the_tenant_that_gave_it(service: Service, alder: Cl
     given = birch.post("/feedback", json={"suggestionId": suggestion, "rating": 2})
     assert given.status_code == 201
     service.reader.wait_for_projections(given.json()["position"], 10)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         found = {
             tenant: snapshot.rows("feedback.by_rule", tenant=tenant, mapper_id=BOTH, rule_id="always")
             for tenant in ("alder", "birch")
@@ -327,6 +328,9 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
         suggested[id_] = suggestion = suggestions(alder, id_, id_)[0]["id"]
         given = alder.post("/feedback", json={"suggestionId": suggestion, "helpful": True, "comment": CANARY})
         assert given.status_code == 201, given.text
+        agreed = {"purposes": [CANARY], "reason": CANARY}
+        assert alder.put(f"/people/{id_}/consent", json=agreed).status_code == 200
+    assert alder.put("/consent-policy", json={"policy": "off", "reason": CANARY}).status_code == 200
     assert birch.post("/mappers", json=mapper(shared, "Birch says")).status_code == 201
     assert birch.post("/computed-traits", json=traits_document(shared, "Birch says")).status_code == 201
     record(birch, *(commit(shared, day) for day in range(4)))
@@ -340,10 +344,14 @@ def test_no_route_gives_a_tenant_a_word_of_another(service: Service, alder: Clie
         "/mindscapes/…",
         "/mindscapes/…/history",
         "/mindscapes/…/traits/…/evidence",
+        "/people",
+        "/people/…/export",
         "/personas",
         "/personas/…",
         "/suggestions/…",
         "/map-persona",
+        "/people/…/consent",
+        "/consent-policy",
         "/mappers",
         "/mappers/…",
         "/computed-traits",

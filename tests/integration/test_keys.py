@@ -13,7 +13,9 @@ import pytest
 
 from personakit.agents.service import Service
 from personakit.api.key_ring import BELIEVED_SECONDS, KeyRing
+from personakit.api.rates import Rates
 from personakit.domain.grant import SCOPES
+from personakit.domain.rate import Rate
 from personakit.eventlog.access import create_key, create_tenant, key_of, list_keys, revoke_key
 from tests.integration.conftest import Client
 
@@ -147,14 +149,18 @@ def test_a_tenants_keys_are_its_own(service: Service, client: Client) -> None:
 
 @pytest.fixture
 def ring(service: Service) -> Iterator[KeyRing]:
-    ring = KeyRing(service)
+    ring = opened(service)
     ring.listen()
     yield ring
     ring.close()
 
 
 def asked(ring: KeyRing, secret: str) -> bool:
-    return asyncio.run(ring.find(secret)) is not None
+    return asyncio.run(ring.find(secret, "127.0.0.1")) is not None
+
+
+def opened(service: Service) -> KeyRing:
+    return KeyRing(service, Rates(Rate(1e6, 1e6)))
 
 
 def until_believed(ring: KeyRing, secret: str) -> None:
@@ -214,7 +220,7 @@ def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(
 
 
 def test_when_a_key_was_used_is_written_once_and_never_set_back(service: Service) -> None:
-    ring = KeyRing(service)
+    ring = opened(service)
     ring.listen()
     key = key_of(service.recorder, create_key(service.recorder, "default", "used"))
     assert key is not None
@@ -224,7 +230,7 @@ def test_when_a_key_was_used_is_written_once_and_never_set_back(service: Service
     while time.monotonic() >= ring._believed_until:
         time.sleep(0.01)
     ring.close()
-    late = KeyRing(service)
+    late = opened(service)
     late.listen()
     while time.monotonic() >= late._believed_until:
         time.sleep(0.01)

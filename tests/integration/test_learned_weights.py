@@ -140,7 +140,7 @@ def test_an_approval_is_of_what_was_seen(client: Client, mapper_id: str) -> None
     assert get(client, f"/mappers/{mapper_id}/versions/2")["learned"] == seen
     assert get(client, f"/mappers/{mapper_id}/versions/1")["learned"] == {}
     assert weights(client, mapper_id)["liked"]["version"] == 2
-    assert counted(client, 'personakit_adjustments_total{cause="approved"}') >= 1
+    assert counted(client, 'personakit_adjustments_total{cause="approved",tenant="default"}') >= 1
 
 
 def test_who_has_the_document_is_told_what_was_learned_of_it(client: Client, mapper_id: str) -> None:

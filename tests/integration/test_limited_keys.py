@@ -104,7 +104,7 @@ def without_names(text: str, *names: str) -> str:
 def test_an_operation_either_names_somebody_or_is_a_list_or_of_mappers() -> None:
     rest = {each for each in OF_LIMITED if not names_somebody(each)}
     of_rules = {each for each in rest if "Mapper" in each or "ComputedTraits" in each}
-    assert rest - of_rules == {"listPersonas", "getLearnedWeights", "sync", "push"}
+    assert rest - of_rules == {"listPeople", "listPersonas", "getLearnedWeights", "sync", "push"}
 
 
 @pytest.mark.parametrize("operation", [each for each in OF_LIMITED if names_somebody(each)])
@@ -150,7 +150,7 @@ def test_what_a_limited_key_may_is_answered_and_says_nothing_of_others(
     mine = client.post("/observations", json=observation("ada")).json()["id"]
     answer = ask(client, operation, world.limited, "ada", mine)
     assert answer.status_code not in (401, 403), answer.text
-    if operation not in ("unpinTrait", "pinTrait"):
+    if operation not in ("unpinTrait", "pinTrait", "erasePerson", "makePerson"):  # not ada: she is needed yet
         assert answer.status_code in (200, 201), answer.text
     for word in (SECRET, "bob", world.both, world.other):
         assert word not in answer.text

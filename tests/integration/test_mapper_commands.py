@@ -88,7 +88,7 @@ def test_commands_begin_at_the_read_model_and_end_where_the_whole_stream_does(
         assert (done.state, done.version) == (folded.state, folded.version)
     follow(quiet)
     state = quiet.streams.load(stream, Loaded(MapperState(), 0), evolve).state
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mappers.by_id", tenant="default", mapper_id=id_)
         asked = {"tenant": "default", "mapper_id": id_}
         versions = [
@@ -149,7 +149,7 @@ def test_a_mapper_that_an_older_release_published_is_read_as_it_was(quiet: Servi
     with quiet.recorder.datastore.get_connection() as connection:
         quiet.recorder.append(connection, [row], uuid4())
     follow(quiet)
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         asked = {"tenant": "default", "mapper_id": "work_rhythm"}
         shown = snapshot.row("mappers.by_id", **asked)
         version = snapshot.row("mapper_versions.one", version=1, **asked)

@@ -51,6 +51,7 @@ def test_of_sixteen_who_saw_the_same_version_one_publishes_the_next(clients: lis
         assert len(clients[1].get(f"/mappers/{id_}/versions").json()["items"]) == 2
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_of_a_thousand_changes_of_a_weight_at_once_none_is_lost(
     clients: list[Client], service: Service

@@ -1,5 +1,5 @@
-"""The pages on rules from elsewhere, mappers and the past, and computed traits: every command is run and says
-so."""
+"""The pages on rules from elsewhere, mappers and the past, computed traits, and forgetting somebody: every
+command is run and says so."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from personakit.cli.main import personakit
 from tests.postgres import data_dir
 from tests.processes import Installation, installation
 
@@ -20,6 +23,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 IMPORT = PAGES / "bring-rules-from-elsewhere.md"
 PAST = PAGES / "try-a-mapper-on-the-past.md"
 TRAITS = PAGES / "define-computed-traits.md"
+FORGET = PAGES / "forget-a-person.md"
 EXPLORE = PAGES / "explore-and-evaluate.md"
 
 
@@ -63,15 +67,22 @@ def follow(page: Path, installed: Installation, folder: Path) -> None:
     take(steps(page), installed, folder)
 
 
-def take(all_steps: list[Step], installed: Installation, folder: Path) -> None:
+def take(all_steps: list[Step], installed: Installation, folder: Path, *, settles: bool = True) -> None:
     for step in all_steps:
         assert step.said, step
-        done = installed.run(*step.arguments, cwd=folder)
+        done = in_process(installed, *step.arguments, cwd=folder)
         assert done.returncode == step.code, (step, done.stdout, done.stderr)
         for said in step.said:
             assert said in done.stdout + done.stderr, (step, done.stdout, done.stderr)
-        if step.arguments[0] == "observe":
+        if step.arguments[0] == "observe" and settles:
             settle(installed, done.stdout)
+
+
+def in_process(installed: Installation, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command of a page, in this process: it need not import all of the service each time."""
+    with chdir(cwd):
+        done = CliRunner(env=installed.environ).invoke(personakit, arguments)
+    return subprocess.CompletedProcess([], done.exit_code, done.stdout, done.stderr)
 
 
 def settle(installed: Installation, told: str) -> None:
@@ -105,6 +116,13 @@ def test_computed_traits_are_checked_published_and_derived(tmp_path: Path) -> No
     with data_dir() as folder, installation(folder) as installed:
         installed.start()
         follow(TRAITS, installed, tmp_path)
+
+
+def test_a_person_is_forgotten(tmp_path: Path) -> None:
+    assert len(steps(FORGET)) >= 7
+    with data_dir() as folder, installation(folder) as installed:
+        installed.start()
+        take(steps(FORGET), installed, tmp_path, settles=False)
 
 
 def test_a_mapper_explores_and_another_is_evaluated(tmp_path: Path) -> None:

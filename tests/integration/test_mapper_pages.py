@@ -1,4 +1,4 @@
-"""The pages about changing mappers and about what feedback teaches: every command answers what they say."""
+"""The pages about changing mappers, what feedback teaches and consent: every command answers as they say."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from tests.integration.conftest import Client
 from tests.pages import Page, holds
 
 
-@pytest.mark.parametrize(("name", "least"), [("change-a-mapper.md", 15), ("let-feedback-teach.md", 13)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("change-a-mapper.md", 15), ("let-feedback-teach.md", 13), ("ask-for-consent.md", 10)]
+)
 def test_every_command_answers_what_the_page_says(
     client: Client, service: Service, name: str, least: int
 ) -> None:
     client.headers["Authorization"] = f"Bearer {create_key(service.recorder, TENANT, 'first')}"
     service.intake.record(TENANT, [observation("ada"), observation("bo")])
+    seen = {"PersonaKit-Min-Position": str(service.reader.head())}
+    assert client.get("/mindscapes/ada", headers=seen).is_success
     page = Page(name)
     steps = page.steps()
     assert len(steps) >= least

@@ -130,7 +130,7 @@ def test_an_index_finds_them_among_thousands(
     service: Service, many: str, facets: str, status: str | None
 ) -> None:
     assert "Bitmap Index Scan on mappers_facets" in plan(service, many, facets, status)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows(
             "mappers.list_by_facets", tenant=many, facets=facets, status=status, after="", limit=50
         )

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 from litestar.testing import TestClient
+from prometheus_client.parser import text_string_to_metric_families
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
@@ -21,11 +22,25 @@ from personakit.eventlog.access import create_key
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.stored import StreamId
 from personakit_sdk import wire
+from tests.history import a_little_of_everything
 from tests.integration.conftest import Client, follow
 from tests.people import somebody
 from tests.postgres import MASTER_KEY
 
 TOTAL = "personakit_conflicts_total"
+TENANT = 'tenant="default"'
+OF_THE_SERVICE = {
+    "personakit_appender_queue",
+    "personakit_appender_queue_bytes",
+    "personakit_http_request_seconds",
+    "personakit_log_position",
+    "personakit_log_readable",
+    "personakit_projection_lag_events",
+    "personakit_projection_lag_seconds",
+    "personakit_projection_position",
+    "personakit_projection_quarantined_streams",
+}
+"""Figures of the whole service, whoever's work it does."""
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -56,15 +71,15 @@ def test_what_is_appended_and_answered_is_counted(client: Client) -> None:
     client.get("/mindscapes/ada")
     after = figures(client)
 
-    def more(name: str, labels: str = "") -> float:
+    def more(name: str, labels: str) -> float:
         return after[name, labels] - before.get((name, labels), 0)
 
-    made = 'method="POST",route="/observations",status="201"'
+    made = 'method="POST",route="/observations",status="201",tenant="default"'
     assert more("personakit_http_requests_total", made) == 1
     assert more("personakit_http_requests_total", made.replace("201", "200")) == 1
     assert more("personakit_http_request_seconds_count", 'method="POST",route="/observations"') == 2
-    assert more("personakit_duplicate_events_total") >= 1
-    assert more("personakit_appended_events_total") >= 2  # the person, and the observation
+    assert more("personakit_duplicate_events_total", TENANT) >= 1
+    assert more("personakit_appended_events_total", TENANT) >= 2  # the person, and the observation
     assert after["personakit_log_position", ""] >= position
     assert after["personakit_appender_queue", ""] == 0
     assert after["personakit_log_readable", ""] == 1
@@ -79,15 +94,44 @@ def test_labels_are_routes_and_never_what_a_caller_made_up(client: Client) -> No
     text = client.get("/metrics").text
     assert 'route="/mindscapes/{personId}"' in text
     assert 'route="(none)"' in text
-    for made_up in ("a-person-nobody-knows", "such", "SNEEZE", "default"):
+    for made_up in ("a-person-nobody-knows", "such", "SNEEZE"):
         assert made_up not in text
+
+
+def test_what_is_about_a_tenants_doings_bears_its_name(client: Client, service: Service) -> None:
+    """Of each family, made from the page itself: and no other tenant than those there are."""
+    a_little_of_everything(service, "ada")
+    client.get("/mindscapes/ada")
+    client.get("/mindscapes/ada", headers={"Authorization": "Bearer pk_unknown"})
+    with service.recorder.datastore.get_connection() as connection:
+        rows = connection.execute("SELECT tenant FROM personakit.tenants").fetchall()
+    there = {row["tenant"] for row in rows}
+    named = set()
+    for family in text_string_to_metric_families(client.get("/metrics").text):
+        name = family.name.removesuffix("_created")
+        for sample in family.samples:
+            tenant = sample.labels.get("tenant")
+            if name in OF_THE_SERVICE:
+                assert tenant is None
+            else:
+                # Where no key opened a tenant, none is named.
+                assert tenant in (there | {""} if name == "personakit_http_requests" else there), sample
+                named.add(name)
+    assert {
+        "personakit_http_requests",
+        "personakit_appended_events",
+        "personakit_adjusted_personas",
+        "personakit_inference_people",
+        "personakit_model_calls",
+        "personakit_model_dropped",
+    } <= named
 
 
 def test_conflicts_of_derivations_and_of_curation_are_counted(
     client: Client, service: Service, database: str
 ) -> None:
     """Two services at one mindscape: each pins and derives, until each kind of work met the other."""
-    labels = [f'work="{work}"' for work in ("computed", "curation")]
+    labels = [f'{TENANT},work="{work}"' for work in ("computed", "curation")]
     before = figures(client)
     one, another = Service(database, MASTER_KEY), Service(database, MASTER_KEY)
     receipt = one.intake.record("default", [msgspec.convert(observation("contended"), wire.Observation)])
@@ -103,7 +147,7 @@ def test_conflicts_of_derivations_and_of_curation_are_counted(
             for each in (one, another):
                 each.streams.conflicts.keep()
             now = figures(client)
-            met = [now[TOTAL, label] - before[TOTAL, label] for label in labels]
+            met = [now.get((TOTAL, label), 0) - before.get((TOTAL, label), 0) for label in labels]
             if all(met):
                 break
     finally:

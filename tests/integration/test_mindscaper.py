@@ -42,7 +42,7 @@ def surrogate(service: Service, person: str) -> UUID:
 
 def traits(service: Service, person: str) -> dict[str, Any]:
     follow(service)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=surrogate(service, person))
     return dict(row["traits"]) if row else {}
 
@@ -97,7 +97,7 @@ def test_observations_that_no_trait_uses_are_read_once_and_said_to_be_read(quiet
 
 def due(service: Service, rules: TenantRules) -> set[UUID]:
     """Who awaits derivation by these rules, in whichever bucket."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         asked = rules.asked(snapshot)
         buckets = {row["bucket"] for row in snapshot.rows("derivation_due.due_buckets", **asked)}
         return {
@@ -138,7 +138,7 @@ def test_a_position_counts_as_derived_though_newer_observations_are_not(quiet: S
     follow(quiet)
 
     def pending(position: int) -> bool:
-        with quiet.reader.snapshot() as snapshot:
+        with quiet.reader.snapshot_of_all() as snapshot:
             row = snapshot.row("derivation_due.derived_through", tenant=TENANT, position=position)
         return bool(row and row["pending"])
 
@@ -150,7 +150,7 @@ def test_a_position_counts_as_derived_though_newer_observations_are_not(quiet: S
 
 def core(service: Service, person: str) -> dict[str, Any]:
     follow(service)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("personas.by_id", tenant=TENANT, personas=[surrogate(service, person)])
     assert row is not None
     return row

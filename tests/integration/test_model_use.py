@@ -94,15 +94,16 @@ def test_another_tenants_use_is_not_told(client: Client, used: Service) -> None:
 
 def test_the_metrics_have_calls_tokens_usd_what_was_dropped_and_what_failed(client: Client) -> None:
     page = client.get("/metrics").text
+    of_model = 'model="claude-test",tenant="default"'
     for line in (
-        'personakit_model_calls_total{agent="anthropic",model="claude-test"} 2.0',
-        'personakit_model_tokens_total{agent="anthropic",kind="input",model="claude-test"} 2000.0',
-        'personakit_model_dropped_total{agent="anthropic",reason="bad path"} 1.0',
-        'personakit_model_failing{work="inference"} 1.0',
-        "personakit_inference_people 1.0",
+        f'personakit_model_calls_total{{agent="anthropic",{of_model}}} 2.0',
+        f'personakit_model_tokens_total{{agent="anthropic",kind="input",{of_model}}} 2000.0',
+        'personakit_model_dropped_total{agent="anthropic",reason="bad path",tenant="default"} 1.0',
+        'personakit_model_failing{tenant="default",work="inference"} 1.0',
+        'personakit_inference_people{tenant="default"} 1.0',
     ):
         assert line in page
-    assert 'personakit_model_usd_total{agent="anthropic",model="claude-test"} 0.004' in page
+    assert f'personakit_model_usd_total{{agent="anthropic",{of_model}}} 0.004' in page
 
 
 def test_health_says_which_model_is_asked_and_whose_budget_is_spent(client: Client, database: str) -> None:

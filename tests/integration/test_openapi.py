@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +28,9 @@ READ = {
     "/mindscapes/{personId}": {},
     "/mindscapes/{personId}/history": {},
     "/mindscapes/{personId}/traits/{path}/evidence": {},
+    "/audit": {},
+    "/people": {},
+    "/people/{personId}/export": {},
     "/personas": {},
     "/personas/{personaId}": {},
     "/map-persona": {"mapperId": "work_rhythm", "personaId": "ada", "explain": "true"},
@@ -41,6 +46,8 @@ READ = {
     "/computed-traits/{documentId}": {},
     "/computed-traits/{documentId}/versions": {},
     "/keys": {},
+    "/people/{personId}/consent": {},
+    "/consent-policy": {},
     "/sync": {},
     "/health/live": {},
     "/health/ready": {},
@@ -157,7 +164,7 @@ def test_every_route_is_described(client: Client, document: dict[str, Any]) -> N
     described = {(path, method) for path, method, _ in operations(document)}
     assert document["openapi"].startswith("3.1")
     assert described == routes
-    assert len(described) == 48
+    assert len(described) == 57
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -180,14 +187,17 @@ def test_every_operation_says_what_it_does_takes_and_answers(document: dict[str,
         answers = operation["responses"]
         assert operation["description"].endswith("."), named
         assert 0 < len(operation["summary"]) <= 40, named
-        assert answers["default"]["content"]["application/problem+json"]["schema"]["$ref"].endswith(
-            "/Problem"
-        )
-        assert "Retry-After" in answers["default"]["headers"], named
+        assert "default" not in answers, named
+        refused = {status: resolved(document, answer) for status, answer in answers.items() if status >= "4"}
+        assert {"400", "422", "503"} <= refused.keys(), named
+        for answer in refused.values():
+            assert answer["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
+        assert path == "/health/ready" or refused["503"]["headers"]["Retry-After"]["required"], named
         good = [answer for status, answer in answers.items() if status.startswith("2")]
         assert good, named
         assert all(answer["content"]["application/json"]["schema"]["$ref"] for answer in good), named
-        sends = method in {"post", "put", "patch"} and not path.endswith(("/regenerate", "/publish"))
+        empty = path.endswith(("/regenerate", "/publish")) or path == "/people/{personId}"
+        sends = method in {"post", "put", "patch"} and not empty
         assert ("requestBody" in operation) == sends, named
 
 
@@ -211,7 +221,9 @@ def test_only_health_needs_no_key_and_every_answer_has_a_position(
         parameters = [resolved(document, each)["name"] for each in operation.get("parameters", [])]
         assert is_open == path.startswith("/health/"), path
         assert ("PersonaKit-Min-Position" in parameters) != is_open, path
-        assert all("PersonaKit-Position" in answer["headers"] for answer in operation["responses"].values())
+        answers = [resolved(document, each) for each in operation["responses"].values()]
+        assert all("PersonaKit-Position" in each["headers"] for each in answers)
+        assert ({"401", "403"} <= operation["responses"].keys()) != is_open
         answered = client.request(method, at(path), headers={"Authorization": ""}).status_code
         assert (answered == 200) if is_open else (answered == 401), path
     assert document["security"] == [{"key": []}]
@@ -235,8 +247,8 @@ def test_all_that_is_read_is_held_against_its_description(document: dict[str, An
 
 def test_a_refusal_is_as_described(client: Client, document: dict[str, Any]) -> None:
     refused = client.post("/observations", json={"personId": 7})
-    described = document["paths"]["/observations"]["post"]["responses"]["default"]["content"]
     assert refused.status_code == 422
+    described = resolved(document, document["paths"]["/observations"]["post"]["responses"]["422"])["content"]
     kind = refused.headers["content-type"]
     assert misfits(document, refused.json(), described[kind]["schema"]) == []
 
@@ -293,6 +305,38 @@ def test_bodies_answers_and_headers_that_only_some_have(document: dict[str, Any]
     assert "503" in paths["/health/ready"]["get"]["responses"]
 
 
+def test_a_status_that_a_route_may_refuse_with_follows_from_what_it_takes(document: dict[str, Any]) -> None:
+    paths = document["paths"]
+    of_keyed = {"400", "401", "403", "422", "429", "503"}
+    statuses = {
+        "listMappers": {"200", *of_keyed},
+        "getMapper": {"200", "304", "404", "410", *of_keyed},
+        "mapPersona": {"200", "202", "404", "409", "410", *of_keyed},
+        "updateMapper": {"200", "404", "408", "409", "410", "412", "413", "415", *of_keyed},
+        "erasePerson": {"200", "404", "409", "410", "501", *of_keyed},
+        "isAlive": {"200", "400", "422", "503"},
+    }
+    found = {
+        operation["operationId"]: operation["responses"].keys() for _, _, operation in operations(document)
+    }
+    assert {name: set(found[name]) for name in statuses} == statuses
+    assert paths["/health/ready"]["get"]["responses"]["503"]["content"].keys() == {
+        "application/json",
+        "application/problem+json",
+    }
+
+
+def test_every_method_of_an_address_is_named_to_who_asks_and_who_tries_another(
+    client: Client, document: dict[str, Any]
+) -> None:
+    for path, methods in document["paths"].items():
+        taken = {method.upper() for method in methods} | {"OPTIONS"}
+        for method in ("OPTIONS", "TRACE"):
+            answer = client.request(method, at(path))
+            assert answer.status_code == (204 if method == "OPTIONS" else 405)
+            assert set(answer.headers["Allow"].split(", ")) == taken, (method, path)
+
+
 def test_the_page_names_all_and_brings_nothing_from_elsewhere(document: dict[str, Any], page: str) -> None:
     for path, _, operation in operations(document):
         assert f"<code>{path}</code>" in page
@@ -314,7 +358,10 @@ def test_every_link_of_the_page_leads_somewhere(page: str) -> None:
 def test_the_page_runs_nothing(client: Client) -> None:
     answer = client.get("/docs")
     assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    style = hashlib.sha256(re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)[0].encode()).digest()
+    assert answer.headers["Content-Security-Policy"].startswith(
+        f"default-src 'none'; style-src 'sha256-{b64encode(style).decode()}'; "
+    )
 
 
 def test_the_description_is_the_same_in_every_process(client: Client) -> None:

@@ -232,7 +232,7 @@ def test_the_plaintext_of_what_is_about_people_is_nowhere_in_the_log(
 
 def ids(service: Service, person: Person) -> int:
     values = {"tenant": TENANT, "person": person.surrogate, "after": 0, "through": 2**62, "limit": 100}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         return len(snapshot.rows("observations.by_person", **values))
 
 
@@ -272,7 +272,7 @@ def test_followers_pass_over_what_is_about_somebody_who_is_gone(quiet: Service, 
     forget(database, late)
     fresh = Service(database, MASTER_KEY)
     follow(fresh)
-    with fresh.reader.snapshot() as snapshot:
+    with fresh.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("mindscapes.by_people", tenant=TENANT, people=[late.surrogate, there.surrogate])
         assert snapshot.position == fresh.reader.head()
     quarantined = {state.name: state.quarantined for state in fresh.reader.states() if state.quarantined}
@@ -317,7 +317,7 @@ def test_a_damaged_key_is_one_persons_trouble_and_nobody_elses(quiet: Service, d
         connection.execute(spoil, [damaged.surrogate])
     fresh = PersonKeys(quiet.recorder.datastore.get_connection, MASTER_KEY)
     Followers(quiet.pool, quiet.projections.values(), fresh).catch_up()
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         seen = [
             len(
                 snapshot.rows(

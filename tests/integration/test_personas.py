@@ -244,7 +244,7 @@ def test_exactly_the_cores_that_depend_on_what_changed_are_stale(
         changed |= {(people[n], path) for path in material}
     follow(machine)
     # then those are stale that view such a person and use such a trait, and no other
-    with machine.reader.snapshot() as snapshot:
+    with machine.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("personas.by_id", tenant=TENANT, personas=list(made))
     assert len(rows) == len(made)
     for row in rows:
@@ -259,7 +259,7 @@ def test_exactly_the_cores_that_depend_on_what_changed_are_stale(
         machine.regenerator.regenerate(TENANT, persona)
         assert definition.people
     follow(machine)
-    with machine.reader.snapshot() as snapshot:
+    with machine.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("personas.by_id", tenant=TENANT, personas=list(made))
     assert not any(
         row["is_stale"]

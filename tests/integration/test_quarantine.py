@@ -45,7 +45,7 @@ def test_others_pass_an_event_that_does_not_fit_its_table(
     quiet.appender.append([*sound[:3], feedback(ada, 2**40), *sound[3:]]).result()
     with caplog.at_level(logging.ERROR):
         follow(quiet, "feedback")
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
     (state,) = [state for state in quiet.reader.states() if state.name == "feedback"]
     assert {row["id"] for row in rows} == {event.stream.stream for event in sound}
@@ -81,7 +81,7 @@ def test_a_quarantined_stream_stays_where_it_was_and_its_neighbours_go_on(quiet:
     quiet.appender.append([updated(broken, 3), updated(sound, 2)]).result()
     quiet.appender.append([updated(broken, 2), updated(broken, 4), updated(sound, 3)]).result()
     follow(quiet, "mindscapes")
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         versions = {
             row["person"]: row["version"]
             for row in snapshot.rows(
@@ -107,7 +107,7 @@ def test_a_statement_that_runs_out_of_time_quarantines_nobody(quiet: Service, da
             Followers(hurried, [projection], quiet.keys).catch_up()
     hurried.close()
     follow(quiet, "feedback")
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
     assert event.stream.stream in {row["id"] for row in rows}
     assert {state.name: state.quarantined for state in quiet.reader.states()} == before

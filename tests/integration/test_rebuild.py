@@ -116,7 +116,7 @@ def test_readers_see_the_old_data_throughout_then_the_new_while_the_log_goes_on(
             history.intake.record(TENANT, [observation("bo", 700)])
             follow(history)
 
-    reader = Reader(history.pool, {"observations": observations})
+    reader = Reader(history.pool, {"observations": observations}, reading=history.pool)
     with ThreadPoolExecutor(1) as threads, Watch(reader, lambda snapshot: sources(snapshot, ada)) as watch:
         writing = threads.submit(write)
         try:
@@ -137,11 +137,11 @@ def test_the_switch_waits_for_no_reader_and_who_reads_on_reads_what_they_began_w
 ) -> None:
     ada = surrogate(history, "ada")
     mark_old(history)
-    with history.reader.snapshot() as long:
+    with history.reader.snapshot_of_all() as long:
         assert sources(long, ada) == {"old"}
         with ThreadPoolExecutor(1) as threads:
             made(threads.submit(rebuild, history.pool, observations, history.keys).result(20))
-        with history.reader.snapshot() as new:
+        with history.reader.snapshot_of_all() as new:
             assert sources(new, ada) == {None}
         assert sources(long, ada) == {"old"}
 
@@ -151,7 +151,7 @@ def test_one_that_opened_its_snapshot_before_the_switch_may_read_first_after_it(
 ) -> None:
     ada = surrogate(history, "ada")
     mark_old(history)
-    with history.reader.snapshot() as long:
+    with history.reader.snapshot_of_all() as long:
         made(rebuild(history.pool, observations, history.keys))
         assert sources(long, ada) == {"old"}
 
@@ -269,7 +269,7 @@ def too_large(history: Service, caplog: pytest.LogCaptureFixture) -> Iterator[UU
 
 
 def ranks(reader: Reader) -> dict[UUID, int]:
-    with reader.snapshot() as snapshot:
+    with reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("feedback.by_rule", tenant=TENANT, mapper_id="m", rule_id="r")
     return {row["id"]: row["rank"] for row in rows}
 
@@ -288,7 +288,7 @@ def test_a_stream_in_quarantine_is_taken_up_again_by_a_definition_that_can(
     )
     install(history.pool, [mended], history.keys)
     assert quarantined(history, schema_of(history, mended)) == 0
-    assert ranks(Reader(history.pool, {"feedback": mended}))[too_large] == 2**40
+    assert ranks(Reader(history.pool, {"feedback": mended}, reading=history.pool))[too_large] == 2**40
     assert too_large not in ranks(history.reader)
 
 
@@ -323,7 +323,7 @@ def test_what_was_replaced_is_dropped_after_its_time_and_not_before(
     assert other not in schemas(history)
     for projection in history.projections.values():
         assert schema_of(history, projection) in schemas(history)
-    with history.reader.snapshot() as snapshot:
+    with history.reader.snapshot_of_all() as snapshot:
         assert sources(snapshot, surrogate(history, "ada")) == {None}
     with history.pool.connection() as connection:
         left = connection.execute("SELECT DISTINCT schema FROM personakit.quarantine").fetchall()

@@ -78,7 +78,7 @@ def everybody(service: Service) -> list[Known]:
 
 def traits(service: Service) -> dict[str, dict[str, Any]]:
     """What is shown of everybody: values by person and path."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         rows = {
             person.id: snapshot.row("mindscapes.by_person", tenant=TENANT, person=person.surrogate)
             for person in everybody(service)

@@ -49,7 +49,7 @@ def commits(service: Service, person_id: str) -> float:
     """The trait that counts a person's commits; 0 for one without."""
     person = service.people.find(TENANT, person_id)
     assert person is not None
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=person.surrogate)
     return float(row["traits"]["work.commits"]["value"]) if row else 0
 

@@ -72,7 +72,7 @@ def until(reached: Callable[[], bool]) -> None:
 
 
 def row(service: Service, person: str) -> dict[str, Any]:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         found = snapshot.row("personas.by_id", tenant=TENANT, personas=[surrogate(service, person)])
     assert found is not None
     return found

@@ -339,7 +339,7 @@ def test_everybody_is_read_and_created_personas_are_passed_over(
     asked.personas.create(TENANT, PersonaDefined(people=(surrogate(asked, "one"),), name="Views one"))
     done = run(database, api, "--yes", "--json", PERSONAKIT_MODEL_BUDGET_USD="1000")
     found = found_in(done)
-    with asked.reader.snapshot() as snapshot:
+    with asked.reader.snapshot_of_all() as snapshot:
         rows = snapshot.rows("model_use.totals")
     assert any(row["agent"] == "rereading" for row in rows)
     assert found.people == sum(not each.id.startswith("~") for each in everybody(asked.recorder, TENANT))

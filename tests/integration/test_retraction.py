@@ -55,7 +55,7 @@ def traits(service: Service, person: str) -> dict[str, Any]:
         service.mindscaper.derive_due(bucket)
     service.mindscaper.derive(TENANT, surrogate(service, person))  # the rest of what is more than a batch
     follow(service)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=surrogate(service, person))
     return dict(row["traits"]) if row else {}
 
@@ -90,7 +90,7 @@ def test_what_loses_its_last_sample_is_gone_and_a_core_that_has_it_is_stale(quie
     for id_ in ids:
         quiet.retractions.retract(TENANT, id_)
     assert traits(quiet, "last") == {}
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         row = snapshot.row("personas.by_id", tenant=TENANT, personas=[surrogate(quiet, "last")])
     assert row is not None
     assert row["is_stale"] is True
@@ -242,18 +242,78 @@ def test_many_corrections_of_one_observation_are_all_recorded_and_retract_it_onc
 def test_an_observation_expires_at_its_instant_and_is_retracted_by_an_event(
     quiet: Service, client: Client
 ) -> None:
-    soon = msgspec.structs.replace(observation("brief", 1), expires_at=NOW)
+    ends = datetime(2099, 1, 1, tzinfo=UTC)
+    soon = msgspec.structs.replace(observation("brief", 1), expires_at=ends)
     late = msgspec.structs.replace(observation("brief", 2), expires_at=datetime(2999, 1, 1, tzinfo=UTC))
     record(quiet, soon, late, observation("brief", 3))
     assert traits(quiet, "brief")["work.commits"]["value"] == 3
-    assert [item["id"] for item in listed(client, "brief")][:1] == [str(late.id)]  # read after its instant
-    assert quiet.expiry.sweep(NOW - timedelta(seconds=1)) is False
+    assert quiet.expiry.sweep(ends - timedelta(seconds=1)) == 0
     assert traits(quiet, "brief")["work.commits"]["value"] == 3
-    quiet.expiry.sweep(NOW)
-    quiet.expiry.sweep(NOW)  # before the read models have followed: nothing is retracted twice
+    assert quiet.expiry.sweep(ends) == 1
+    assert quiet.expiry.sweep(ends) == 0  # before the read models have followed: nothing is retracted twice
     assert traits(quiet, "brief")["work.commits"]["value"] == 2
     first = listed(client, "brief", retracted="true")[0]
-    assert (first["retraction"]["cause"], first["expiresAt"]) == ("expired", "2026-03-09T00:00:00Z")
+    assert (first["retraction"]["cause"], first["expiresAt"]) == ("expired", "2099-01-01T00:00:00Z")
+
+
+def test_what_had_expired_when_it_came_never_counts_and_is_shown_as_nobodys_evidence(
+    quiet: Service, client: Client
+) -> None:
+    over = msgspec.structs.replace(observation("tardy", 1), expires_at=NOW)
+    record(quiet, over)
+    assert traits(quiet, "tardy") == {}
+    (kept,) = record(quiet, observation("tardy", 2))
+    assert traits(quiet, "tardy")["work.commits"]["value"] == 1
+    evidence = client.get("/mindscapes/tardy/traits/work.commits/evidence").json()["items"]
+    assert [item["id"] for item in evidence] == [str(kept)]
+    assert [item["id"] for item in listed(client, "tardy")] == [str(kept)]
+    assert quiet.expiry.sweep(NOW) == 1
+    before = traits(quiet, "tardy")
+    assert before["work.commits"]["value"] == 1
+    quiet.retractions.retract(TENANT, kept)  # all that counts is derived anew, and it stays out
+    assert traits(quiet, "tardy").get("work.commits") is None
+
+
+def test_an_expiry_reaches_devices_with_their_next_pull(quiet: Service, client: Client) -> None:
+    def pulled(since: str | None) -> tuple[str, dict[str, Any]]:
+        page = client.get("/sync", params={"limit": "500"} | ({"since": since} if since else {})).json()
+        return page["next"], {item["id"]: item["body"] for item in page["items"]}
+
+    ends = datetime(2096, 1, 1, tzinfo=UTC)
+    record(quiet, msgspec.structs.replace(observation("away", 1), expires_at=ends))
+    assert traits(quiet, "away")
+    since, before = pulled(None)
+    assert before["away"]["core"]["traits"]
+    assert quiet.expiry.sweep(ends) == 1
+    assert traits(quiet, "away") == {}
+    _, after = pulled(since)
+    assert (after["away"]["core"]["traits"], after["away"]["overlay"]) == ({}, {})
+
+
+def test_what_corrects_another_and_expires_does_not_bring_it_back(quiet: Service) -> None:
+    ends = datetime(2098, 1, 1, tzinfo=UTC)
+    (old,) = record(quiet, msgspec.structs.replace(observation("fickle", 1), expires_at=ends))
+    record(quiet, observation("fickle", 5))
+    new = msgspec.structs.replace(observation("fickle", 2), supersedes=old, expires_at=ends)
+    record(quiet, new)
+    assert traits(quiet, "fickle")["work.commits"]["value"] == 2
+    assert quiet.expiry.sweep(ends) == 1  # the new one: the old one was taken back already
+    assert traits(quiet, "fickle")["work.commits"]["value"] == 1
+    assert quiet.expiry.sweep(ends) == 0
+
+
+def test_those_that_cannot_be_retracted_hold_up_no_others(quiet: Service) -> None:
+    """Of the first ones the person is gone: they stay in the read model, and a page is full of them."""
+    ends = datetime(2097, 1, 1, tzinfo=UTC)
+    for number in range(4):
+        record(quiet, msgspec.structs.replace(observation("gone", number), expires_at=ends))
+    later = ends + timedelta(seconds=1)
+    record(quiet, msgspec.structs.replace(observation("stays", 9), expires_at=later))
+    assert traits(quiet, "gone").keys() == traits(quiet, "stays").keys() != set()
+    with quiet.recorder.datastore.get_connection() as connection:
+        connection.execute("DELETE FROM personakit.person_keys WHERE person_id = 'gone'")
+    assert quiet.expiry.sweep(later, at_once=2) == 1
+    assert traits(quiet, "stays") == {}
 
 
 def test_the_agents_retract_what_has_expired(database: str) -> None:
@@ -274,7 +334,7 @@ def test_the_agents_retract_what_has_expired(database: str) -> None:
 
 def due(service: Service) -> bool:
     """Whether there is still something to derive, as far as the read models have come."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         return bool(snapshot.rows("derivation_due.due_buckets", **service.rules.asked(snapshot))) or any(
             state.lag_events for state in service.reader.states()
         )

@@ -28,6 +28,7 @@ from tests.integration.conftest import follow
 from tests.unit.domain.observing import document
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
+ENDS = datetime(2999, 1, 1, tzinfo=UTC)
 OPTIONS: dict[str, dict[str, Any]] = {"quantiles": {"quantiles": [0.5]}, "ewma": {"half_life_days": 3}}
 RULES = TenantRules(
     [
@@ -49,6 +50,7 @@ observe = st.tuples(
     st.lists(st.tuples(st.sampled_from(["walk", "meal", "note"]), values), min_size=1, max_size=5),
 )
 expiring = st.tuples(st.just("expiring"), st.integers(1, 9))
+late = st.tuples(st.just("late"), st.integers(1, 9))
 sweep = st.tuples(st.just("sweep"), st.integers(0, 9))
 retract = st.tuples(st.just("retract"), st.integers(0, 50))
 supersede = st.tuples(st.just("supersede"), st.integers(0, 50))
@@ -56,7 +58,7 @@ follows = st.tuples(
     st.just("follow"), st.sampled_from([("observations",), ("derivation_due",), ("mindscapes",), ()])
 )
 plain = st.one_of(
-    observe, retract, supersede, expiring, sweep, follows, st.tuples(st.just("derive"), st.just(()))
+    observe, retract, supersede, expiring, late, sweep, follows, st.tuples(st.just("derive"), st.just(()))
 )
 slow = st.tuples(st.just("derive"), st.lists(plain, max_size=5))
 """A pass during which something else happens, between what it reads and what it appends."""
@@ -97,11 +99,11 @@ class Life:
         match what:
             case ("observe", seen):
                 self.record([self.observation(kind, value) for kind, value in seen])
-            case ("expiring", day):
-                at = START + timedelta(days=day)
+            case ("expiring" | "late" as which, day):  # what is late counts at no time
+                at = (ENDS if which == "expiring" else START) + timedelta(days=day)
                 self.record([msgspec.structs.replace(self.observation("walk", day), expires_at=at)])
             case ("sweep", day):
-                self.sweep(START + timedelta(days=day))
+                self.sweep(ENDS + timedelta(days=day))
             case ("retract", index) if self.sent:
                 id_ = self.chosen(index)
                 self.service.retractions.retract(TENANT, id_)
@@ -132,7 +134,11 @@ class Life:
     def record(self, observations: Sequence[wire.Observation]) -> None:
         self.service.intake.record(TENANT, observations)
         self.sent += observations
-        self.counting |= {each.id: each for each in observations if each.id is not None}
+        self.counting |= {
+            each.id: each
+            for each in observations
+            if each.id is not None and (each.expires_at is None or each.expires_at > ENDS)
+        }
 
     def sweep(self, now: datetime) -> None:
         """Of what the read model has followed: so it is let follow first, to know what the sweep finds."""
@@ -151,7 +157,7 @@ class Life:
             self.mindscaper.derive(TENANT, surrogate(self.service, self.name))
         follow(self.service)
         person = surrogate(self.service, self.name)
-        with self.service.reader.snapshot() as snapshot:
+        with self.service.reader.snapshot_of_all() as snapshot:
             return mindscape_of(snapshot.row("mindscapes.by_person", tenant=TENANT, person=person))
 
 

@@ -72,7 +72,7 @@ def test_eight_writers_of_one_mindscape_lose_no_update(
     final = streams.load(stream, Loaded(EMPTY, 0), evolve)
     met = len(tries) - WRITERS * UPDATES
     assert met > 0, "they never met"
-    assert streams.conflicts.totals() == {"test": met}
+    assert streams.conflicts.totals() == {(TENANT, "test"): met}
     assert versions == list(range(1, WRITERS * UPDATES + 1))
     assert final.version == final.state.version == 1600
     assert final.state.traits["shared"].value == 4 * UPDATES
@@ -81,7 +81,7 @@ def test_eight_writers_of_one_mindscape_lose_no_update(
     with open_pool(database, 1) as pool:
         projections = load_projections(projections_dir())
         install(pool, projections.values(), keys)
-        with Reader(pool, projections).snapshot() as snapshot:
+        with Reader(pool, projections, reading=pool).snapshot_of_all() as snapshot:
             row = snapshot.row("mindscapes.by_person", tenant=TENANT, person=person.surrogate)
     assert row is not None
     assert row["version"] == 1600

@@ -411,7 +411,7 @@ def test_items_are_made_from_the_read_models_that_are_named(
     at = datetime.now(UTC)
     put = [("mapper", "m"), ("persona", str(ada))]
     found = [{"kind": k, "entity": e, "position": 1, "changed_at": at, "op": "put"} for k, e in put]
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         assert len(items_of(snapshot, tenant, found)) == 2
     assert asked == set(READ)
 

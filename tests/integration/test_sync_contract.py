@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -16,6 +18,7 @@ from personakit.api.sync.cursor import Cursor, encode_cursor
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.appender import LogBusy
+from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit_sdk import wire
 from tests.contract.sync import answers
 from tests.contract.sync.case import Case, Step, made_by, read_all
@@ -114,7 +117,8 @@ def claim_of(method: str, status: int, body: Body | None) -> Iterator[Claim]:
             yield method, "result", result["status"], result.get("problem", {}).get("type")
     else:
         yield method, status, body["intent"], body["upToDate"], body["digest"] is not None
-        yield from ((method, "item", item["op"], item["kind"]) for item in body["items"])
+        for item in body["items"]:
+            yield method, "item", item["op"], item["kind"], item.get("erased", False)
 
 
 class Seen:
@@ -155,6 +159,9 @@ def pushes(seen: Seen, service: Service, client: Client) -> None:
         seen.take("POST", push(client, first))
     seen.take("POST", push(client, observation(body={"type": "No Type", "content": {}})))
     seen.take("POST", push(client, {"kind": "observation"}))
+    push(client, observation("eva"))
+    erase(service, "eva")
+    seen.take("POST", push(client, observation("eva")))
     seen.take("POST", push(client, *[observation() for _ in range(501)]))
     seen.take("POST", client.post("/sync", content=b"{", headers={"Content-Type": "application/json"}))
 
@@ -168,6 +175,12 @@ def pushes(seen: Seen, service: Service, client: Client) -> None:
         seen.take("POST", again)
 
 
+def erase(service: Service, person: str) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.eraser, "_journal", ErasureJournal(Path(folder, "erasures.jsonl")))
+        assert service.eraser.erase("contract", person)
+
+
 def pulls(seen: Seen, service: Service, client: Client) -> None:
     pair = somebody(service, client)
     publish_mapper(service, "contract", "other")
@@ -178,7 +191,8 @@ def pulls(seen: Seen, service: Service, client: Client) -> None:
     seen.take("GET", client.get("/sync", params={"since": since}, headers={"If-None-Match": tag}))
     withdraw_mapper(service, "contract", "other")
     service.personas.retire("contract", pair, PersonaRetired(origin="t"))
-    push(client, observation("dora"))
+    push(client, observation("dora"), observation("eve"))
+    erase(service, "eve")
     follow(service)
     pages(seen, client, since)
     other_log = Cursor(

@@ -153,7 +153,7 @@ def test_a_commit_between_head_and_rows_is_told_next_time(
 def test_a_clock_that_steps_back_passes_over_nothing(served: tuple[Service, Client]) -> None:
     service, client = served
     push(client, item("ada"))
-    with service.recorder.datastore.get_connection() as connection:  # as if the clock had been an hour ahead
+    with service.pool.connection() as connection:  # as if the clock had been an hour ahead
         connection.execute(
             "UPDATE personakit.events SET recorded_at = recorded_at + interval '1 hour' "
             "WHERE position = (SELECT max(position) FROM personakit.events)"

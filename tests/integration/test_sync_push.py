@@ -283,7 +283,7 @@ def erase(service: Service, person: str) -> None:
     """The person's key dies, as it does with an erasure, and no process remembers it."""
     found = service.people.find("default", person)
     assert found is not None
-    with psycopg.connect(service.conninfo) as connection:
+    with psycopg.connect(service.logins.owner) as connection:
         connection.execute("DELETE FROM personakit.person_keys WHERE person = %s", [found.surrogate])
     service.keys._known.pop(found.surrogate, None)
 

@@ -18,9 +18,16 @@ from personakit.agents.service import Service
 from personakit.agents.tenant_rules import TenantRules
 from personakit.api import mindscapes, personas, present
 from personakit.api.app import create_app
-from personakit.domain.events import DerivationCompleted, Event, MindscapeUpdated, PersonaCoreGenerated
+from personakit.domain.events import (
+    ConsentChanged,
+    DerivationCompleted,
+    Event,
+    MindscapeUpdated,
+    PersonaCoreGenerated,
+)
 from personakit.domain.grant import Grant
 from personakit.domain.mindscape import Pin
+from personakit.domain.publishing import Provenance
 from personakit.domain.traits import Trait
 from personakit.eventlog.access import create_key, grant_key
 from personakit.eventlog.appender import NewEvent, wait
@@ -67,7 +74,7 @@ class Walk:
     def retract(self, person: str, *which: int) -> None:
         """Of the observations that count, those at these places."""
         whose = {"person": surrogate(self.service, person), "after": 0, "through": 2**62, "limit": 1000}
-        with self.service.reader.snapshot() as snapshot:
+        with self.service.reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("observations.by_person", tenant=TENANT, **whose)
         for index in which:
             self.service.retractions.retract(TENANT, rows[index]["id"])
@@ -175,6 +182,10 @@ def walk(quiet: Service, client: Client) -> Walk:
     quiet.regenerator.regenerate(TENANT, surrogate(quiet, "bob"))
     walk.observe("bob", *range(100, 103))
     walk.follow()
+    by = Provenance("key: test")
+    for person, purposes in (("ada", ["learning", "wellbeing"]), ("bob", ["learning"]), ("ada", [])):
+        quiet.consents.change(TENANT, person, purposes, by)
+        walk.follow()
     return walk
 
 
@@ -182,7 +193,12 @@ def test_the_walk_has_been_everywhere(walk: Walk) -> None:
     people = [answer for (_, path), answer in walk.live.items() if path.startswith("/personas")]
     events = {row.topic.partition(".")[0] for row in walk.service.recorder.select_notifications(1, 10_000)}
     assert {"DerivationCompleted", "MindscapeUpdated", "PersonaCoreGenerated"} <= events
-    assert {"ObservationRetracted", "TraitPinned"} <= events
+    assert {"ObservationRetracted", "TraitPinned", "ConsentChanged"} <= events
+    assert {tuple(answer.get("consentedTo", ())) for answer in people} == {
+        (),
+        ("learning",),
+        ("learning", "wellbeing"),
+    }
     assert {answer["coreVersion"] for answer in people} == {0, 1, 2}
     assert {answer["isStale"] for answer in people} == {True, False}
     assert {len(answer.get("changedTraits", ())) > 0 for answer in people} == {True, False}
@@ -338,19 +354,24 @@ completions = st.builds(
     definition=st.sampled_from("xy"),
     read_through=st.integers(0, 5),
 )
+consents = st.builds(
+    ConsentChanged,
+    purposes=st.sets(st.sampled_from(["a", "b"])).map(lambda purposes: tuple(sorted(purposes))),
+    origin=st.just("key: test"),
+)
 cores = st.integers(0, 4)
 """How many versions the mindscape is ahead when the core is written."""
 
 
-@settings(max_examples=25, deadline=None)
-@given(steps=st.lists(st.one_of(updates, cores, completions), min_size=1, max_size=12))
+@settings(max_examples=12, deadline=None)
+@given(steps=st.lists(st.one_of(updates, cores, completions, consents), min_size=1, max_size=12))
 def test_any_history_is_folded_as_the_read_models_have_it(
-    quiet: Service, steps: Sequence[MindscapeUpdated | DerivationCompleted | int]
+    quiet: Service, steps: Sequence[MindscapeUpdated | DerivationCompleted | ConsentChanged | int]
 ) -> None:
     name = f"any-{uuid4()}"
     about = quiet.people.register(TENANT, [name])[name]
     person = about.surrogate
-    versions = dict.fromkeys(("mindscape", "persona", "derivation.computed"), 0)
+    versions = dict.fromkeys(("mindscape", "persona", "derivation.computed"), 0) | {"person": 1}
     for step in steps:
         event: Event
         match step:
@@ -360,10 +381,12 @@ def test_any_history_is_folded_as_the_read_models_have_it(
                 kind, event = "mindscape", step
             case DerivationCompleted():
                 kind, event = "derivation.computed", step
+            case ConsentChanged():
+                kind, event = "person", step
         versions[kind] += 1
         new = NewEvent(StreamId(TENANT, kind, person), versions[kind], event, about)
         (appended,) = wait(quiet.appender.append([new]))
-        follow(quiet, "mindscapes", "personas", "derivation_due")
+        follow(quiet, "mindscapes", "personas", "derivation_due", "consents")
         agree(quiet, person, appended.position)
 
 
@@ -375,7 +398,7 @@ def core(person: UUID, version: int) -> PersonaCoreGenerated:
 
 def agree(service: Service, person: UUID, position: int) -> None:
     """Holds the past at a position against the read models that have just reached it."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot_of_all() as snapshot:
         state = present.persona_state(snapshot, TENANT, "any", person)
         derived = snapshot.rows("derivation_due.of_people", tenant=TENANT, people=[person])
     persona = service.past.persona(TENANT, person, position, own=True)

@@ -17,7 +17,8 @@ from httpx import Response
 from litestar.testing import TestClient
 
 from personakit.agents.service import Service
-from personakit.api import app as api
+from personakit.api import position_waits
+from personakit.api.app import create_app
 from personakit.eventlog import appender
 from personakit.eventlog.access import create_key, create_tenant
 from tests.integration.conftest import Client
@@ -25,6 +26,7 @@ from tests.postgres import MASTER_KEY
 
 LOG_LOCK = 7165064741
 QUEUE, WRITES = 3, 20
+LARGE = 100_000
 WAITING = 50
 """More than there are threads that answer requests (at most 32): waiters among them would leave none."""
 
@@ -40,7 +42,7 @@ def quiet(database: str) -> Iterator[Service]:
 
 @pytest.fixture
 def caller(quiet: Service) -> Iterator[Client]:
-    with TestClient(api.create_app(quiet), raise_server_exceptions=False) as client:
+    with TestClient(create_app(quiet), raise_server_exceptions=False) as client:
         client.headers["Authorization"] = f"Bearer {create_key(quiet.recorder, 'default', 'test')}"
         yield client
 
@@ -97,6 +99,65 @@ def test_a_full_queue_refuses_and_stores_once_what_it_took(
     assert set(stored(quiet, bodies).values()) == {1}
 
 
+def test_a_queue_of_large_items_is_full_before_it_is_long(
+    caller: Client, database: str, monkeypatch: pytest.MonkeyPatch, quiet: Service
+) -> None:
+    """One is being written and one waits, which are more than may wait: the others are refused."""
+    monkeypatch.setattr(appender, "QUEUE_BYTES", 2 * LARGE)
+    assert observe(caller, observation()).status_code == 201
+    bodies = [observation() | {"content": {"text": "x" * LARGE}} for _ in range(2 + WRITES)]
+    with (
+        ThreadPoolExecutor(2 + WRITES) as callers,
+        psycopg.connect(database, autocommit=True) as stalling,
+    ):
+        stalling.execute("SELECT pg_advisory_lock(%s)", (LOG_LOCK,))
+        sent = [callers.submit(observe, caller, bodies[0])]
+        until_a_writer_stalls(database)
+        sent += [callers.submit(observe, caller, body) for body in bodies[1:]]
+        refused = list(islice(as_completed(sent, timeout=20), WRITES))
+        assert {refusal(future.result()) for future in refused} == {(503, "1", "busy")}
+        assert 2 * LARGE < quiet.appender.waiting_bytes < 3 * LARGE
+        assert quiet.appender.waiting < appender.QUEUE_SIZE
+        stalling.execute("SELECT pg_advisory_unlock(%s)", (LOG_LOCK,))
+        assert [future.result().status_code for future in sent if future not in refused] == [201] * 2
+    assert quiet.appender.waiting_bytes == 0
+    assert observe(caller, bodies[-1]).status_code in {200, 201}
+
+
+def test_a_read_that_takes_too_long_is_given_up(
+    quiet: Service, caller: Client, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert observe(caller, observation()).status_code == 201
+    monkeypatch.setitem(quiet.reader._entering, "timeout", "200ms")
+    schema = next(state.schema for state in quiet.reader.states() if state.name == "mappers")
+    with psycopg.connect(database) as stalling:
+        stalling.execute(f"LOCK TABLE {schema}.mappers IN ACCESS EXCLUSIVE MODE")
+        answer = caller.get("/mappers")
+    assert refusal(answer) == (503, "1", "storage-unavailable")
+    assert caller.get("/mappers").status_code == 200
+
+
+def test_only_so_many_wait_for_a_position(
+    caller: Client, monkeypatch: pytest.MonkeyPatch, quiet: Service
+) -> None:
+    monkeypatch.setattr(position_waits, "MIN_POSITION_SECONDS", 60.0)
+    position = observe(caller, observation()).headers["PersonaKit-Position"]
+    waits = caller.app.state["position_waits"]
+    monkeypatch.setattr(waits, "_most", 2)
+    wanted = {"PersonaKit-Min-Position": position}
+    with ThreadPoolExecutor(2) as callers:
+        waiting = [callers.submit(caller.get, "/mappers", headers=wanted) for _ in range(2)]
+        deadline = time.monotonic() + 20
+        while waits.count < 2:
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.005)
+        answer = caller.get("/mappers", headers=wanted)
+        assert refusal(answer) == (503, "5", "too-many-waiting")
+        with quiet:
+            assert {future.result(60).status_code for future in waiting} == {200}
+    assert waits.count == 0
+
+
 def until_a_writer_stalls(database: str) -> None:
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     deadline = time.monotonic() + 20
@@ -117,11 +178,11 @@ def stored(service: Service, bodies: list[dict[str, Any]]) -> Counter[str]:
 def test_a_position_that_is_not_reached_in_time_is_tried_again(
     quiet: Service, caller: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "MIN_POSITION_SECONDS", 0.1)
+    monkeypatch.setattr(position_waits, "MIN_POSITION_SECONDS", 0.1)
     position = observe(caller, observation()).headers["PersonaKit-Position"]
     wanted = {"PersonaKit-Min-Position": position}
     assert refusal(caller.get("/mappers", headers=wanted)) == (503, "1", "not-there-yet")
-    monkeypatch.setattr(api, "MIN_POSITION_SECONDS", 10.0)
+    monkeypatch.setattr(position_waits, "MIN_POSITION_SECONDS", 10.0)
     with quiet:
         assert caller.get("/mappers", headers=wanted).status_code == 200
 
@@ -130,7 +191,7 @@ def test_those_who_wait_keep_nobody_else_from_being_served(
     quiet: Service, caller: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No follower runs until the others were answered, so whoever waits waits for that."""
-    monkeypatch.setattr(api, "MIN_POSITION_SECONDS", 60.0)
+    monkeypatch.setattr(position_waits, "MIN_POSITION_SECONDS", 60.0)
     position = observe(caller, observation()).headers["PersonaKit-Position"]
 
     def wait() -> Response:
@@ -155,7 +216,7 @@ def test_those_who_wait_keep_nobody_else_from_being_served(
 
 def until_all_lookers_are_taken() -> None:
     deadline = time.monotonic() + 20
-    while sum(thread.name.startswith("looker") for thread in threading.enumerate()) < api.LOOKERS:
+    while sum(thread.name.startswith("looker") for thread in threading.enumerate()) < position_waits.LOOKERS:
         assert time.monotonic() < deadline, "nobody waits"
         time.sleep(0.005)
 

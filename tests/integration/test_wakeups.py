@@ -74,7 +74,7 @@ def test_an_observation_becomes_a_trait_over_either_broker(database: str, broker
         service.reader.wait_for(tenant, receipt.position, 10)  # type: ignore[union-attr]  # a Receipt: it is new
         person = service.people.find(tenant, "ada")
         assert person is not None
-        with service.reader.snapshot() as snapshot:
+        with service.reader.snapshot_of_all() as snapshot:
             row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person.surrogate)
         assert row is not None
         assert row["traits"]["work.commits"]["value"] == 1
@@ -185,7 +185,7 @@ def test_two_followers_of_one_projection_take_each_event_once(database: str) -> 
         thread.start()
     for thread in threads:
         thread.join()
-    with quiet.reader.snapshot() as snapshot:
+    with quiet.reader.snapshot_of_all() as snapshot:
         people = [quiet.people.find("two", f"p{n}") for n in range(3)]
         rows = [
             row

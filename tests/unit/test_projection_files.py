@@ -34,6 +34,7 @@ def test_the_read_models_of_the_design_are_there() -> None:
         "inference_due",
         "model_use",
         "computed_traits",
+        "consents",
         "votes",
     }
 

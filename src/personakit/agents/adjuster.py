@@ -95,7 +95,7 @@ class Adjuster:
         """One pass over the votes on one mapper; how many events it made. Of one that was withdrawn nothing
         is learned; the traits that it mapped are believed as before."""
         votes = VotesOn(self._reader, tenant, mapper_id, today)
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             row = snapshot.row("mappers.state", tenant=tenant, mapper_id=mapper_id)
         if row is None or row["status"] == "draft":
             return 0
@@ -108,7 +108,7 @@ class Adjuster:
 
     def _look(self, today: date) -> None:
         begins = today != self._day
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("votes.since", after=0 if begins else self._looked)
             changed = snapshot.rows("mappers.changed_since", after=self._changed, but=ADJUSTER)
         due = [*rows, *changed] if not begins else rows
@@ -127,7 +127,7 @@ class Adjuster:
         votes = votes_on.by(state.shown.document)
         beliefs = votes_on.beliefs(state.shown)
         made = 0
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             known = _own_weights(snapshot, tenant, mapper_id)
         doubted = self._truster.unsettled(tenant, today)
         teaching = _teaching(state)

@@ -32,8 +32,13 @@ class AnthropicModel:
         self._errors = anthropic
         self._settings = settings
         # No retries of the client's own: it waits as long as a Retry-After says, be that hours.
+        # Nor does it go where an answer sends it: the key and what is told of people would go there too.
         self._client = anthropic.AsyncAnthropic(
-            api_key=settings.api_key, base_url=settings.base_url, timeout=settings.timeout, max_retries=0
+            api_key=settings.api_key,
+            base_url=settings.base_url,
+            timeout=settings.timeout,
+            max_retries=0,
+            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="model", daemon=True)

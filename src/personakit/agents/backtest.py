@@ -1,34 +1,43 @@
 """Backtest: two versions of a mapper on the past, and where they would have said something else.
 
 Each persona, people's own and those created, is folded once through all instants. What is known at an
-instant is what the log says as of it: the events recorded by then, and confidences of that instant.
+instant is what the log says as of it: the events recorded by then, and confidences of that instant. Nobody is
+mapped with a version that needed a consent which they had not given by then, or have not today.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from math import sqrt
 from typing import Any, Final, Literal
 
 import msgspec
 
-from personakit.agents.past import Past
+from personakit.agents.past import Past, PastPersona
 from personakit.domain.adjusted import Adjusted
+from personakit.domain.consent import NEVER_SET, Policy
 from personakit.eventlog.codec import SealBroken
 from personakit.eventlog.everybody import Known
 from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.stored import LogNotification
+from personakit_sdk.mapping import withheld_of
 from personakit_sdk.rules import Decision, Facts, Plan, evaluate
 from personakit_sdk.rules.evaluate import NOTHING_LEARNED
 from personakit_sdk.rules.learned import combined
+from personakit_sdk.wire import ConsentPolicyName
 
 EXAMPLES_KEPT: Final = 3
 """Of each kind of change of each rule."""
 _GOLDEN: Final = (sqrt(5) - 1) / 2
+_TODAY: Final = datetime.max.replace(tzinfo=UTC)
+"""After all that was recorded."""
 
 Kind = Literal["gained", "lost", "moved"]
 Report = Callable[[str, int, int | None], None]
+Consents = Sequence[tuple[ConsentPolicyName, Collection[str]]]
+"""Policies on consent, each with what all people of a persona consented to under it: all of them count."""
 Place = tuple[str, int]
 """A suggestion of a decision: its rule, and the how-many-th of that rule it is."""
 
@@ -64,12 +73,14 @@ class RuleChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class Backtest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What would have changed. `mappings` were made with each version, `differing` are those whose
-    suggestions differ. Personas whose events cannot be read are left out, and counted in `unreadable`."""
+    suggestions differ; `withheld` had none with at least one version, for want of consent. Personas whose
+    events cannot be read are left out, and counted in `unreadable`."""
 
     personas: int
     unreadable: int
     instants: list[datetime]
     mappings: int
+    withheld: int
     differing: int
     rules: list[RuleChange]
     examples: list[Example]
@@ -95,7 +106,8 @@ class Backtester:
         self._question = question
         self._tallies: dict[str, Counter[str]] = {}
         self._examples: list[Example] = []
-        self._personas = self._unreadable = self._mappings = self._differing = 0
+        self._personas = self._unreadable = self._mappings = self._withheld = self._differing = 0
+        self._policies: list[tuple[LogNotification, Policy]] = []
         self._instants: list[datetime] = []
 
     def run(
@@ -109,6 +121,7 @@ class Backtester:
     ) -> Backtest:
         """Maps every one of `people` at each of the rising `instants`, from when they are known."""
         self._instants = list(instants)
+        self._policies = past.policies(tenant)
         for number, person in enumerate(people, start=1):
             try:
                 self._map(past, tenant, person)
@@ -126,19 +139,42 @@ class Backtester:
             since = past.known_since(tenant, person.surrogate)
             asked = [instant for instant in asked if since is not None and since <= instant]
         seen, facts, mapped = None, dict[str, Any](), False
-        for instant, state in past.persona_at(tenant, person.surrogate, asked, own=own):
+        *states, (_, newest) = past.persona_at(tenant, person.surrogate, [*asked, _TODAY], own=own)
+        today = self._consent(_TODAY, newest)
+        for instant, state in states:
             if state is None:
                 continue
             facts = facts if state is seen else {**state.facts()}
             seen, mapped = state, True
             weights = state.weights.get(self._before.mapper_id, Adjusted()).learned.multipliers
-            self.compare(person.id, Facts(traits=facts, context=self._question.context, at=instant), weights)
+            at = Facts(traits=facts, context=self._question.context, at=instant)
+            self.compare(person.id, at, weights, [self._consent(instant, state), today])
         self._personas += mapped
 
-    def compare(self, persona_id: str, facts: Facts, own: Mapping[str, float] = NOTHING_LEARNED) -> None:
+    def _consent(
+        self, instant: datetime, state: PastPersona | None
+    ) -> tuple[ConsentPolicyName, Collection[str]]:
+        """The tenant's policy at an instant, and what all people of the persona had consented to."""
+        until = [policy for row, policy in self._policies if row.recorded_at <= instant]
+        policy = until[-1] if until else NEVER_SET
+        return policy.policy, frozenset() if state is None else state.consented_to
+
+    def compare(
+        self,
+        persona_id: str,
+        facts: Facts,
+        own: Mapping[str, float] = NOTHING_LEARNED,
+        consents: Consents = (),
+    ) -> None:
         """Maps once with each version; `own` is what was learned for this persona."""
-        before, after = (self._places(plan, persona_id, facts, own) for plan in (self._before, self._after))
+        plans = (self._before, self._after)
+        barred = [any(withheld_of(plan, *each) for each in consents) for plan in plans]
+        before, after = (
+            {} if withheld else self._places(plan, persona_id, facts, own)
+            for plan, withheld in zip(plans, barred, strict=True)
+        )
         self._mappings += 1
+        self._withheld += any(barred)
         self._differing += before != after
         for place in {**before, **after}:
             tally = self._tallies.setdefault(place[0], Counter())
@@ -189,6 +225,7 @@ class Backtester:
             unreadable=self._unreadable,
             instants=self._instants,
             mappings=self._mappings,
+            withheld=self._withheld,
             differing=self._differing,
             rules=[_change(rule, self._tallies.get(rule, Counter())) for rule in dict.fromkeys(authored)],
             examples=self._examples,

@@ -89,7 +89,7 @@ class Budget:
             return list(self._refused)
 
     def _spent(self, tenant: str, day: date) -> float:
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             row = snapshot.row("model_use.spent", tenant=tenant, day=day)
             through = snapshot.positions["model_use"]
         self._paid = [each for each in self._paid if each.position > through and each.day == day]

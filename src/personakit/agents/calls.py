@@ -54,6 +54,6 @@ class Calls:
             return
         error = future.exception()
         if error is not None:
-            logger.error("A pass over somebody's free text failed.", exc_info=error)
+            logger.error("A pass over somebody's free text failed (tenant %s).", whose[0], exc_info=error)
         elif future.result() is not None:
             self._ended()

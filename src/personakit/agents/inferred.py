@@ -67,7 +67,7 @@ def complete(streams: Streams, tenant: str, entity: UUID, change: DerivationComp
 
 def retracted_ids(reader: Reader, tenant: str, person: UUID, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these observations were taken back by now."""
-    with reader.snapshot() as snapshot:
+    with reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows(
             "observations.retracted_of",
             tenant=tenant,

@@ -80,7 +80,7 @@ class Inferrer:
     def ready(self, limit: int) -> list[tuple[str, UUID]]:
         """Who has enough unread text, or has waited long enough, longest first."""
         settings = self._settings
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows(
                 "inference_due.ready",
                 tokens=settings.batch_tokens,
@@ -117,11 +117,11 @@ class Inferrer:
         try:
             understood = self._asked(found)
         except BudgetSpent as spent:
-            logger.info("Free text waits: %s", spent)
+            logger.info("Free text waits (tenant %s): %s", lease.tenant, spent)
             self._leases.done(lease)
             return None
         except ModelFailed as failed:
-            logger.warning("Free text waits, it will be tried again: %s", failed)
+            logger.warning("Free text waits, it will be tried again (tenant %s): %s", lease.tenant, failed)
             position = self._paid_for_nothing(found, failed)
             self._leases.failed(lease, str(failed), failed.retry_after)
             return position
@@ -139,7 +139,7 @@ class Inferrer:
         stream = StreamId(tenant, "mindscape", person)
         start = self._streams.load(stream, read_mindscape(self._reader, tenant, person), evolve)
         cursor = read_so_far(self._streams, tenant, person, start.state)
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             through = min(snapshot.positions["observations"], snapshot.positions["inference_due"])
             whose = {"tenant": tenant, "person": person, "after": cursor, "through": through}
             waiting = snapshot.row("inference_due.waiting", **whose)

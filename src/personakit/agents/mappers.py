@@ -41,7 +41,7 @@ class Mappers:
 
     def _start(self, tenant: str, mapper_id: str) -> Loaded[MapperState]:
         """The state as the read model has it; what it lacks yet is read from the stream."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             row = snapshot.row("mappers.state", tenant=tenant, mapper_id=mapper_id)
         if row is None:
             return Loaded(MapperState(), 0)

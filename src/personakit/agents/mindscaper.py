@@ -73,7 +73,7 @@ class Mindscaper:
                 if future is not None:
                     wait(future)
             except VersionConflict:
-                self._streams.conflicts.met(DERIVATION)
+                self._streams.conflicts.met(each.tenant, DERIVATION)
                 alone.append(each)
             except PersonErased:
                 continue
@@ -89,7 +89,7 @@ class Mindscaper:
         Not those whose newest mindscape the read model has not followed yet: a pass over them would only
         meet a conflict.
         """
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             asked = self._rules.asked(snapshot)
             due = snapshot.rows("derivation_due.due", **asked, bucket=bucket, limit=PEOPLE)
             rules = self._rules.of_each(snapshot, {row["tenant"] for row in due})
@@ -186,7 +186,7 @@ class Mindscaper:
         """What the observations after the cursor change, and whether there may be more of them; None where
         there are none. Where something was retracted since, or the rules have changed, nothing is left for
         another pass."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             computed = self._rules.of(snapshot, tenant)
             cursor = _cursor(snapshot, tenant, person, mindscape, computed)
             through = snapshot.positions["observations"]

@@ -23,7 +23,7 @@ _trust = msgspec.json.Decoder(Learned)
 
 def read_mindscape(reader: Reader, tenant: str, person: UUID) -> Loaded[Mindscape]:
     """A person's mindscape as the read model has it, to go on from with the events after it."""
-    with reader.snapshot() as snapshot:
+    with reader.snapshot(tenant) as snapshot:
         row = snapshot.row("mindscapes.by_person", tenant=tenant, person=person)
     mindscape = mindscape_of(row)
     return Loaded(mindscape, mindscape.version)

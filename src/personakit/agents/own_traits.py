@@ -78,7 +78,7 @@ class TraitDocuments:
 
     def _start(self, tenant: str) -> Loaded[OwnTraits]:
         """The state as the read model has it; what it lacks yet is read from the stream."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             rows = snapshot.rows("computed_traits.of_tenant", tenant=tenant)
         version = max((row["version"] for row in rows), default=0)
         return Loaded(OwnTraits(version, {row["document_id"]: _own(row) for row in rows}), version)

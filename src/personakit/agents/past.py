@@ -10,14 +10,20 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.consents import person_stream, policy_stream
+from personakit.domain import consent as consents
 from personakit.domain.adjusted import Adjusted, adjusted_by
+from personakit.domain.consent import NEVER_ASKED, NEVER_SET, Consent, Policy, to_all
 from personakit.domain.events import (
+    ConsentChanged,
+    ConsentPolicyChanged,
     DerivationCompleted,
     Event,
     MindscapeEvent,
     MindscapeUpdated,
     PersonaCoreGenerated,
     PersonaDefined,
+    PersonaErased,
     PersonaRetired,
     PersonaWeightsAdjusted,
     TraitPinned,
@@ -54,14 +60,20 @@ class PastMindscape(msgspec.Struct, frozen=True):
 
 
 class PastPersona(msgspec.Struct, frozen=True):
-    """A persona's core, definition and name as they were, its people's mindscapes as they were, and by mapper
-    what was learned for it."""
+    """A persona's core, definition and name as they were, its people's mindscapes and consents as they were,
+    and by mapper what was learned for it."""
 
     core: CoreHistory
     definition: Definition
     mindscapes: Mapping[UUID, Mindscape]
     name: str = ""
     weights: Mapping[str, Adjusted] = {}
+    consents: Mapping[UUID, Consent] = {}
+
+    @property
+    def consented_to(self) -> frozenset[str]:
+        """The purposes that all of its people had consented to."""
+        return to_all(self.consents.get(person, NEVER_ASKED).purposes for person in self.definition.people)
 
     def facts(self) -> dict[str, TraitFact]:
         """What rules could see: the core as it was (stale or not; one made in memory where there was none),
@@ -105,6 +117,28 @@ class Past:
         """The position from which on a person is known; None for one whose registration is under way."""
         events = self._streams.events(StreamId(tenant, "person", person))
         return next((row.id for row, _ in events), None)
+
+    def consent(
+        self, tenant: str, person: UUID, position: int | None
+    ) -> Iterator[tuple[LogNotification, ConsentChanged]]:
+        """What a person said of consent, up to a position, the oldest first."""
+        for row, event in self._streams.events(person_stream(tenant, person), through=position):
+            if isinstance(event, ConsentChanged):
+                yield row, event
+
+    def policies(self, tenant: str) -> list[tuple[LogNotification, Policy]]:
+        """A tenant's policies, the oldest first, each with where it was set."""
+        found, state = list[tuple[LogNotification, Policy]](), NEVER_SET
+        for row, event in self._streams.events(policy_stream(tenant)):
+            if isinstance(event, ConsentPolicyChanged):
+                state = consents.set_policy(state, event)
+                found.append((row, state))
+        return found
+
+    def policy(self, tenant: str, position: int) -> Policy:
+        """A tenant's policy as it was at a position."""
+        before = [policy for row, policy in self.policies(tenant) if row.id <= position]
+        return before[-1] if before else NEVER_SET
 
     def mindscape(self, tenant: str, person: UUID, position: int) -> PastMindscape:
         """A person's mindscape as it was at a position."""
@@ -151,7 +185,9 @@ class Past:
         people = [persona] if own else list(dict.fromkeys(self._ever_viewed(stream, position)))
         core, mindscapes, there, name = UNMADE, dict.fromkeys(people, EMPTY), own, ""
         weights: Mapping[str, Adjusted] = {}
+        said: Mapping[UUID, Consent] = {}
         streams = [StreamId(tenant, "mindscape", person) for person in people]
+        streams += [person_stream(tenant, person) for person in people]
         for row, event in self._merged([stream, *streams], position):
             at = row.recorded_at
             match event:
@@ -161,15 +197,18 @@ class Past:
                     core = mindscape_updated(core, event, person=person, version=version, at=at)
                 case PersonaDefined():
                     core, there, name = redefined(core, definition_of(event), at=at), True, event.name
-                case PersonaRetired():
-                    there = False
+                case PersonaRetired() | PersonaErased():
+                    core, there, name, weights = UNMADE, False, "", {}
                 case PersonaCoreGenerated():
                     core = core_generated(core, event, at=at)
                 case PersonaWeightsAdjusted():
                     weights = {**weights, event.mapper_id: adjusted_by(event)}
+                case ConsentChanged():
+                    person = row.stream_id.stream
+                    said = {**said, person: consents.evolve(said.get(person, NEVER_ASKED), event)}
             definition = core.definition or own_definition(persona)
             viewed = {each: mindscapes[each] for each in definition.people} if there else {}
-            yield at, PastPersona(core, definition, viewed, name, weights) if there else None
+            yield at, PastPersona(core, definition, viewed, name, weights, said) if there else None
 
     def _ever_viewed(self, stream: StreamId, position: int | None) -> Iterator[UUID]:
         for _, event in self._streams.events(stream, through=position):

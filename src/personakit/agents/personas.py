@@ -77,7 +77,7 @@ class Personas:
         persona: UUID,
         decide: Callable[[CoreState], PersonaDefined | PersonaRetired | None],
     ) -> int | None:
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
         if row is None or row["own"]:
             return None

@@ -54,7 +54,7 @@ class Rederiver:
         """Compares each one's mindscape with its shadow; in memory are one person's traits and a batch."""
         for number, person in enumerate(people, start=1):
             if not person.id.startswith("~"):  # a created persona has no mindscape of its own
-                with reader.snapshot() as snapshot:
+                with reader.snapshot(tenant) as snapshot:
                     self._compare(snapshot, tenant, person)
             report("rederiving", number, None)
         return self._told()

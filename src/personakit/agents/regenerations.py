@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import Enum
+from typing import Final
 from uuid import UUID
 
 from personakit.agents.budget import BudgetSpent
@@ -24,6 +25,7 @@ from personakit_sdk.errors import PersonaKitError
 LEASE = "core"
 LEASE_MARGIN = 60.0
 POLL_SECONDS = 0.1
+_NOT_ANEW: Final = "A core could not be made anew, the old one goes on serving (tenant %s): %s"
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +87,15 @@ class Regenerations:
             except LeaseLost:
                 return _Elsewhere.ELSEWHERE
             except ModelFailed as error:
-                logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
+                logger.warning(_NOT_ANEW, tenant, error)
                 self._leases.failed(lease, str(error), error.retry_after)
                 raise
-            except (BudgetSpent, NotThereYet, PersonErased) as error:
+            except PersonErased:
+                self._leases.done(lease)
+                raise
+            except (BudgetSpent, NotThereYet) as error:
                 # Whoever waits finds out for themselves: it costs nothing.
-                logger.warning("A core could not be made anew, the old one goes on serving: %s", error)
+                logger.warning(_NOT_ANEW, tenant, error)
                 self._leases.failed(lease, None)
                 raise
         self._leases.done(lease)

@@ -40,7 +40,7 @@ class Regenerator:
         """Composes the first core of personas that have none although there are traits, `limit` at most,
         read together and appended together; how many were made. Whom another process came first for has
         one."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             rows = snapshot.rows("personas.without_core", limit=limit)
         offered = []
         for row in rows:
@@ -81,7 +81,7 @@ class Regenerator:
             time.sleep(PAUSE_SECONDS)
 
     def _regenerate(self, tenant: str, persona: UUID, before_asking: Callable[[], None]) -> int | None:
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             row = snapshot.row("personas.by_id", tenant=tenant, personas=[persona])
             if row is None:
                 return None

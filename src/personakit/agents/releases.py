@@ -28,8 +28,10 @@ class Releases:
     """What this process does about the definitions of its own release and of others. No method raises for
     a database that is away: the next call makes up for it."""
 
-    def __init__(self, pool: Pool, projections: Iterable[Projection], keys: PersonKeys) -> None:
+    def __init__(self, pool: Pool, owner: Pool, projections: Iterable[Projection], keys: PersonKeys) -> None:
+        """`owner` drops tables."""
         self._pool = pool
+        self._owner = owner
         self._own = list(projections)
         self._keys = keys
 
@@ -57,7 +59,7 @@ class Releases:
     def drop_unused(self) -> None:
         """Drops the tables that were replaced, or that no process has read for long."""
         try:
-            for schema in drop_unused(self._pool, self._definitions):
+            for schema in drop_unused(self._owner, self._definitions):
                 logger.info("Dropped %s: nobody reads it any more.", schema)
         except AWAY as error:
             logger.warning("What nobody reads any more cannot be dropped: %s", error)

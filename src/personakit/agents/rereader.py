@@ -143,14 +143,14 @@ class Rereader:
         return self._streams.load(stream, read_mindscape(self._reader, tenant, person), evolve)
 
     def _through(self) -> int:
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             return snapshot.positions["observations"]
 
     def _stretches(self, tenant: str, person: UUID, through: int) -> Iterator[Stretch]:
         """All free text up to a position, a call's worth at a time; no snapshot is held between them."""
         after = 0
         while after < through:
-            with self._reader.snapshot() as snapshot:
+            with self._reader.snapshot(tenant) as snapshot:
                 found = stretch(
                     snapshot,
                     "inference_due.texts",

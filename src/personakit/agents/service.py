@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
@@ -16,6 +17,7 @@ from personakit.agents.actors import (
     redis_broker,
 )
 from personakit.agents.adjuster import Adjuster
+from personakit.agents.consents import Consents
 from personakit.agents.curator import Curator
 from personakit.agents.expiry import Expiry
 from personakit.agents.inference_room import InferenceRoom
@@ -30,17 +32,21 @@ from personakit.agents.releases import Releases
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
 from personakit.agents.wakeups import Key, Send, Sweep, Wakeups
 from personakit.agents.work import Work
-from personakit.config import ModelSettings
+from personakit.config import DEFAULT_AUDIT_DAYS, ModelSettings
 from personakit.eventlog.appender import Appender
+from personakit.eventlog.audit import KEEP_SECONDS, PRUNE_SECONDS, Audit
 from personakit.eventlog.corrections import Corrections
+from personakit.eventlog.eraser import CHANNEL, Eraser
+from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import Intake
 from personakit.eventlog.leases import Leases
 from personakit.eventlog.listener import Listener
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import PersonKeys
-from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
+from personakit.eventlog.recorder import Appended, LogRecorder, make_log, open_datastore
 from personakit.eventlog.retractions import Retractions
+from personakit.eventlog.roles import Logins, logins, unbound
 from personakit.eventlog.streams import Streams
 from personakit.projections.builds import open_pool
 from personakit.projections.follow import Followers, install
@@ -48,7 +54,8 @@ from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 
-POOL_SIZE = 4
+WRITING, READING, OWNING = (1, 12), (3, 20), (0, 8)
+"""How many connections each role holds here beside the log's own, and has at most. Tables are made seldom."""
 USED_SECONDS = 20.0
 HEARD_SECONDS = 1.0
 SEND_AGAIN_SECONDS = 0.1
@@ -72,30 +79,41 @@ class Service:
 
     def __init__(
         self,
-        conninfo: str,
+        database: str | Logins,
         master_key: bytes,
         redis_url: str | None = None,
         model: ModelSettings | None = None,
+        erasure_journal: Path | None = None,
+        audit_days: int = DEFAULT_AUDIT_DAYS,
     ) -> None:
-        """Raises MasterKeyWrong when `master_key` is not the one of this database. Without `model` all of it
-        works on computed traits."""
-        self.conninfo = conninfo
+        """`database` is what all roles are reached with, or each. Without `model` all of it works on computed
+        traits. Without `erasure_journal` nobody can be erased; who stands in it and not in the database is
+        erased first of all. Raises MasterKeyWrong when `master_key` is not the one of this database,
+        RolesMissing, NotTheOwner and ErasureJournalUnusable."""
+        self.logins = database if isinstance(database, Logins) else logins(database)
         self._redis_url = redis_url
-        self.recorder = LogRecorder(open_datastore(conninfo))
-        self.recorder.create_table()
+        make_log(self.logins)
+        self._reading = open_pool(self.logins.reader, *READING)
+        self.recorder = LogRecorder(open_datastore(self.logins.writer), self._reading.connection)
+        self.audit = Audit(self.recorder, audit_days)
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
-        self.pool = open_pool(conninfo, POOL_SIZE)
+        journal = None if erasure_journal is None else ErasureJournal(erasure_journal)
+        self.eraser = Eraser(self.recorder, self.keys, journal)
+        self.eraser.complete()
+        self.pool = open_pool(self.logins.owner, *OWNING)
         self.projections = load_projections(shipped.projections_dir())
         install(self.pool, self.projections.values(), self.keys)
         self.rules = TenantRules(shipped_documents())
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
         self.people = People(self.recorder, self.appender, self.keys)
+        self.eraser.on_erased = self._erased
         corrections = Corrections(self.recorder, self.appender)
         self.intake = Intake(self.people, self.appender, self.keys, corrections)
         self.retractions = Retractions(self.recorder, self.appender, self.keys)
         self.streams = Streams(self.recorder, self.appender, self.keys)
-        self.reader = Reader(self.pool, self.projections)
+        self._writing = open_pool(self.logins.writer, *WRITING)
+        self.reader = Reader(self._writing, self.projections, reading=self._reading)
         self.freshness = Freshness(self.reader.definitions)
         self.past = Past(self.recorder, self.streams, self.reader)
         self.mappers = Mappers(self.reader, self.streams)
@@ -109,14 +127,15 @@ class Service:
         self.regenerator = Regenerator(self.reader, self.streams, summariser)
         self._regenerations = None if model is None else Regenerations(self.regenerator, self.leases, model)
         self.personas = Personas(self.reader, self.streams, self.people)
+        self.consents = Consents(self.reader, self.streams, self.people)
         self.adjuster = Adjuster(self.reader, self.streams, self.mappers)
-        self._releases = Releases(self.pool, self.projections.values(), self.keys)
+        self._releases = Releases(self._writing, self.pool, self.projections.values(), self.keys)
         self._work = Work(
             self._wakeups,
-            self.pool,
+            self._writing,
             self.reader,
             self.rules,
-            followers=Followers(self.pool, self.projections.values(), self.keys),
+            followers=Followers(self._writing, self.projections.values(), self.keys),
             mindscaper=self.mindscaper,
             regenerator=self.regenerator,
             adjuster=self.adjuster,
@@ -170,6 +189,11 @@ class Service:
         """Lets `hear` know what becomes of each group of events that this process appends."""
         self._hear_appends.append(hear)
 
+    def unbound(self) -> str | None:
+        """Why whoever reads here sees more than one tenant; None where they do not."""
+        with self._reading.connection() as connection:
+            return unbound(connection)
+
     def close(self) -> None:
         """Lets the agents end what they are at, writes what was taken, and lets go of the database."""
         for part in reversed(self._parts):
@@ -179,22 +203,28 @@ class Service:
                 asking.close()
         self.appender.close()
         self.streams.conflicts.keep()
-        self.pool.close()
+        self.audit.keep()
+        for pool in (self._reading, self._writing, self.pool):
+            pool.close()
         self.recorder.datastore.close()
 
     def _serve_reads(self) -> list[Part]:
         """What keeps the cache honest, and what is read here followed."""
         return [
-            FreshnessListener(self.conninfo, self.freshness, self.reader.definitions),
+            FreshnessListener(
+                self.logins.reader, self.freshness, self.reader.definitions, {CHANNEL: self._heard_of_erased}
+            ),
             Sweep(self._releases.say_used, USED_SECONDS),
             Sweep(self.streams.conflicts.keep, USED_SECONDS),
+            Sweep(self.audit.keep, KEEP_SECONDS),
+            Sweep(self.audit.prune, PRUNE_SECONDS),
         ]
 
     def _share(self, here: ActorsHere, noted: Mapping[str, Callable[..., None]], redis_url: str) -> Send:
         """Derivations go to whichever process has time. Followers are woken in each, by PostgreSQL: one
         that finds another at it finds nothing to do. Without Redis all work is done where it comes up."""
         shared = ActorsHere(redis_broker(redis_url, str(self.epoch)), noted)
-        listener = Listener(self.conninfo, self.recorder.channel_name, self._work.wake_followers)
+        listener = Listener(self.logins.reader, self.recorder.channel_name, self._work.wake_followers)
         self._parts += [shared, listener]
         careful = WhileRedisAnswers(shared.send, here.send)
 
@@ -228,7 +258,7 @@ class Service:
         )
 
     def _computed_paths(self, tenant: str) -> frozenset[str]:
-        with self.reader.snapshot() as snapshot:
+        with self.reader.snapshot(tenant) as snapshot:
             return self.rules.of(snapshot, tenant).paths
 
     def _appended(self, events: Sequence[Appended]) -> None:
@@ -236,6 +266,14 @@ class Service:
         self._work.wake_followers()
         for hear in self._hear_appends:
             hear(events)
+
+    def _erased(self, surrogates: frozenset[UUID], events: Sequence[Appended]) -> None:
+        self.people.forget(surrogates)
+        self._appended(events)
+
+    def _heard_of_erased(self, told: str | None) -> None:
+        """Another process erased somebody, or one may have."""
+        self.people.forget({UUID(each) for each in told.split()} if told else None)
 
     def _identity(self) -> tuple[UUID, bytes]:
         with self.recorder.datastore.get_connection() as connection:

@@ -27,14 +27,14 @@ class Truster:
 
     def unsettled(self, tenant: str, today: date) -> set[UUID]:
         """Those whose trust has further to go than the day of its last step allowed."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             rows = snapshot.rows("mindscapes.unsettled", tenant=tenant, today=today)
         return {row["person"] for row in rows}
 
     def adjust(self, tenant: str, person: UUID, today: date, read_through: int) -> int:
         """One pass for one person; how many events it made. Nothing becomes of the votes of a created
         persona, which do not say whose traits they are about."""
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot(tenant) as snapshot:
             rows = snapshot.rows("votes.of_persona", tenant=tenant, persona=person)
             mappers = sorted({row["mapper_id"] for row in rows})
             active = snapshot.rows("mappers.active_by_ids", tenant=tenant, mapper_ids=mappers)

@@ -35,7 +35,7 @@ class VotesOn:
         """As a mapper's document weighs them."""
         half_life = Settings.of(document).half_life_days
         if half_life not in self._read:
-            with self._reader.snapshot() as snapshot:
+            with self._reader.snapshot(self._tenant) as snapshot:
                 self._read[half_life] = read_votes(
                     snapshot, self._tenant, self._mapper_id, half_life, self._today
                 )

@@ -108,7 +108,7 @@ class Work:
             self._wakeups.wake("adjust_due", delay=DEBOUNCE_SECONDS)
 
     def _derive_due(self) -> None:
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             now = time.monotonic()
             behind = self._reader.head() - snapshot.positions["observations"]
             if behind > FAR_BEHIND and now < self._derived_at + PATIENCE_SECONDS:
@@ -138,5 +138,4 @@ class Work:
             self._wakeups.wake("adjust_due", delay=again)
 
     def _expire(self) -> None:
-        if self._expiry.sweep(datetime.now(UTC)):
-            self._wakeups.wake("expire", delay=DEBOUNCE_SECONDS)
+        self._expiry.sweep(datetime.now(UTC))

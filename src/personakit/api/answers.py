@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Response
 from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from personakit.agents.service import Service
 from personakit.api.problems import NotFound
+from personakit.api.touched import touch
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.people import persona_id as id_of
-from personakit.eventlog.person_keys import Person
+from personakit.eventlog.person_keys import Person, PersonErased
 from personakit_sdk.errors import Fault, InvalidInput
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 POSITION = "PersonaKit-Position"
 MIN_POSITION = "PersonaKit-Min-Position"
@@ -63,6 +68,32 @@ class Encoded(Response[T]):
         return _Sent(self.status_code or HTTPStatus.OK, headers, body)
 
 
+class Streamed(Response[T]):
+    """An answer in JSON that is made while it is sent: a piece at a time, and none before the one before has
+    left. What fails under way cuts the answer off."""
+
+    def __init__(self, pieces: Iterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(cast("T", b""), headers=headers)
+        self._pieces = pieces
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIStreamingResponse:
+        """The answer to be sent."""
+        return ASGIStreamingResponse(
+            iterator=_paced(self._pieces), headers=self.headers, media_type="application/json"
+        )
+
+
+async def _paced(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each piece made in a thread. (Litestar's own wrapper takes a ValueError for the end of the pieces, and
+    would end an answer that failed as if it were whole.)"""
+    try:
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+    except Exception:
+        logger.exception("An answer broke off while it was sent.")
+        raise
+
+
 def answer(
     content: T, position: int, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response[T]:
@@ -91,7 +122,8 @@ def require_person(caller: ApiKey, person_id: str) -> None:
 
 
 def person_of(service: Service, caller: ApiKey, person_id: str) -> Person:
-    """The person, or NotFound: for a created persona too, which is none and has a key all the same."""
+    """The person. Raises PersonErased for one who was erased, and NotFound: for a created persona too, which
+    is none and has a key all the same."""
     if person_id.startswith("~"):
         raise NotFound(f"{person_id!r} is no person; GET /personas lists the personas, and whom they view.")
     require_person(caller, person_id)
@@ -108,12 +140,21 @@ def keyed_of(service: Service, caller: ApiKey, persona_id: str) -> Person:
 
 def _keyed(service: Service, tenant: str, person_id: str) -> Person:
     person = service.people.find(tenant, person_id)
+    if person is None and service.people.erased(tenant, person_id):
+        raise PersonErased
     if person is None:
-        raise NotFound(
-            f"Nothing is known of {person_id!r}; a person is known from their first observation on "
-            "(POST /observations)."
-        )
+        raise unknown(person_id)
+    if not person_id.startswith("~"):
+        touch(person.surrogate)
     return person
+
+
+def unknown(person_id: str) -> NotFound:
+    """That nobody ever heard of such a person."""
+    return NotFound(
+        f"Nothing is known of {person_id!r}; a person is known from their first observation on "
+        "(POST /observations)."
+    )
 
 
 def no_persona(persona_id: str) -> NotFound:
@@ -146,7 +187,7 @@ def require_persona(caller: ApiKey, persona_id: str, people_ids: Iterable[str]) 
 
 
 def _require_created(service: Service, caller: ApiKey, persona_id: str, persona: UUID) -> None:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[persona])
     require_persona(caller, persona_id, (row and row["people_ids"]) or [])
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -18,8 +15,11 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from personakit.agents.service import Service
 from personakit.api import (
+    audit,
     computed_traits,
+    consent,
     curation,
+    erasures,
     feedback,
     health,
     map_persona,
@@ -27,6 +27,7 @@ from personakit.api import (
     model_use,
     observations,
     openapi,
+    people,
     persona_definitions,
     schemas,
     suggestions,
@@ -37,34 +38,37 @@ from personakit.api import (
 from personakit.api.answers import MIN_POSITION, header
 from personakit.api.auth import ApiKeyAuthentication
 from personakit.api.bodies import MAX_BODY
+from personakit.api.cross_origin import cross_origin
+from personakit.api.gate import Gate, is_health
 from personakit.api.key_ring import KeyRing
 from personakit.api.metrics import Metrics
 from personakit.api.metrics import metrics as metrics_page
-from personakit.api.problems import respond
+from personakit.api.position_waits import PositionWaits
+from personakit.api.problems import HostUnknown, respond
+from personakit.api.rates import Rates
+from personakit.api.readiness import Readiness
 from personakit.api.scopes import require_scoped
+from personakit.api.security_headers import SecurityHeaders
 from personakit.api.sync import pull, push
 from personakit.api.sync.waiting import Waiting
-from personakit.api.watch import Watch
+from personakit.api.watch import Watch, methods_of
+from personakit.config import WebSettings
+from personakit.domain.rate import Rate
 from personakit.eventlog.access import ApiKey
-from personakit.projections.read import NotThereYet
 from personakit_sdk.errors import Fault, InvalidInput
 
-MIN_POSITION_SECONDS = 5.0
 _MIN_POSITION = MIN_POSITION.lower().encode()
-LOOKERS = 4
-LOOK_SECONDS, LOOK_SELDOM_SECONDS = 0.005, 0.05
-"""How soon a waiter looks again: soon at first, then more and more seldom."""
 
 
-def create_app(service: Service) -> Litestar:
-    """The whole HTTP API."""
+def create_app(service: Service, web: WebSettings | None = None) -> Litestar:
+    """The whole HTTP API, as `web` has it, or as it is without any setting."""
+    web = web or WebSettings()
 
     def provide_service() -> Service:
         return service
 
-    # Whoever waits holds no thread, only looks now and then: from threads of their own, so that however
-    # many wait, others are served.
-    lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="looker")
+    gate = Gate()
+    position_waits = PositionWaits(gate)
 
     async def before_request(request: Request[Any, Any, Any]) -> None:
         """Refuses what no handler can take, and honours PersonaKit-Min-Position: answers from a state
@@ -72,24 +76,34 @@ def create_app(service: Service) -> Litestar:
         scope = request.scope
         if b"%00" in scope["raw_path"] or b"%00" in scope["query_string"]:
             raise InvalidInput("The address has a NUL character in it; leave it out.")
+        if web.hosts:
+            _require_host(request, web.hosts)
         wanted = header(scope, _MIN_POSITION)
         if wanted is not None and scope.get("user") is not None:
-            await _reached(partial(service.reader.wait_for, request.user, _position(wanted), 0.0), lookers)
+            look = partial(service.reader.wait_for, request.user, _position(wanted), 0.0)
+            await position_waits.until_reached(look)
 
     metrics = Metrics(service)
     waiting = Waiting(service)
-    keys = KeyRing(service)
+    rates = Rates(Rate(web.requests_rate, web.items_rate))
+    keys = KeyRing(service, rates)
+    readiness = Readiness(service)
     app = Litestar(
         route_handlers=[
             observations.router,
             curation.router,
+            consent.router,
+            consent.policy_router,
             persona_definitions.router,
             map_persona.router,
             mappers.router,
             computed_traits.router,
             feedback.give_feedback,
+            people.router,
+            audit.get_audit,
             model_use.get_model_use,
             suggestions.get_suggestion,
+            erasures.router,
             pull.sync,
             push.push,
             key_routes.router,
@@ -105,35 +119,41 @@ def create_app(service: Service) -> Litestar:
             "caller": Provide(_caller, sync_to_thread=False),
             "origin": Provide(_origin, sync_to_thread=False),
         },
-        middleware=[DefineMiddleware(ApiKeyAuthentication, keys=keys)],
+        middleware=[DefineMiddleware(ApiKeyAuthentication, keys=keys, rates=rates)],
+        cors_config=cross_origin(web.cors_origins),
         before_request=before_request,
         on_startup=[keys.listen],
-        on_shutdown=[lookers.shutdown, waiting.close, keys.close],
+        on_shutdown=[position_waits.close, waiting.close, keys.close, readiness.close],
         exception_handlers={Exception: respond},
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
-        state=State({"keys": keys, "metrics": metrics, "service": service, "waiting": waiting}),
+        state=State(
+            {
+                "gate": gate,
+                "keys": keys,
+                "metrics": metrics,
+                "position_waits": position_waits,
+                "readiness": readiness,
+                "service": service,
+                "waiting": waiting,
+            }
+        ),
     )
     require_scoped(app.routes)
-    app.asgi_handler = Watch(app.asgi_handler, service, metrics)
+    security = SecurityHeaders(behind_tls=web.behind_tls)
+    app.asgi_handler = Watch(
+        gate.around(app.asgi_handler), service, metrics, security, methods_of(app.routes)
+    )
     service.on_append(metrics.appended)
     return app
 
 
-async def _reached(look: Callable[[], None], lookers: ThreadPoolExecutor) -> None:
-    """Looks until the position is reached. Raises NotThereYet after MIN_POSITION_SECONDS."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + MIN_POSITION_SECONDS
-    pause = LOOK_SECONDS
-    while True:
-        try:
-            return await loop.run_in_executor(lookers, look)
-        except NotThereYet:
-            if loop.time() > deadline:
-                raise
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LOOK_SELDOM_SECONDS)
+def _require_host(request: Request[Any, Any, Any], hosts: frozenset[str]) -> None:
+    """Raises HostUnknown. Whoever asks after health does so by an address."""
+    given = (header(request.scope, b"host") or "").lower()
+    if given not in hosts and given.rpartition(":")[0] not in hosts and not is_health(request.url.path):
+        raise HostUnknown("This service is not known by that name; ask at one of its own.")
 
 
 def _tenant(request: Request[Any, Any, Any]) -> str:

@@ -100,7 +100,7 @@ def changed(
     position = updated.position or service.reader.head()
     service.until_shown(position, WAIT_SECONDS)
     own = updated.state.documents[document_id]
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         if updated.position is None:
             row = snapshot.row("computed_traits.by_id", tenant=tenant, document_id=document_id)
         else:

@@ -61,6 +61,6 @@ def validate(
 
 
 def _own(service: Service, tenant: str) -> tuple[list[TraitDocument], int]:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows("computed_traits.in_use", tenants=[tenant])
     return [read_document(row["document"]) for row in rows], snapshot.position

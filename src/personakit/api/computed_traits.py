@@ -27,7 +27,7 @@ from personakit_sdk import wire
 def list_documents(service: ServiceGiven, tenant: TenantGiven) -> Response[wire.ComputedTraitsList]:
     """The documents that traits are computed by, by id: your own, and those of the release that none of
     yours replaces."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         rows = in_use(service, snapshot, tenant)
     page = wire.ComputedTraitsList(items=[summary(row) for row in rows.values()])
     return answer(page, snapshot.position)
@@ -46,7 +46,7 @@ def get_document(
 ) -> Response[wire.ComputedTraits]:
     """A document as it is in use; one that was withdrawn as it was. With `Accept: application/yaml` the
     document alone, as it was uploaded."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = found(service, snapshot, tenant, document_id)
     if row is None:
         raise TraitsUnknown(document_id)
@@ -143,7 +143,7 @@ def list_versions(
     the release alone there is nothing to tell."""
     size = page_size(limit)
     before = page_after(after, NEWEST)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows(
             "computed_traits.versions", tenant=tenant, document_id=document_id, before=before, limit=size
         )

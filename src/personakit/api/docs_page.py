@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from html import escape
 from typing import Any
 
 import msgspec
+
+from personakit.api.security_headers import PAGE_POLICY
 
 _STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#d8dbe2, #363a44);
@@ -29,6 +33,9 @@ code { font: .875em ui-monospace, monospace; background: var(--soft); border-rad
   td:first-child { border-top: 1px solid var(--line); padding-top: .4rem }
   h3 span { float: none; display: block } }
 """
+_STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {PAGE_POLICY}"
+"""Its Content-Security-Policy: the page has this style, and nothing else that a browser would take."""
 _RANGES = (
     ("minimum", "at least {}"),
     ("maximum", "at most {}"),
@@ -42,6 +49,10 @@ def render(document: dict[str, Any]) -> str:
     """The whole page."""
     info, components = document["info"], document["components"]
     common = _rows({**components["parameters"], **components["headers"]}.items())
+    refusals = "".join(
+        f"<tr><td><code>{escape(status)}</code><td colspan=2>{_text(refused['description'])}"
+        for status, refused in components["responses"].items()
+    )
     schemas = "".join(_schema(name, schema) for name, schema in components["schemas"].items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
@@ -49,9 +60,9 @@ def render(document: dict[str, Any]) -> str:
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
         f"<h1>{escape(info['title'])} API</h1><p>{_text(info['description'])}</p>"
         "<p>Every operation but health needs the header <code>Authorization: Bearer pk_…</code>, takes the "
-        "first of these headers and answers with the second. Whatever fails answers with a "
+        "first of these headers and answers with the others. Whatever fails answers with a "
         f"{_link('Problem')}. The same for machines: <a href=/openapi.json>/openapi.json</a></p>"
-        f"<table>{common}</table>"
+        f"<table>{common}{refusals}</table>"
         f"{''.join(_group(tag, found) for tag, found in _by_tag(document).items())}"
         f"<h2>Schemas</h2>{schemas}</html>"
     )
@@ -96,14 +107,15 @@ def _body(content: dict[str, Any]) -> str:
 
 
 def _answers(responses: dict[str, Any]) -> str:
-    """What a call answers, but for what every one may: the problem and the position."""
+    """What a call answers, and with which statuses it may refuse, which are told once for all."""
     lines = [
         f"<code>{escape(status)}</code> {_content(answer)}{_aside(answer['description'])}"
         f"{_own_headers(answer)}"
         for status, answer in responses.items()
-        if status != "default"
+        if "$ref" not in answer
     ]
-    return f"<p>Answers: {'; '.join(lines)}</p>"
+    refused = ", ".join(f"<code>{escape(each)}</code>" for each in responses if "$ref" in responses[each])
+    return f"<p>Answers: {'; '.join(lines)}</p><p><small>May refuse: {refused}</small></p>"
 
 
 def _content(answer: dict[str, Any]) -> str:

@@ -44,8 +44,8 @@ def get_evidence(
     pinned trait, those that what is derived beneath rests on. A page may have fewer than `limit` before the
     last one, because of those of a type not every one counts."""
     tenant, person = caller.tenant, person_of(service, caller, person_id).surrogate
-    size, before = page_size(limit), page_after(after, NEWEST)
-    with service.reader.snapshot() as snapshot:
+    size, before, now = page_size(limit), page_after(after, NEWEST), datetime.now(UTC)
+    with service.reader.snapshot(tenant) as snapshot:
         mindscape = mindscape_of(snapshot.row("mindscapes.by_person", tenant=tenant, person=person))
         trait = mindscape.visible_traits().get(path)
         if trait is None:
@@ -55,8 +55,7 @@ def get_evidence(
         derived = mindscape.traits.get(path)
         computed = derived is not None and is_computed(derived)
         definition = service.rules.of(snapshot, tenant).definition(path) if computed else None
-        rows = _resting_on(snapshot, tenant, person, definition, derived, before, size)
-    now = datetime.now(UTC)
+        rows = _resting_on(snapshot, tenant, person, definition, derived, before, size, now)
     shown = wire.TraitEvidence(
         person_id=person_id,
         path=path,
@@ -80,10 +79,11 @@ def _resting_on(
     derived: Trait | None,
     before: int,
     limit: int,
+    now: datetime,
 ) -> list[dict[str, Any]]:
     if derived is None:
         return []
-    whose = {"tenant": tenant, "person": person, "before": before, "limit": limit}
+    whose = {"tenant": tenant, "person": person, "before": before, "limit": limit, "now": now}
     if definition is None:
         return snapshot.rows("observations.by_ids", ids=list(derived.evidence), **whose)
     return snapshot.rows("observations.of_type", type=definition.observes, **whose)

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, post
 from litestar.datastructures import State
 from litestar.params import RawBody
+from litestar.types import Scope
 
 from personakit.agents.service import Service
 from personakit.api import bodies
@@ -14,6 +15,8 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey
 from personakit.api.problems import NotFound
+from personakit.api.rates import take_items
+from personakit.api.touched import touch_all
 from personakit.domain import exposure
 from personakit.domain.exploration import Place
 from personakit.eventlog.access import ApiKey
@@ -37,18 +40,20 @@ def give_feedback(
     service: ServiceGiven,
     caller: CallerGiven,
     state: State,
+    scope: Scope,
     body: RawBody,
     key: IdempotencyKey = None,
 ) -> Response[wire.Written]:
     """Say what became of a suggestion, by its id or by mapper, rule and persona."""
     sent = bodies.decode(body, wire.Feedback)
+    take_items(scope, 1)
     if sent.id is None and key is not None:
         sent = msgspec.structs.replace(sent, id=id_of_key(caller.tenant, key))
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         received = understood(service, snapshot, caller, sent)
     receipt = service.intake.receive(caller.tenant, sent, received.about, received.person)
     if receipt.status == "stored" and not received.in_use:
-        state.metrics.feedback_on_gone_rule()
+        state.metrics.feedback_on_gone_rule(caller.tenant)
     written = wire.Written(id=receipt.id, position=receipt.position, status=receipt.status)
     return answer(written, receipt.position, 201 if receipt.status == "stored" else 200)
 
@@ -58,6 +63,9 @@ def understood(service: Service, snapshot: Snapshot, caller: ApiKey, sent: wire.
     too little, ExposureInvalid, NotFound for a persona or a rule that there never was."""
     persona_id, about = _about(service, caller.tenant, sent)
     person = keyed_of(service, caller, persona_id)
+    if persona_id.startswith("~"):
+        row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[person.surrogate])
+        touch_all((row and row["people"]) or ())
     known = snapshot.row(
         "mapper_versions.has_rule", tenant=caller.tenant, mapper_id=about.mapper_id, rule_id=about.rule_id
     )

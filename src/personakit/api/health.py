@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
 
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.openapi import ResponseSpec
 
-from personakit.agents.service import Service
-from personakit.api.dependencies import ServiceGiven
-from personakit.projections.builds import BuildState
 from personakit_sdk import wire
 
 
@@ -21,43 +19,16 @@ def live() -> wire.Health:
 
 @get(
     "/ready",
-    sync_to_thread=True,
     operation_id="isReady",
     summary="Is the service ready",
     responses={503: ResponseSpec(wire.Health, description="It is not ready", generate_examples=False)},
 )
-def ready(service: ServiceGiven) -> Response[wire.Health]:
+async def ready(request: Request[Any, Any, Any]) -> Response[wire.Health]:
     """Whether the log can be read and written to; how far each projection lags behind it; and whether a
     model is asked, without which all of it works on computed traits."""
-    states = [state for state in service.reader.states() if state.state == "active"]
-    checks = {state.name: _condition(state) for state in states} | {"model": _model(service)}
-    if not service.appender.alive:
-        checks = {"log": "takes no more writes; start the service again", **checks}
-        return Response(wire.Health(status="unavailable", checks=checks), status_code=503)
-    quarantined = any(state.quarantined for state in states)
-    checks = {"log": "writable", **checks}
-    return Response(wire.Health(status="degraded" if quarantined else "ok", checks=checks))
-
-
-def _model(service: Service) -> str:
-    room = service.inference
-    if room is None:
-        return "none, for no key is set: traits are computed, summaries composed"
-    with service.reader.snapshot() as snapshot:
-        waiting = snapshot.row("inference_due.backlog")
-        spent = snapshot.row("model_use.spent_above", day=datetime.now(UTC).date(), usd=room.full_at)
-    people, tenants = waiting["people"] if waiting else 0, spent["tenants"] if spent else 0
-    said = f"{room.settings.name}, text of {people} people waits"
-    if not tenants:
-        return said
-    return f"{said}; of {tenants} tenants today's {room.settings.budget_usd:g} USD are spent"
-
-
-def _condition(state: BuildState) -> str:
-    behind = f"{state.lag_events} events behind"
-    if not state.quarantined:
-        return behind
-    return f"{behind}, {state.quarantined} streams QUARANTINED; the log of the workers says which and why"
+    found: wire.Health = await request.app.state["readiness"].look()
+    unavailable = found.status == "unavailable"
+    return Response(found, status_code=HTTPStatus.SERVICE_UNAVAILABLE if unavailable else HTTPStatus.OK)
 
 
 router = Router("/health", route_handlers=[live, ready], tags=["health"])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.consents import policy_in, policy_stream
 from personakit.agents.mappers import mapper_stream
 from personakit.agents.service import Service
 from personakit.api import present
@@ -15,10 +16,13 @@ from personakit.api.kept_decisions import KeptDecisions
 from personakit.api.multipliers import NOTHING, Weights, weights_in
 from personakit.api.present import PersonaState
 from personakit.api.problems import NotFound
+from personakit.api.touched import touch_all
 from personakit.domain.exploration import Exploration
 from personakit.eventlog.access import ApiKey
 from personakit.projections.moved import mark
 from personakit.projections.read import Snapshot
+from personakit_sdk import wire
+from personakit_sdk.mapping import withheld_of
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.plan import Plan
 
@@ -37,13 +41,15 @@ class HotPersona(NamedTuple):
 
 
 class HotMapper(NamedTuple):
-    """A mapper at its active version, with what was learned of its rules for all."""
+    """A mapper at its active version, with what was learned of its rules for all, and the tenant's policy on
+    consent."""
 
     version: int
     hash: str
     plan: Plan
     weights: Weights
     exploration: Exploration | None
+    policy: wire.ConsentPolicyName
 
 
 class Mapping(NamedTuple):
@@ -58,6 +64,11 @@ class Mapping(NamedTuple):
         """What was learned of the mapper's rules for this persona."""
         return self.persona.state.weights.get(self.mapper.plan.mapper_id, NOTHING)
 
+    @property
+    def withheld(self) -> wire.Withheld | None:
+        """Why the persona is not mapped; None where it is."""
+        return withheld_of(self.mapper.plan, self.mapper.policy, self.persona.state.consented_to)
+
 
 def cached_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id: str) -> Mapping | None:
     """From the cache alone: asks no database. None where it has not all of it, or not for the caller."""
@@ -71,13 +82,14 @@ def cached_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id:
         return None
     if not caller.grant.has_persona(persona_id, persona.value.state.people_ids):
         return None
+    touch_all(persona.value.state.people)
     return Mapping(persona.value, mapper.value, min(persona.position, mapper.position))
 
 
 def read_mapping(service: Service, caller: ApiKey, persona_id: str, mapper_id: str) -> Mapping:
     """From one snapshot, and kept. Raises NotFound for a persona or an active mapper that is not there."""
     persona = persona_of(service, caller, persona_id)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         hot = _read_persona(service, snapshot, caller, persona_id, persona)
         mapper = _read_mapper(service, snapshot, caller.tenant, mapper_id)
     return Mapping(hot, mapper, snapshot.position)
@@ -96,7 +108,7 @@ def read_persona(
     )
     if found is not None:
         return found.value, found.position
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         hot = _read_persona(service, snapshot, caller, persona_id, persona)
     return hot, snapshot.position
 
@@ -107,6 +119,7 @@ def _read_persona(
     tenant = caller.tenant
     state = present.persona_state(snapshot, tenant, persona_id, persona)
     require_persona(caller, persona_id, state.people_ids)
+    touch_all(state.people)
     names = dict(zip(state.people, state.people_ids, strict=True))
     versions = {name: state.mindscapes[person].version for person, name in names.items()}
     derived: dict[str, dict[str, int]] = {name: {} for name in names.values()}
@@ -128,8 +141,10 @@ def _read_mapper(service: Service, snapshot: Snapshot, tenant: str, mapper_id: s
         plan_of(row),
         weights_in(row),
         Exploration.of(row["document"], row["evidence"]),
+        policy_in(snapshot, tenant).policy,
     )
-    marks = {mark(mapper_stream(tenant, mapper_id).stream)}
+    streams = (mapper_stream(tenant, mapper_id), policy_stream(tenant))
+    marks = {mark(each.stream) for each in streams}
     size = len(msgspec.json.encode([row["document"], row["learned"], row["evidence"]]))
     service.freshness.put(("mapper", tenant, mapper_id), hot, snapshot.positions, marks, size)
     return hot

@@ -14,7 +14,9 @@ from typing import Any, Final
 import psycopg
 
 from personakit.agents.service import Service
-from personakit.eventlog.access import CHANNEL, ApiKey, key_of, note_used
+from personakit.api.guesses import Guesses
+from personakit.api.rates import Rates
+from personakit.eventlog.access import CHANNEL, ApiKey, add_spent, is_secret, key_of, note_used
 
 BEAT_SECONDS: Final = 0.25
 BELIEVED_SECONDS: Final = 0.9
@@ -22,6 +24,8 @@ BELIEVED_SECONDS: Final = 0.9
 within a second, even where the connection is dead and does not say so."""
 USED_SECONDS: Final = 10.0
 """How often it is written down which keys were used."""
+TELL_SECONDS: Final = 1.0
+"""How often other processes are told what keys have spent here."""
 LOOKUPS: Final = 4
 _CONNECTING_SECONDS: Final = 5
 
@@ -34,8 +38,11 @@ class KeyRing:
     Without `listen` it works as well, and asks the database each time.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, rates: Rates) -> None:
         self._service = service
+        self._rates = rates
+        self._guesses = Guesses()
+        self._familiar: set[str] = set()
         self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="keys")
         self._known: dict[str, ApiKey] = {}
         self._heard = 0
@@ -57,16 +64,30 @@ class KeyRing:
             self._thread.join()
         self._lookups.shutdown()
 
-    async def find(self, secret: str) -> ApiKey | None:
-        """The key with this secret, expired or not; None for one that opens nothing."""
+    async def find(self, secret: str, host: str) -> ApiKey | None:
+        """The key with this secret, expired or not; None for one that opens nothing. Raises TooManyGuesses
+        for one that never opened anything here, from a host that tried too many of those."""
         key = self._known.get(secret) if time.monotonic() < self._believed_until else None
-        if key is None:
-            key = await self._look_up(secret)
-        return key
+        return key or await self._admitted(secret, host)
 
     def used(self, key: ApiKey, now: datetime) -> None:
         """Notes that a key opened something."""
         self._used[key.prefix] = now
+
+    async def _admitted(self, secret: str, host: str) -> ApiKey | None:
+        """Looks up what may be: what is no key of ours by its very form costs nothing, and what has opened
+        something before is nobody's guess."""
+        if not is_secret(secret):
+            return None
+        if secret not in self._familiar:
+            self._guesses.require_few(host)
+        key = await self._look_up(secret)
+        if key is None:
+            self._familiar.discard(secret)
+            self._guesses.wrong(host)
+        else:
+            self._familiar.add(secret)
+        return key
 
     async def _look_up(self, secret: str) -> ApiKey | None:
         heard = self._heard
@@ -91,11 +112,11 @@ class KeyRing:
 
     def _listen(self) -> None:
         with psycopg.connect(
-            self._service.conninfo, autocommit=True, connect_timeout=_CONNECTING_SECONDS
+            self._service.logins.writer, autocommit=True, connect_timeout=_CONNECTING_SECONDS
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             self._forget()  # what was told before the LISTEN was missed
-            written = time.monotonic()
+            written = told = time.monotonic()
             while not self._closing.is_set():
                 # Whatever was told before this was sent has come when it is answered.
                 asked = time.monotonic()
@@ -105,10 +126,19 @@ class KeyRing:
                 self._believed_until = asked + BELIEVED_SECONDS
                 for _ in connection.notifies(timeout=BEAT_SECONDS, stop_after=1):
                     self._forget()
+                if asked - told > TELL_SECONDS:
+                    self._tell_spent(connection)
+                    told = asked
                 if asked - written > USED_SECONDS:
                     self._write_used(connection)
                     written = asked
             self._write_used(connection)
+
+    def _tell_spent(self, connection: psycopg.Connection[Any]) -> None:
+        """What is spent here is told to the other processes, and what they spent taken out here."""
+        spent = self._rates.untold()
+        if spent:
+            self._rates.told(spent, add_spent(connection, spent))
 
     def _write_used(self, connection: psycopg.Connection[Any]) -> None:
         used, self._used = self._used, {}

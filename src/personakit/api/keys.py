@@ -14,6 +14,7 @@ from personakit.api.dependencies import ServiceGiven, TenantGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfterId, PageLimit
 from personakit.domain.grant import granted
+from personakit.domain.rate import Rate
 from personakit.eventlog.access import grant_key, list_keys, revoke_key, rotate_key
 from personakit_sdk import wire
 
@@ -33,7 +34,8 @@ def create(service: ServiceGiven, tenant: TenantGiven, body: RawBody) -> Respons
     """Create a key of this tenant. The secret is in this answer and never again: a hash of it is kept."""
     sent = bodies.decode(body, wire.CreateKey)
     grant = granted(sent.scopes, sent.people, sent.personas)
-    made = grant_key(service.recorder, tenant, sent.name, grant, sent.expires_at)
+    rate = None if sent.rate is None else Rate(sent.rate.requests, sent.rate.items)
+    made = grant_key(service.recorder, tenant, sent.name, grant, sent.expires_at, rate)
     return answer(made.shown(), service.position, 201, _UNSEEN)
 
 
@@ -71,7 +73,7 @@ def revoke(service: ServiceGiven, tenant: TenantGiven, key_id: KeyIdInPath) -> R
 def rotate(
     service: ServiceGiven, tenant: TenantGiven, key_id: KeyIdInPath, body: RawBody
 ) -> Response[wire.CreatedKey]:
-    """Create a key with the name, the scopes, the limits and the expiry of this one, which itself goes on for
+    """Create a key with the name, scopes, limits, expiry and rate of this one, which itself goes on for
     `overlapSeconds` and ends then. What clients of `/sync` hold stays good."""
     overlap = timedelta(seconds=bodies.decode(body, wire.RotateKey).overlap_seconds)
     made = rotate_key(service.recorder, tenant, key_id, overlap, datetime.now(UTC))

@@ -132,7 +132,7 @@ def _require_fitting(asked: wire.AdjustWeights) -> None:
 
 def _learned_at(service: Service, tenant: str, mapper_id: str, version: int) -> dict[str, float]:
     """The multipliers that stood at a version. Raises NotFound."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = snapshot.row(
             "mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=min(version, 2**63 - 1)
         )
@@ -145,7 +145,7 @@ def _learned_at(service: Service, tenant: str, mapper_id: str, version: int) -> 
 
 def _shown(service: Service, tenant: str, mapper_id: str, today: date) -> Response[wire.LearnedWeights]:
     asked = {"tenant": tenant, "mapper_id": mapper_id}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = snapshot.row("mappers.state", **asked)
         if row is None:
             raise unknown(mapper_id)

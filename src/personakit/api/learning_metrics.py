@@ -1,5 +1,5 @@
 """What `/metrics` says of learning: read from the database, so that whichever process is asked answers for
-all. No label names a tenant, a mapper or a person."""
+all. No label names a mapper or a person."""
 
 from __future__ import annotations
 
@@ -23,17 +23,24 @@ class LearningCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away: `personakit_log_readable` says so."""
         try:
-            with self._service.reader.snapshot() as snapshot:
+            with self._service.reader.snapshot_of_all() as snapshot:
                 causes = snapshot.rows("mapper_versions.causes")
-                own = snapshot.row("personas.with_weights") or {"personas": 0}
+                own = snapshot.rows("personas.with_weights")
         except (psycopg.Error, PoolTimeout):
             return
         adjusted = CounterMetricFamily(
-            "personakit_adjustments", "Versions of mappers that have other multipliers", labels=("cause",)
+            "personakit_adjustments",
+            "Versions of mappers that have other multipliers",
+            labels=("tenant", "cause"),
         )
         for row in causes:
-            adjusted.add_metric((row["cause"],), row["times"])
+            adjusted.add_metric((row["tenant"], row["cause"]), row["times"])
         yield adjusted
-        yield GaugeMetricFamily(
-            "personakit_adjusted_personas", "Personas that have multipliers of their own", own["personas"]
+        personas = GaugeMetricFamily(
+            "personakit_adjusted_personas",
+            "Personas that have multipliers of their own",
+            labels=("tenant",),
         )
+        for row in own:
+            personas.add_metric((row["tenant"],), row["personas"])
+        yield personas

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.openapi import ResponseSpec
 
 from personakit.agents.budget import BudgetSpent
 from personakit.agents.model import ModelFailed
@@ -25,9 +26,15 @@ from personakit.api.problems import CoreStale
 from personakit.api.regenerating import estimate, offer, regenerate
 from personakit.eventlog.access import ApiKey
 from personakit_sdk import wire
-from personakit_sdk.mapping import context_of, instant_of, limit_of, shows_overlay
+from personakit_sdk.mapping import context_of, instant_of, limit_of, shows_overlay, without_traits
 from personakit_sdk.rules.evaluate import Decision, Reorder, evaluate_until
 from personakit_sdk.rules.facts import Facts
+
+LATER: Final = ResponseSpec(
+    wire.MapAnswer,
+    description="By the stale core: it is being made anew, and that takes longer than a caller would wait",
+    generate_examples=False,
+)
 
 
 class _Decided(NamedTuple):
@@ -36,11 +43,13 @@ class _Decided(NamedTuple):
     suggestions: Any
     missing_traits: list[str]
     explanation: Any
+    withheld: wire.Withheld | None = None
 
 
 @get(
     "/",
     operation_class=documented(query=MapQuery),
+    responses={202: LATER},
     operation_id="mapPersona",
     summary="Map a persona",
 )
@@ -54,6 +63,7 @@ async def map_by_query(request: Request[str, ApiKey, Any]) -> Response[wire.MapA
     "/",
     status_code=200,
     operation_class=documented(wire.MapPersona),
+    responses={202: LATER},
     operation_id="mapPersonaByBody",
     summary="Map a persona, by a body",
 )
@@ -72,7 +82,7 @@ async def _map(
     if read is None:
         read = await asyncio.to_thread(read_mapping, service, caller, ask.persona_id, ask.mapper_id)
     status = 200
-    if read.persona.state.is_stale and ask.if_stale != "serve":
+    if read.withheld is None and read.persona.state.is_stale and ask.if_stale != "serve":
         fresh, status = await asyncio.to_thread(_refreshed, service, caller, ask, read)
         read = fresh
     explorer = explorer_of(
@@ -84,11 +94,26 @@ async def _map(
         version=read.mapper.version,
         at=at,
     )
-    if explorer is None:
-        decided = _decide(read, ask, context, at, now)
-    else:
-        decided = _explored(explorer, read, ask, context, at)
+    decided = _decided(read, ask, context, at, now, explorer)
     return answer(_answer(service, read, decided, ask, now), read.position, status)
+
+
+def _decided(
+    read: Mapping,
+    ask: wire.MapPersona,
+    context: dict[str, Any],
+    at: datetime,
+    now: datetime,
+    explorer: Explorer | None = None,
+) -> _Decided:
+    """Nothing where the mapping is withheld; else what the rules say, in an order of its own where the mapper
+    explores."""
+    withheld = read.withheld
+    if withheld is not None:
+        return _Decided([], [], None, withheld)
+    if explorer is not None:
+        return _explored(explorer, read, ask, context, at)
+    return _decide(read, ask, context, at, now)
 
 
 def _refreshed(service: Service, caller: ApiKey, ask: wire.MapPersona, read: Mapping) -> tuple[Mapping, int]:
@@ -177,7 +202,7 @@ def _answer(
         stale_since=state.stale_since,
     )
     return wire.MapAnswer(
-        persona=view,
+        persona=view if decided.withheld is None else without_traits(view),
         suggestions=decided.suggestions,
         mapper=wire.MapperRef(id=ask.mapper_id, version=read.mapper.version, hash=read.mapper.hash),
         missing_traits=decided.missing_traits,
@@ -188,6 +213,7 @@ def _answer(
         ),
         regenerate=offer(service, state),
         explanation=decided.explanation,
+        withheld=decided.withheld,
     )
 
 

@@ -64,7 +64,7 @@ def changed(
     service.until_shown(position, WAIT_SECONDS)
     state = updated.state
     version = state.version if updated.position else state.newest if drafted else state.shown.version
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = snapshot.row("mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=version)
     if row is None:
         raise NotThereYet(

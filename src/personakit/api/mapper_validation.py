@@ -63,7 +63,7 @@ def _validated(plan: Plan, known: frozenset[str]) -> wire.Validation:
 
 def _known_traits(service: Service, tenant: str) -> tuple[frozenset[str], int]:
     """The paths of computed traits and of people's mindscapes; and the position that they reflect."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows("mindscapes.trait_paths", tenant=tenant, people=PEOPLE_LOOKED_AT)
         computed = service.rules.of(snapshot, tenant)
     return computed.paths | {row["path"] for row in rows}, snapshot.position

@@ -48,7 +48,7 @@ def list_versions(
     size = page_size(limit)
     before = page_after(after, NEWEST)
     asked = {"tenant": tenant, "mapper_id": mapper_id, "before": before, "limit": size}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows("mapper_versions.list", **asked)
     if not rows and after is None:
         raise unknown(mapper_id)
@@ -74,7 +74,7 @@ def get_version(
 ) -> Response[wire.Mapper]:
     """One version, whatever became of the mapper since. With `Accept: application/yaml` its document alone,
     as it was uploaded."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = _version(snapshot, tenant, mapper_id, version)
     return shown_as_asked(request, row, snapshot.position)
 
@@ -96,7 +96,7 @@ def diff_versions(
 ) -> Response[wire.MapperDiff]:
     """What makes this version of another one. The first version is compared with no document at all."""
     other = version - 1 if against is None else against
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         after = _version(snapshot, tenant, mapper_id, version)["document"]
         before = _version(snapshot, tenant, mapper_id, other)["document"] if other else {}
     found = diff_documents(before, after)
@@ -126,7 +126,7 @@ def publish_version(
 ) -> Response[wire.Mapper]:
     """Roll back, activate a draft, or bring a withdrawn mapper back: the version's document becomes the next
     version, and active. The author's own `metadata.version` may go down by this."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = _version(snapshot, tenant, mapper_id, version)
     plan = accept(row["document"])
     source = None if row["source"] is None else as_yaml(row)

@@ -66,7 +66,7 @@ def list_mappers(
     size = page_size(limit)
     facets = _facets(trait, operator, suggestion_type)
     asked = {"tenant": tenant, "status": status, "after": after, "limit": size}
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         if facets:
             wanted = msgspec.json.encode(facets).decode()
             rows = snapshot.rows("mappers.list_by_facets", facets=wanted, **asked)
@@ -90,7 +90,7 @@ def get_mapper(
 ) -> Response[wire.Mapper]:
     """A mapper at its active version; one that was only ever a draft, as that draft; a withdrawn one
     (`deprecated`) as it was. With `Accept: application/yaml` its document alone, as it was uploaded."""
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = snapshot.row("mappers.by_id", tenant=tenant, mapper_id=mapper_id)
     if row is None:
         raise unknown(mapper_id)

@@ -1,4 +1,6 @@
-"""`/metrics`: how the service does, for Prometheus. Labels name routes and projections, nobody's data.
+"""`/metrics`: how the service does, for Prometheus. Labels name tenants, routes, projections.
+
+What a tenant does bears its name: one that a key opened, so that there are no more than those there are.
 
 Where several processes serve one port, whichever is asked answers for all (`shared_counts.py`).
 """
@@ -6,6 +8,7 @@ Where several processes serve one port, whichever is asked answers for all (`sha
 from __future__ import annotations
 
 import os
+from collections import Counter as Counted
 from collections.abc import Iterator, Sequence
 
 import psycopg
@@ -37,7 +40,10 @@ class Metrics:
         self._service = service
         self._counted = CollectorRegistry()
         self._requests = Counter(
-            "personakit_http_requests", "Answers", ("method", "route", "status"), registry=self._counted
+            "personakit_http_requests",
+            "Answers",
+            ("tenant", "method", "route", "status"),
+            registry=self._counted,
         )
         self._seconds = Histogram(
             "personakit_http_request_seconds",
@@ -47,14 +53,21 @@ class Metrics:
             registry=self._counted,
         )
         self._appended = Counter(
-            "personakit_appended_events", "Events that were appended to the log", registry=self._counted
+            "personakit_appended_events",
+            "Events that were appended to the log",
+            ("tenant",),
+            registry=self._counted,
         )
         self._duplicates = Counter(
-            "personakit_duplicate_events", "Events that were in the log already", registry=self._counted
+            "personakit_duplicate_events",
+            "Events that were in the log already",
+            ("tenant",),
+            registry=self._counted,
         )
         self._on_gone_rules = Counter(
             "personakit_feedback_on_gone_rules",
             "Feedback on rules that the mapper in use does not have",
+            ("tenant",),
             registry=self._counted,
         )
         self._queue = Gauge(
@@ -63,43 +76,53 @@ class Metrics:
             registry=self._counted,
             multiprocess_mode="livesum",
         )
-        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._queue_bytes = Gauge(
+            "personakit_appender_queue_bytes",
+            "Bytes of what waits to be appended, or is being appended",
+            registry=self._counted,
+            multiprocess_mode="livesum",
+        )
+        self._known: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
         self._log = CollectorRegistry()
         self._log.register(LogCollector(service))
         self._log.register(ModelCollector(service))
         self._log.register(LearningCollector(service))
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts an answer. Methods of callers' own making count together: there is no end to them."""
+    def answered(self, tenant: str, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts an answer; `tenant` is empty where no key opened one. Methods of callers' own making count
+        together: there is no end to them."""
         if method not in METHODS:
             method = "OTHER"
-        key = (method, route, status)
+        key = (tenant, method, route, status)
         if key not in self._known:
             self._known[key] = self._requests.labels(*map(str, key)), self._seconds.labels(method, route)
         count, duration = self._known[key]
         count.inc()
         duration.observe(seconds)
 
-    def feedback_on_gone_rule(self) -> None:
+    def feedback_on_gone_rule(self, tenant: str) -> None:
         """Counts feedback that is kept and teaches nothing as long as its rule does not come back."""
-        self._on_gone_rules.inc()
+        self._on_gone_rules.labels(tenant).inc()
 
     def appended(self, events: Sequence[Appended]) -> None:
         """Counts what became of a group of events."""
-        duplicates = sum(event.duplicate for event in events)
-        self._appended.inc(len(events) - duplicates)
-        self._duplicates.inc(duplicates)
-        self._queue.set(self._service.appender.waiting)
+        for (tenant, duplicate), number in Counted((each.tenant, each.duplicate) for each in events).items():
+            (self._duplicates if duplicate else self._appended).labels(tenant).inc(number)
+        self._look_at_queue()
 
     def page(self) -> bytes:
         """All of it, in the text format."""
-        self._queue.set(self._service.appender.waiting)
+        self._look_at_queue()
         counted = self._counted
         if SHARED_FOLDER in os.environ:
             forget_the_dead()
             counted = CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # the library's
         return generate_latest(counted) + generate_latest(self._log)
+
+    def _look_at_queue(self) -> None:
+        self._queue.set(self._service.appender.waiting)
+        self._queue_bytes.set(self._service.appender.waiting_bytes)
 
 
 class LogCollector(Collector):
@@ -122,10 +145,12 @@ class LogCollector(Collector):
         yield readable
         yield GaugeMetricFamily("personakit_log_position", "The newest position", states[0].head)
         met = CounterMetricFamily(
-            "personakit_conflicts", "Version conflicts that were met and re-applied", labels=("work",)
+            "personakit_conflicts",
+            "Version conflicts that were met and re-applied",
+            labels=("tenant", "work"),
         )
-        for work, times in {"computed": 0, "anthropic": 0, "curation": 0, **conflicts}.items():
-            met.add_metric((work,), times)
+        for tenants_work, times in conflicts.items():
+            met.add_metric(tenants_work, times)
         yield met
         figures: dict[str, tuple[str, list[float]]] = {
             "position": ("How far it has come", [state.position for state in states]),

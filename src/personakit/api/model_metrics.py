@@ -1,5 +1,5 @@
 """What `/metrics` says of models: read from the database, so that whichever process is asked answers for all.
-No label names a tenant or a person."""
+No label names a person."""
 
 from __future__ import annotations
 
@@ -26,38 +26,49 @@ class ModelCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away: `personakit_log_readable` says so."""
         try:
-            with self._service.reader.snapshot() as snapshot:
+            with self._service.reader.snapshot_of_all() as snapshot:
                 totals = snapshot.rows("model_use.totals")
                 dropped = snapshot.rows("model_use.dropped_totals")
-                backlog = snapshot.row("inference_due.backlog") or {"people": 0, "tokens": 0}
+                backlog = snapshot.rows("inference_due.backlog")
             failing = self._service.leases.failing()
         except (psycopg.Error, PoolTimeout):
             return
         yield from _used(totals)
         refused = CounterMetricFamily(
-            "personakit_model_dropped", "What models said and was not taken", labels=("agent", "reason")
+            "personakit_model_dropped",
+            "What models said and was not taken",
+            labels=("tenant", "agent", "reason"),
         )
         for row in dropped:
-            refused.add_metric((row["agent"], row["reason"]), row["dropped"])
+            refused.add_metric((row["tenant"], row["agent"], row["reason"]), row["dropped"])
         yield refused
-        yield GaugeMetricFamily("personakit_inference_people", "Whose free text waits", backlog["people"])
-        yield GaugeMetricFamily("personakit_inference_tokens", "How much of it waits", backlog["tokens"])
+        yield from _waiting(backlog)
         work = GaugeMetricFamily(
-            "personakit_model_failing", "On how many people or personas it failed lately", labels=("work",)
+            "personakit_model_failing",
+            "On how many people or personas it failed lately",
+            labels=("tenant", "work"),
         )
-        for kind in ("core", "inference"):
-            work.add_metric((kind,), failing.get(kind, 0))
+        for tenants_work, entities in failing.items():
+            work.add_metric(tenants_work, entities)
         yield work
 
 
+def _waiting(backlog: list[dict[str, Any]]) -> Iterator[Metric]:
+    people = GaugeMetricFamily("personakit_inference_people", "Whose free text waits", labels=("tenant",))
+    tokens = GaugeMetricFamily("personakit_inference_tokens", "How much of it waits", labels=("tenant",))
+    for row in backlog:
+        people.add_metric((row["tenant"],), row["people"])
+        tokens.add_metric((row["tenant"],), row["tokens"])
+    yield from (people, tokens)
+
+
 def _used(totals: list[dict[str, Any]]) -> Iterator[Metric]:
-    calls = CounterMetricFamily("personakit_model_calls", "Calls that were paid", labels=("agent", "model"))
-    usd = CounterMetricFamily("personakit_model_usd", "What they cost", labels=("agent", "model"))
-    tokens = CounterMetricFamily(
-        "personakit_model_tokens", "Tokens of them", labels=("agent", "model", "kind")
-    )
+    labels = ("tenant", "agent", "model")
+    calls = CounterMetricFamily("personakit_model_calls", "Calls that were paid", labels=labels)
+    usd = CounterMetricFamily("personakit_model_usd", "What they cost", labels=labels)
+    tokens = CounterMetricFamily("personakit_model_tokens", "Tokens of them", labels=(*labels, "kind"))
     for row in totals:
-        whose = (row["agent"], row["model"])
+        whose = (row["tenant"], row["agent"], row["model"])
         calls.add_metric(whose, row["calls"])
         usd.add_metric(whose, row["usd"])
         for kind in KINDS:

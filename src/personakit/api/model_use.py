@@ -47,7 +47,7 @@ def get_model_use(
         raise InvalidInput(
             f"From {since} to {until} are not 1 to {MOST_DAYS} days.", (Fault("from", "out of range"),)
         )
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         days = {"tenant": tenant, "first": since, "last": until}
         items = [wire.DayOfModelUse(**row) for row in snapshot.rows("model_use.by_day", **days)]
         dropped = [wire.DroppedProposals(**row) for row in snapshot.rows("model_use.dropped_by_day", **days)]

@@ -18,6 +18,8 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven, idempotency_k
 from personakit.api.openapi import documented
 from personakit.api.parameters import PageAfter, PageLimit, ReasonIfAny
 from personakit.api.problems import NotFound, problem_of
+from personakit.api.rates import take_items
+from personakit.api.touched import touch, touch_named
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.corrections import Refused
 from personakit.eventlog.intake import Fate, id_of_key
@@ -44,7 +46,10 @@ async def record(request: Request[str, ApiKey, Any]) -> Response[wire.Written]:
     if observation.id is None and (key := idempotency_key(request.scope)) is not None:
         observation = msgspec.structs.replace(observation, id=id_of_key(request.user, key))
     require_person(request.auth, observation.person_id)
-    (fate,) = await service_of(request).intake.record_async(request.user, [observation])
+    take_items(request.scope, 1)
+    service = service_of(request)
+    (fate,) = await service.intake.record_async(request.user, [observation])
+    touch_named(service, request.user, [observation.person_id])
     if isinstance(fate, Refused):
         raise fate
     written = wire.Written(id=fate.id, position=fate.position, status=fate.status)
@@ -66,10 +71,12 @@ async def record_batch(request: Request[str, ApiKey, Any]) -> Response[wire.Batc
     items = _plain_items(body, content_type)
     if items is None:
         items = await asyncio.to_thread(_items, body, content_type)
+    take_items(request.scope, len(items))
     if request.auth.grant.limits is not None:
         items = [_allowed(request.auth, item) for item in items]
     good = [item for item in items if isinstance(item, wire.Observation)]
     fates = iter(await service.intake.record_async(request.user, good) if good else [])
+    touch_named(service, request.user, {item.person_id for item in good})
     results = [
         _result(next(fates)) if isinstance(item, wire.Observation) else _rejected(*item) for item in items
     ]
@@ -91,7 +98,7 @@ def list_observations(
     """A person's observations, in the order in which they were recorded."""
     person = person_of(service, caller, person_id).surrogate
     size = page_size(limit)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         rows = snapshot.rows(
             "observations.listed",
             tenant=caller.tenant,
@@ -128,6 +135,7 @@ def retract(
     done = service.retractions.retract(
         caller.tenant, observation_id, bodies.storable(reason, "reason") or None
     )
+    touch(done.person)
     shown = wire.Retracted(
         id=observation_id,
         position=done.position,

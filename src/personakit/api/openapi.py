@@ -24,8 +24,9 @@ from litestar.openapi.spec import (
 
 from personakit.api.answers import MIN_POSITION, POSITION
 from personakit.api.dependencies import IDEMPOTENCY_KEY, LONGEST_KEY
-from personakit.api.docs_page import render
+from personakit.api.docs_page import POLICY, render
 from personakit.api.parameters import KEY_SAYS
+from personakit.api.refusals import SAYS, refusals
 from personakit.api.scopes import NEEDED, is_open
 from personakit.domain.grant import SCOPES
 from personakit_sdk import wire
@@ -56,16 +57,37 @@ _HEADERS = {
         "answer that reflects none, the newest that the service knows",
         "schema": _POSITION_OF_LOG,
         "required": True,
-    }
-}
-_PROBLEM = {
-    "description": "A problem document (RFC 9457): what happened, and what to do about it",
-    "headers": {
-        POSITION: {"$ref": f"#/components/headers/{POSITION}"},
-        "Retry-After": {"description": "Of a 503: seconds to wait", "schema": {"type": "integer"}},
-        "WWW-Authenticate": {"description": "Of a 401: `Bearer`", "schema": {"type": "string"}},
     },
-    "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
+    "RateLimit-Policy": {
+        "description": "To whom bears a key: how many requests, and items, it may send in how many seconds",
+        "schema": {"type": "string", "examples": ['"requests";q=200;w=10']},
+        "required": False,
+    },
+    "RateLimit": {
+        "description": "To whom bears a key: how much of that is left, and in how many seconds all of it is "
+        "again; beyond it the answer is 429",
+        "schema": {"type": "string", "examples": ['"requests";r=187;t=1']},
+        "required": False,
+    },
+}
+_REFERRED = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+_RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}, "required": True}}
+_OF_REFUSAL = {
+    "401": {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}, "required": True}},
+    "429": _RETRY,
+    "503": _RETRY,
+}
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
+_REFUSALS = {
+    status: {
+        "description": says,
+        "headers": {
+            **_REFERRED,
+            **_OF_REFUSAL.get(status, {}),
+        },
+        "content": _PROBLEM,
+    }
+    for status, says in SAYS.items()
 }
 
 _KEY = Parameter(
@@ -173,10 +195,16 @@ class _Raw(Schema):
 def describe(app: Litestar) -> dict[str, Any]:
     """The OpenAPI document: Litestar's routes, with our schemas, headers and problems."""
     document: dict[str, Any] = app.openapi_schema.to_schema()
-    document["components"] |= {"schemas": _schemas(), "parameters": _PARAMETERS, "headers": _HEADERS}
+    document["components"] |= {
+        "schemas": _schemas(),
+        "parameters": _PARAMETERS,
+        "headers": _HEADERS,
+        "responses": _REFUSALS,
+    }
     document["paths"] = {
         path: {
-            method: _completed(operation, is_open=is_open(path)) for method, operation in operations.items()
+            method: _completed(operation, method, is_open=is_open(path))
+            for method, operation in operations.items()
         }
         for path, operations in document["paths"].items()
     }
@@ -194,14 +222,20 @@ def _schemas() -> dict[str, Any]:
     return dict(sorted(schemas.items()))
 
 
-def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
+def _completed(operation: dict[str, Any], method: str, *, is_open: bool) -> dict[str, Any]:
     """An operation as it is: with what every one has in common, and without Litestar's own problems."""
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     answers = {
-        status: _answer(int(status), answer)
+        status: _answer(int(status), answer, is_open=is_open)
         for status, answer in operation["responses"].items()
         if status != "400"
     }
+    refused = {
+        status: {"$ref": f"#/components/responses/{status}"}
+        for status in refusals(operation, method=method, is_open=is_open)
+    }
+    if "503" in answers:  # of readiness, which is an answer of its own
+        answers["503"]["content"] |= _PROBLEM
     if not is_open:
         parameters.append({"$ref": f"#/components/parameters/{MIN_POSITION}"})
     return {
@@ -209,7 +243,7 @@ def _completed(operation: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
         "description": " ".join(operation["description"].split()),
         **({"parameters": parameters} if parameters else {}),
         "security": [] if is_open else _security(operation["operationId"]),
-        "responses": {**answers, "default": _PROBLEM},
+        "responses": {**refused, **answers},
     }
 
 
@@ -218,13 +252,13 @@ def _security(operation_id: str) -> list[dict[str, list[str]]]:
     return [{"key": [scope]} for scope in SCOPES if scope in NEEDED[operation_id]]
 
 
-def _answer(status: int, answer: dict[str, Any]) -> dict[str, Any]:
+def _answer(status: int, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
     text = answer["description"]
     headers = {
         name: {"schema": {"type": "string"}, **_without_noise(header)}
-        for name, header in answer.get("headers", {}).items()
+        for name, header in sorted(answer.get("headers", {}).items())  # Litestar has them in a set
     }
-    headers[POSITION] = {"$ref": f"#/components/headers/{POSITION}"}
+    headers |= {POSITION: _REFERRED[POSITION]} if is_open else _REFERRED
     described = _SAID[status] if text == HTTPStatus(status).description else text
     return answer | {"description": described, "headers": headers}
 
@@ -272,9 +306,8 @@ def openapi_json(request: Request[Any, Any, Any]) -> bytes:
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The same as a page, without scripts and without anything from elsewhere."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
     return Response(
         _published(request.app).page,
         media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Security-Policy": POLICY},
     )

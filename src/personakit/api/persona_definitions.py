@@ -23,6 +23,7 @@ from personakit.api.dependencies import CallerGiven, OriginGiven, ServiceGiven
 from personakit.api.openapi import documented
 from personakit.api.parameters import IdempotencyKey, PageAfterId, PageLimit, PersonaIdInPath, ReasonIfAny
 from personakit.api.personas import get_persona, persona_there, regenerate, show
+from personakit.api.touched import touch_all
 from personakit.api.trait_paths import is_pattern
 from personakit.domain.events import PersonaDefined, PersonaRetired
 from personakit.eventlog.access import ApiKey
@@ -42,7 +43,7 @@ def list_personas(
     """The personas that the key may see, by id, without their cores: people's own, and those that were
     created."""
     size, limits = page_size(limit), caller.grant.limits
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         rows = snapshot.rows(
             "personas.page",
             tenant=caller.tenant,
@@ -51,6 +52,8 @@ def list_personas(
             people=None if limits is None else list(limits.people),
             named=[] if limits is None else list(limits.personas),
         )
+    for row in rows:
+        touch_all(row["people"] or ())
     items = [
         wire.PersonaSummary(
             id=row["id"],

@@ -22,6 +22,7 @@ from personakit.api.parameters import AsOfGiven, PersonaIdInPath
 from personakit.api.problems import NotFound
 from personakit.api.regenerating import offer
 from personakit.api.regenerating import regenerate as make_anew
+from personakit.api.touched import touch_all
 from personakit.eventlog.access import ApiKey
 from personakit_sdk import wire
 
@@ -69,10 +70,11 @@ def persona_there(service: Service, caller: ApiKey, persona_id: str) -> UUID:
     """The UUID of a persona that has this id: that of a person with a ~ before it is none. Raises
     NotFound."""
     persona = persona_of(service, caller, persona_id)
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         row = snapshot.row("personas.by_id", tenant=caller.tenant, personas=[persona])
     if row is None or row["own"] == persona_id.startswith("~"):
         raise no_persona(persona_id)
+    touch_all(row["people"])
     return persona
 
 
@@ -111,4 +113,5 @@ def past_of(service: Service, caller: ApiKey, persona_id: str, persona: UUID, th
         raise NotFound(f"At position {then.position} there was no persona {persona_id!r}.")
     people = list(past.definition.people)
     require_persona(caller, persona_id, service.people.names(caller.tenant, people).values())
+    touch_all(people)
     return past

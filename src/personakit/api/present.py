@@ -10,12 +10,14 @@ from uuid import UUID
 
 import msgspec
 
+from personakit.agents.consents import consents_of
 from personakit.agents.mindscapes import mindscapes_of
 from personakit.agents.past import PastPersona, PastVersion
 from personakit.agents.regenerator import definition_in
 from personakit.api.answers import no_persona
 from personakit.api.multipliers import Weights, weights_in
 from personakit.api.prepared import PreparedTraits, trait
+from personakit.domain.consent import to_all
 from personakit.domain.curation import contradicts
 from personakit.domain.events import MindscapeUpdated, ModelUse
 from personakit.domain.mindscape import Mindscape
@@ -44,8 +46,12 @@ class PersonaState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     is_stale: bool
     stale_since: datetime | None
     changed: tuple[str, ...]
+    sealed_after: int = 0
+    """Of a created persona: the position after which what is said of it stays."""
     weights: Mapping[str, Weights] = {}
     """By mapper, what was learned of its rules for this persona."""
+    consented_to: frozenset[str] = frozenset()
+    """The purposes that all its people have consented to."""
 
     @property
     def people(self) -> tuple[UUID, ...]:
@@ -84,7 +90,9 @@ def persona_state(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> P
     Raises NotFound for the id of a created persona (it begins with ~) that is none.
     """
     row = persona_row(snapshot, tenant, id_, persona)
-    return persona_from(row, id_, persona, mindscapes_of(snapshot, tenant, row["people"]))
+    consents = consents_of(snapshot, tenant, row["people"])
+    mindscapes = mindscapes_of(snapshot, tenant, row["people"])
+    return persona_from(row, id_, persona, mindscapes, to_all(consents.values()))
 
 
 def persona_row(snapshot: Snapshot, tenant: str, id_: str, persona: UUID) -> dict[str, Any]:
@@ -113,7 +121,7 @@ def past_persona(past: PastPersona, id_: str, persona: UUID) -> PersonaState:
             for mapper, each in past.weights.items()
         },
     }
-    return persona_from(row, id_, persona, past.mindscapes)
+    return persona_from(row, id_, persona, past.mindscapes, past.consented_to)
 
 
 def persona_states(snapshot: Snapshot, tenant: str, personas: list[UUID]) -> list[PersonaState]:
@@ -121,9 +129,14 @@ def persona_states(snapshot: Snapshot, tenant: str, personas: list[UUID]) -> lis
     rows = snapshot.rows("personas.by_id", tenant=tenant, personas=personas)
     people = [person for row in rows for person in row["people"]]
     mindscapes = mindscapes_of(snapshot, tenant, people)
+    consents = consents_of(snapshot, tenant, people)
     return [
         persona_from(
-            row, row["person_id"], row["persona"], {person: mindscapes[person] for person in row["people"]}
+            row,
+            row["person_id"],
+            row["persona"],
+            {person: mindscapes[person] for person in row["people"]},
+            to_all(consents[person] for person in row["people"]),
         )
         for row in rows
     ]
@@ -155,6 +168,7 @@ def synced_persona(state: PersonaState) -> wire.SyncedPersona:
             for name, person in zip(state.people_ids, state.people, strict=True)
         },
         learned=own_multipliers(state),
+        consented_to=sorted(state.consented_to),
     )
 
 
@@ -167,9 +181,13 @@ def _synced_traits(found: Mapping[str, Trait]) -> dict[str, wire.SyncedTrait]:
 
 
 def persona_from(
-    row: Mapping[str, Any], id_: str, persona: UUID, mindscapes: Mapping[UUID, Mindscape]
+    row: Mapping[str, Any],
+    id_: str,
+    persona: UUID,
+    mindscapes: Mapping[UUID, Mindscape],
+    consented_to: frozenset[str],
 ) -> PersonaState:
-    """The persona of a row of the read model and the mindscapes it views."""
+    """The persona of a row of the read model, the mindscapes it views and what all its people consent to."""
     core = row.get("core")
     if core is None:
         composed = compose_core(mindscapes, definition_in(row))
@@ -190,7 +208,9 @@ def persona_from(
         is_stale=row.get("is_stale", False),
         stale_since=row.get("stale_since"),
         changed=tuple(row.get("changed") or ()),
+        sealed_after=row.get("sealed_after") or 0,
         weights={mapper: weights_in(each) for mapper, each in (row.get("weights") or {}).items()},
+        consented_to=consented_to,
     )
 
 
@@ -329,5 +349,6 @@ def persona(state: PersonaState, at: datetime, position: int) -> wire.Persona:
         stale_since=state.stale_since,
         changed_traits=list(state.changed),
         learned=own_multipliers(state),
+        consented_to=sorted(state.consented_to),
         position=position,
     )

@@ -25,8 +25,9 @@ from personakit.domain.publishing import PreconditionFailed, VersionWentDown
 from personakit.eventlog.access import KeyOver, KeyUnknown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
+from personakit.eventlog.erasure_journal import ErasureJournalUnusable, NoErasureJournal
 from personakit.eventlog.intake import IdTaken, OfErased
-from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.person_keys import MasterKeyRotated, PersonErased
 from personakit.eventlog.retractions import NotRecorded
 from personakit.eventlog.streams import TooContended
 from personakit.projections.read import BeyondHead, NotThereYet
@@ -82,6 +83,36 @@ class TooManyWaiting(PersonaKitError):
     retry_after = 5.0
 
 
+class TooBusy(PersonaKitError):
+    """As many requests are under way as may."""
+
+
+class BodySlow(PersonaKitError):
+    """The body of a request did not come in time."""
+
+
+class HostUnknown(PersonaKitError):
+    """The request is for a host that this service is not."""
+
+
+class RateExceeded(PersonaKitError):
+    """A key asks faster than it may."""
+
+    def __init__(self, what: str, rate: float, seconds: float) -> None:
+        super().__init__(
+            f"This key may send {rate:g} {what} a second and has sent more; come again in {ceil(seconds)} s."
+        )
+        self.retry_after = seconds
+
+
+class TooManyGuesses(PersonaKitError):
+    """From an address came too many keys that open nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Too many keys that open nothing came from this address; come again later.")
+        self.retry_after = seconds
+
+
 # The first row that fits counts, so a class stands before those that it derives from.
 _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Malformed, 400, "malformed-json"),
@@ -93,6 +124,10 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (InvalidInput, 422, "invalid-input"),
     (Unauthorized, 401, "unauthorized"),
     (Forbidden, 403, "forbidden"),
+    (BodySlow, 408, "body-slow"),
+    (RateExceeded, 429, "rate-exceeded"),
+    (TooManyGuesses, 429, "too-many-guesses"),
+    (HostUnknown, 421, "host-unknown"),
     (KeyUnknown, 404, "not-found"),
     (KeyOver, 409, "key-over"),
     (NotFound, 404, "not-found"),
@@ -112,6 +147,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (VersionWentDown, 409, "version-went-down"),
     (CoreStale, 409, "core-stale"),
     (PersonErased, 410, "person-erased"),
+    (NoErasureJournal, 501, "no-erasure-journal"),
+    (ErasureJournalUnusable, 503, "erasure-journal-unusable"),
     (OfErased, 410, "person-erased"),
     (CursorExpired, 410, "cursor-expired"),
     (EpochChanged, 410, "epoch-changed"),
@@ -124,6 +161,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (NotThereYet, 503, "not-there-yet"),
     (TooContended, 503, "too-contended"),
     (TooManyWaiting, 503, "too-many-waiting"),
+    (MasterKeyRotated, 503, "master-key-rotated"),
+    (TooBusy, 503, "busy"),
     (LogBusy, 503, "busy"),
     (LogClosed, 503, "shutting-down"),
     (LogSlow, 503, "storage-slow"),
@@ -134,6 +173,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
 )
 UNAVAILABLE: Final = tuple(kind for kind, status, _ in _TABLE if status == HTTPStatus.SERVICE_UNAVAILABLE)
 """What passes: the same request may be answered a little later."""
+REFUSED_EARLY: Final = (LogBusy, TooBusy, TooManyWaiting, NotThereYet)
+"""What is counted and not logged: else whoever asks too much could fill the log as well."""
 _OF_STATUS = {
     404: ("not-found", "There is nothing at this address; /docs lists what there is."),
     405: ("method-not-allowed", "This address does not take this method; /docs lists what it takes."),
@@ -185,12 +226,20 @@ def _problem(status: int, slug: str, detail: str, faults: Any = ()) -> wire.Prob
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer to a request that failed."""
     problem = problem_of(error)
-    if problem.status >= 500:
-        logger.error("%s %s failed: %s", request.method, request.url.path, error, exc_info=error)
+    if problem.status >= 500 and not isinstance(error, REFUSED_EARLY):
+        # The route and not the address, which may name somebody.
+        scope = request.scope
+        route, tenant = scope.get("path_template", "an unknown route"), scope.get("user") or "none"
+        said = str(error) if isinstance(error, PersonaKitError) else type(error).__name__
+        logger.error("%s %s failed (tenant %s): %s", request.method, route, tenant, said, exc_info=error)
     headers = {"Cache-Control": "no-store"}
+    if problem.status == 405 and isinstance(error, HTTPException) and error.headers:
+        headers["Allow"] = error.headers["allow"]
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     retry_after = getattr(error, "retry_after", None)
+    if problem.status == 408:
+        headers["Connection"] = "close"
     if problem.status == 503 or retry_after is not None:
         headers["Retry-After"] = str(ceil(retry_after or 1))
     return Response(

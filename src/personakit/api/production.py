@@ -13,7 +13,10 @@ from litestar import Litestar
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.api.slow_readers import bound_unread_answers
 from personakit.config import load_settings, production
+from personakit.eventlog.roles import logins_in
+from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 
 logger = logging.getLogger(__name__)
@@ -21,12 +24,19 @@ logger = logging.getLogger(__name__)
 
 def create() -> Litestar:
     """The HTTP API over a service that records and answers; the agents are in the `worker` processes."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    begin_logging()
     settings = load_settings(os.environ)
     database_url, redis_url = production(settings)
-    service = Service(database_url, master_key(settings), model=settings.model)
+    service = Service(
+        logins_in(settings, database_url),
+        master_key(settings),
+        model=settings.model,
+        erasure_journal=settings.journal,
+        audit_days=settings.audit_days,
+    )
     service.wake_workers(redis_url)
-    app = create_app(service)
+    app = create_app(service, settings.web)
+    bound_unread_answers(settings.port)
     app.on_shutdown.insert(0, service.close)  # hooks run from the last to the first: the app's own before
     # What is there now stays: a full collection need not look through all of it again under load.
     gc.collect()

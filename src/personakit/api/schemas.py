@@ -10,7 +10,7 @@ from litestar import Response, get
 from personakit_sdk.rules.schema import PATH_OF_SCHEMA, mapper_schema
 
 _MAPPER: Final = msgspec.json.encode(mapper_schema())
-_HEADERS: Final = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+_HEADERS: Final = {"Cache-Control": "public, max-age=3600"}
 
 
 @get(PATH_OF_SCHEMA, include_in_schema=False, sync_to_thread=False)

@@ -10,7 +10,7 @@ from uuid import UUID
 from litestar import Response, get
 from litestar.params import PathParameter, QueryParameter
 
-from personakit.agents.past import PastPersona, PastVersion
+from personakit.agents.past import AsOf, PastPersona, PastVersion
 from personakit.agents.service import Service
 from personakit.api import present
 from personakit.api.answers import answer, persona_of
@@ -25,7 +25,9 @@ from personakit.domain.exploration import Exploration
 from personakit.domain.persona import Definition, compose_core, overlay_traits
 from personakit.domain.traits import Trait
 from personakit_sdk import wire
+from personakit_sdk.mapping import withheld_of
 from personakit_sdk.rules import suggestion_id
+from personakit_sdk.rules.document import purposes_of
 from personakit_sdk.rules.evaluate import Decision, evaluate, explanation_of
 from personakit_sdk.rules.facts import Facts
 from personakit_sdk.rules.paths import parse_path
@@ -65,6 +67,7 @@ def get_suggestion(
     decision = _again(service, tenant, ref, mapper, Facts(traits=facts, context=asked, at=ref.at), learned)
     explained = with_evidence(explanation_of(decision), shared, own).rules
     made = next((each for each in decision.suggestions if each.rule_id == ref.rule_id), None)
+    consent = _consent(service, tenant, mapper, past, then)
     rule = next(each for each in mapper["document"]["rules"] if each["id"] == ref.rule_id)
     paths = sorted({*_paths(rule), *_named(rule, mapper["document"]["conditions"])})
     why = wire.Why(
@@ -75,11 +78,25 @@ def get_suggestion(
         rank=ref.rank,
         at=ref.at,
         position=then.position,
-        suggestion=made,
+        suggestion=made if consent.withheld is None else None,
         explanation=next(each for each in explained if each.id == ref.rule_id),
         traits=[_there(service, tenant, past, path, ref.at) for path in _found(paths, facts)],
+        consent=consent,
     )
     return answer(why, service.reader.head())
+
+
+def _consent(
+    service: Service, tenant: str, mapper: dict[str, Any], past: PastPersona, then: AsOf
+) -> wire.ConsentThen:
+    """Whether the persona could be mapped then."""
+    policy, plan = service.past.policy(tenant, then.position).policy, plan_of(mapper)
+    return wire.ConsentThen(
+        policy=policy,
+        purposes=purposes_of(plan.document),
+        consented_to=sorted(past.consented_to),
+        withheld=withheld_of(plan, policy, past.consented_to),
+    )
 
 
 def _again(
@@ -113,7 +130,7 @@ def _again(
 
 
 def _mapper(service: Service, tenant: str, ref: SuggestionRef) -> dict[str, Any]:
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(tenant) as snapshot:
         row = snapshot.row(
             "mapper_versions.one", tenant=tenant, mapper_id=ref.mapper_id, version=ref.mapper_version
         )

@@ -12,6 +12,9 @@ from icalendar import Calendar, Event
 from personakit.cli.recurrence import EARLIEST, instant, starts
 from personakit_sdk.errors import InvalidInput
 
+MOST_HELD = 200_000
+"""Occurrences in one file: a short rule may say very many."""
+
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
     """One time that an event was held. `planned` is when its series had it begin, before any move."""
@@ -55,10 +58,17 @@ def read_calendar(data: bytes, zone: tzinfo | None, now: datetime) -> Iterator[O
         raise InvalidInput(f"This is no iCalendar file: {error}.") from error
     if not calendars:
         raise InvalidInput("This is no iCalendar file: it has no VCALENDAR.")
+    found = 0
     for calendar in calendars:
         home = zone or _own_zone(calendar)
         for series in _series(event for event in calendar.walk() if isinstance(event, Event)):
-            yield from _held(series, home, now)
+            for held in _held(series, home, now):
+                yield held
+                found += 1
+            if found > MOST_HELD:
+                raise InvalidInput(
+                    f"The calendar has more than {MOST_HELD} events; export less of it at once."
+                )
 
 
 def _own_zone(calendar: Calendar) -> tzinfo | None:

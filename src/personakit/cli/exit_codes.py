@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from personakit.cli.database import DatabaseUnreachable
 from personakit.config import SettingInvalid
+from personakit.eventlog.backup.check import BackupLocked
+from personakit.eventlog.erasure_journal import ErasureJournalUnusable
 from personakit.eventlog.person_keys import MasterKeyWrong
-from personakit.eventlog.recorder import LogFormatUnknown
+from personakit.eventlog.recorder import LogFormatUnknown, RestoreUnfinished
+from personakit.eventlog.roles import NotTheOwner, RolesMissing
 from personakit_sdk.errors import DocumentInvalid, InvalidInput, PersonaKitError, StoreError
 from personakit_sdk.transport import ServiceError, Unreachable
+
+_UNUSABLE: Final = (
+    BackupLocked,
+    ErasureJournalUnusable,
+    InvalidInput,
+    LogFormatUnknown,
+    MasterKeyWrong,
+    NotTheOwner,
+    RestoreUnfinished,
+    RolesMissing,
+    SettingInvalid,
+    StoreError,
+)
 
 
 def exit_code(error: PersonaKitError) -> int:
@@ -21,10 +39,8 @@ def exit_code(error: PersonaKitError) -> int:
             return _of_status(error.status)
         case DocumentInvalid():
             return 1
-        case InvalidInput() | SettingInvalid() | MasterKeyWrong() | LogFormatUnknown() | StoreError():
-            return 2
         case _:
-            return 1
+            return 2 if isinstance(error, _UNUSABLE) else 1
 
 
 def say(error: PersonaKitError) -> None:

@@ -7,6 +7,7 @@ files, which is not, and only for the commits that are wanted.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections import Counter
@@ -24,6 +25,8 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """No commit was written before; a date below this is a broken clock or a lost one."""
 # Every switch that a person's own configuration could turn is set, so that two machines count alike.
 PLAIN = ("--encoding=UTF-8", "--no-show-signature")
+_SECONDS = re.compile(r"-?[0-9]{1,18}")
+_OFFSET = re.compile(r"([+-]?)([0-9]{2})([0-9]{2})")
 COMPARE = (
     *("--numstat", "-z", "--root", "--find-renames", "-l1000", "--no-diff-merges", "--diff-algorithm=myers"),
     *("--no-relative", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"),
@@ -166,12 +169,12 @@ def _commit(header: str, changes: Sequence[tuple[int, int, str]]) -> Commit:
 def _raw_date(date: str) -> tuple[int, int]:
     """Seconds and offset in minutes of `1700000000 +0545`; a date that is none is 1970."""
     seconds, _, zone = date.partition(" ")
-    if not seconds.lstrip("-").isdigit():
+    if not _SECONDS.fullmatch(seconds):
         return 0, 0
-    sign, digits = (-1 if zone.startswith("-") else 1), zone.lstrip("+-")
-    minutes = int(digits[:-2] or 0) * 60 + int(digits[-2:]) if digits.isdigit() else 0
+    offset = _OFFSET.fullmatch(zone)
+    minutes = int(offset[2]) * 60 + int(offset[3]) if offset else 0
     # Some tools wrote offsets that no place has; RFC 3339 cannot say them.
-    return int(seconds), sign * minutes if minutes < 24 * 60 else 0
+    return int(seconds), (-minutes if offset and offset[1] == "-" else minutes) if minutes < 24 * 60 else 0
 
 
 def _output(path: Path, *arguments: str, refusal: str | None = None) -> str:
@@ -214,7 +217,8 @@ def _start(
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     config = {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
     said = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0"}
-    command = ("git", "--no-pager", "-C", str(path), *arguments)
+    # A repository may name a program that is to fetch what it lacks: git would run it, though it only reads.
+    command = ("git", "--no-pager", "-c", "protocol.allow=never", "-C", str(path), *arguments)
     try:
         return subprocess.Popen(  # noqa: S603 - no shell, and every argument but the path is ours
             command,

@@ -72,7 +72,7 @@ def _observation(number: int, line: bytes, person: str | None) -> Observation | 
     try:
         said: Any = msgspec.json.decode(line)
         return identified(msgspec.convert(_as_of(said, person), Observation))
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return BadLine(number, str(error))
 
 

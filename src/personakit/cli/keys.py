@@ -15,11 +15,15 @@ from personakit.cli.options import InstantType, PersonaIdType, PersonIdType, jso
 from personakit.cli.up import FIRST_TENANT, database
 from personakit.config import Settings
 from personakit.domain.grant import OF_ALL, SCOPES, granted
+from personakit.domain.rate import Rate
 from personakit.eventlog.access import ApiKey, NewKey, grant_key, list_keys, revoke_key, rotate_key
 from personakit.eventlog.recorder import LogRecorder, open_datastore
+from personakit_sdk import wire
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PAGE: Final = 500
+ITEMS_A_REQUEST: Final = 10
+"""For one request that a key may make, so many items, unless said otherwise."""
 _tenant = click.option("--tenant", default=FIRST_TENANT, show_default=True, help="Whose data the key opens.")
 
 
@@ -48,6 +52,23 @@ class EndType(click.ParamType[datetime]):
         return InstantType().convert(value, param, ctx)
 
 
+class RateType(click.ParamType[Rate]):
+    """Requests a second, and perhaps items a second."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Rate:
+        """`value` as a rate."""
+        found = re.fullmatch(r"([\d.]+)(?:,([\d.]+))?", value)
+        try:
+            requests = float(found[1]) if found else 0.0
+            items = float(found[2]) if found and found[2] else requests * ITEMS_A_REQUEST
+            rate = msgspec.convert({"requests": requests, "items": items}, wire.KeyRate)
+        except (ValueError, msgspec.ValidationError):
+            self.fail(f"{value!r} is no rate; write one as 20, or 20,500: up to a million.", param, ctx)
+        return Rate(rate.requests, rate.items)
+
+
 @click.group()
 def keys() -> None:
     """Create, list, revoke and rotate API keys."""
@@ -62,6 +83,12 @@ def keys() -> None:
 )
 @click.option("--person", "people", multiple=True, type=PersonIdType(), help="Limit it to this person.")
 @click.option("--persona", "personas", multiple=True, type=PersonaIdType(), help="Limit it to this persona.")
+@click.option(
+    "--rate",
+    type=RateType(),
+    metavar="N[,ITEMS]",
+    help="Requests a second, and observations and feedback a second: ten times as many unless given.",
+)
 @click.option("--expires", type=EndType(), help="When it ends: an instant, or how long from now, as 90d.")
 @json_option
 def create(
@@ -71,6 +98,7 @@ def create(
     scopes: Sequence[str],
     people: Sequence[str],
     personas: Sequence[str],
+    rate: Rate | None,
     expires: datetime | None,
     as_json: bool,
 ) -> None:
@@ -83,7 +111,7 @@ def create(
     every = [scope for scope in SCOPES if not (limited and scope in OF_ALL)]
     grant = granted(scopes or every, people if limited else None, personas if limited else None)
     with _log(settings) as recorder:
-        _show_new(grant_key(recorder, tenant, name, grant, expires), as_json)
+        _show_new(grant_key(recorder, tenant, name, grant, expires, rate), as_json)
 
 
 @keys.command("list")

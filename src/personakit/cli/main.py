@@ -11,6 +11,10 @@ from personakit.cli.options import data_dir_option, port_option
 
 COMMANDS = {
     "api": LazyCommand("personakit.cli.api:api", "Serve the API; the work is done by `worker` processes."),
+    "audit": LazyCommand("personakit.cli.audit:audit", "Say who read or changed whose data."),
+    "backup": LazyCommand(
+        "personakit.cli.backup:backup", "Back up the log, and people's keys apart from it."
+    ),
     "demo": LazyCommand(
         "personakit.cli.demo:demo", "Import a history into a running service, and show what to ask."
     ),
@@ -22,8 +26,15 @@ COMMANDS = {
     "mindscapes": LazyCommand(
         "personakit.cli.mindscapes:mindscapes", "See what other rules would make of observations."
     ),
+    "master-key": LazyCommand(
+        "personakit.cli.master_key:master_key_group", "Rotate the master key, which wraps people's keys."
+    ),
     "observe": LazyCommand("personakit.cli.observe:observe", "Record one observation."),
+    "people": LazyCommand(
+        "personakit.cli.people.group:people", "List, export and erase people; what they consent to."
+    ),
     "projections": LazyCommand("personakit.cli.projections:projections", "Watch the read models."),
+    "restore": LazyCommand("personakit.cli.restore:restore_", "Restore a backup into an empty database."),
     "tenants": LazyCommand("personakit.cli.tenants:tenants", "Create tenants."),
     "traits": LazyCommand("personakit.cli.traits.group:traits", "Work on documents of computed traits."),
     "up": LazyCommand("personakit.cli.up:up", "Run the whole service on this machine."),

@@ -76,7 +76,7 @@ def _show(answer: MapAnswer, *, explain: bool) -> None:
         console.print(f"  {printable(suggestion.description)}", markup=False)
     for line in _remarks(answer):
         console.print(line, style="dim", markup=False)
-    if explain:
+    if explain and answer.withheld is None:
         console.print(msgspec.json.format(msgspec.json.encode(answer.explanation)).decode(), markup=False)
 
 
@@ -86,7 +86,9 @@ def _standing(suggestion: Suggestion) -> str:
 
 def _remarks(answer: MapAnswer) -> list[str]:
     """What a person should know about the answer beside the suggestions."""
-    remarks = [] if answer.suggestions else ["No rule fired."]
+    remarks = [] if answer.suggestions or answer.withheld else ["No rule fired."]
+    if answer.withheld:
+        remarks.append(f"Nothing is mapped. {answer.withheld.reason}")
     if answer.missing_traits:
         remarks.append(f"Not known yet: {', '.join(answer.missing_traits)}.")
     if answer.persona.is_stale:

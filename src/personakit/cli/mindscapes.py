@@ -74,10 +74,11 @@ def rederive(
     as_json: bool,
 ) -> None:
     """Fold all observations by other rules, or let the model read them again, aside, and say what that would
-    change in whose mindscape.
+    change in whose mindscape. Who was read stands in the audit.
 
-    Rules cost nothing, and nothing is written without --apply, which publishes the documents in the running
-    service, as `traits push` does, for the tenant of the API key: then everybody is derived anew by them.
+    Rules cost nothing, and nothing else is written without --apply, which publishes the documents in the
+    running service, as `traits push` does, for the tenant of the API key: then everybody is derived anew by
+    them.
 
     The model costs: what is expected is told before, and asked for; what it was stands in the log, whatever
     becomes of the rest. The tenant's budget holds. With --apply what it made takes the place, in each
@@ -109,7 +110,7 @@ def rederive(
 def _rules(log: OpenedLog, tenant: str, files: tuple[Path, ...]) -> ComputedTraits:
     """The tenant's, with the documents of the files in the place of the ones with their ids."""
     shipped = TenantRules(shipped_documents()).documents
-    with log.reader.snapshot() as snapshot:
+    with log.reader.snapshot(tenant) as snapshot:
         rows = snapshot.rows("computed_traits.in_use", tenants=[tenant])
     own = {row["document_id"]: read_document(row["document"]) for row in rows}
 

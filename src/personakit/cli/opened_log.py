@@ -13,6 +13,7 @@ from personakit.config import Settings
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import LogRecorder, open_datastore
+from personakit.eventlog.roles import READER, acting_as
 from personakit.eventlog.streams import Streams
 from personakit.master_key import master_key
 from personakit.projections.builds import open_pool
@@ -55,7 +56,8 @@ def opened_log(settings: Settings) -> Iterator[OpenedLog]:
     with (
         opened(settings, 2) as (conninfo, recorder, keys),
         open_pool(conninfo, 1) as pool,
+        open_pool(acting_as(READER, conninfo), 1) as reading,
         closing(Appender(recorder)) as appender,
     ):
-        reader = Reader(pool, load_projections(shipped.projections_dir()))
+        reader = Reader(pool, load_projections(shipped.projections_dir()), reading=reading)
         yield OpenedLog(recorder, reader, Past(recorder, Streams(recorder, appender, keys), reader))

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from personakit.config import load_settings
+from personakit.config import Settings, load_settings
 from personakit_sdk.wire import PersonaId, PersonId
 
 Command = Callable[..., None]
@@ -86,6 +86,21 @@ def json_option(command: Command) -> Command:
         help="Answer in JSON, for programs.",
         callback=lambda context, _, given: given or bool(context.find_root().params.get("as_json")),
     )(command)
+
+
+def allow_remote_option(command: Command) -> Command:
+    """`--allow-remote`: passed on as `allow_remote`, for `allowing_remote`."""
+    return click.option(
+        "--allow-remote",
+        is_flag=True,
+        help="Listen where other machines reach it, if PERSONAKIT_HOST says so.  "
+        "[env: PERSONAKIT_ALLOW_REMOTE]",
+    )(command)
+
+
+def allowing_remote(settings: Settings, asked: bool) -> Settings:
+    """The settings, with what the option says."""
+    return msgspec.structs.replace(settings, allow_remote=settings.allow_remote or asked)
 
 
 def with_settings(command: Command) -> Command:

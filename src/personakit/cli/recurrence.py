@@ -16,6 +16,8 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """What took place before is left out, as with commits: a date below this is mostly a mistake."""
 MOST_REPEATS = 20_000
 """Times that one rule is followed: each day for 54 years."""
+CYCLE = 400
+"""Years after which the Gregorian calendar begins again; Easter does not, which no rule of RFC 5545 names."""
 TOO_OFTEN = frozenset({"SECONDLY", "MINUTELY", "HOURLY"})
 """No meeting repeats so; and a rule of these that never matches would be searched for minutes."""
 
@@ -55,14 +57,24 @@ def _repeats(rule: vRecur, first: datetime, until: datetime) -> Iterator[datetim
     """The starts that `rule` gives, by the clock on the wall where the event takes place."""
     if TOO_OFTEN.intersection(rule.get("FREQ", ())):
         raise ValueError("it repeats every hour or more often, which no meeting does")
+    if "BYEASTER" in rule:
+        raise ValueError("it repeats by Easter, which RFC 5545 does not know")
     zone = first.tzinfo
     end = min([until, *(_last_instant(limit, zone) for limit in rule.get("UNTIL", ()))])
     # UNTIL may be given in another zone than the wall's: it is applied to instants, not by dateutil.
     kept = {name: value for name, value in rule.items() if name not in {"UNTIL", "COUNT"}}
     text: bytes = vRecur(kept).to_ical()  # type: ignore[no-untyped-call]  # icalendar's own
-    walls = rrulestr(text.decode(), dtstart=first.replace(tzinfo=None))
+    later = _cycles_to_the_end(max(first, end))
+    walls = rrulestr(text.decode(), dtstart=first.replace(year=first.year + later, tzinfo=None))
     counted = islice(walls, min([MOST_REPEATS, *rule.get("COUNT", ())]))
-    return takewhile(lambda start: start <= end, (wall.replace(tzinfo=zone) for wall in counted))
+    starts_ = (wall.replace(year=wall.year - later, tzinfo=zone) for wall in counted)
+    return takewhile(lambda start: start <= end, starts_)
+
+
+def _cycles_to_the_end(last: datetime) -> int:
+    """Years to put a rule off by, so that what follows `last` ends soon: one that never matches is looked for
+    up to the year 9999. The calendar is the same every 400 years, weekdays and all."""
+    return (9999 - last.year) // CYCLE * CYCLE
 
 
 def _last_instant(limit: date, zone: tzinfo | None) -> datetime:

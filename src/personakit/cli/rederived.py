@@ -7,22 +7,28 @@ from typing import Any, Final
 
 from personakit.agents.differences import Example, PathChange
 from personakit.agents.rederive import Rederived
+from personakit.cli.noted import noted
 from personakit.cli.values import shown
 from personakit.eventlog.everybody import Known, everybody, somebody
 from personakit.eventlog.recorder import LogRecorder
 from personakit_sdk.errors import InvalidInput
 
+COMMAND: Final = "mindscapes rederive"
 EXAMPLES_SHOWN: Final = 10
 
 
 def whose_mindscapes(recorder: LogRecorder, tenant: str, person: str | None) -> Iterable[Known]:
-    """The one with that id, or everybody. Raises InvalidInput for an unknown one."""
-    if person is None:
-        return everybody(recorder, tenant)
+    """The one with that id, or everybody, noted in the audit. Raises InvalidInput for an unknown one."""
+    people = everybody(recorder, tenant) if person is None else [_known(recorder, tenant, person)]
+    # A created persona has no mindscape of its own.
+    return noted(recorder, tenant, COMMAND, (each for each in people if not each.id.startswith("~")))
+
+
+def _known(recorder: LogRecorder, tenant: str, person: str) -> Known:
     found = somebody(recorder, tenant, person)
     if found is None:
         raise InvalidInput(f"Nothing is known of {person!r} in the tenant {tenant!r}.")
-    return [found]
+    return found
 
 
 def told(found: Rederived) -> list[str]:

@@ -19,14 +19,21 @@ from granian.server.embed import Server
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.api.slow_readers import bound_unread_answers
 from personakit.cli.database import await_database
 from personakit.cli.demo import run_demo
 from personakit.cli.ending import DRAIN_SECONDS, end_within
-from personakit.cli.listening import CONNECTIONS, refuse_taken_port
-from personakit.cli.options import with_settings
+from personakit.cli.listening import (
+    listening,
+    refuse_exposure_without_keys,
+    refuse_taken_port,
+    refuse_unasked_exposure,
+)
+from personakit.cli.options import allow_remote_option, allowing_remote, with_settings
 from personakit.config import Settings
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant, key_of
+from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
@@ -44,7 +51,8 @@ logger = logging.getLogger(__name__)
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Import the git history of this folder (or a sample) and show what to ask.",
 )
-def up(settings: Settings, repository: Path | None) -> None:
+@allow_remote_option
+def up(settings: Settings, repository: Path | None, allow_remote: bool) -> None:
     """Run the whole service on this machine, until Ctrl-C.
 
     Data, PostgreSQL's files and the first API key live in the data directory. The address and the key
@@ -52,23 +60,35 @@ def up(settings: Settings, repository: Path | None) -> None:
     """
     # The service itself is neither the one that PERSONAKIT_URL names nor opened by PERSONAKIT_API_KEY.
     settings = msgspec.structs.replace(settings, service_url=None, api_key=None)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    begin_logging()
+    settings = allowing_remote(settings, allow_remote)
+    refuse_unasked_exposure(settings)
     refuse_taken_port(settings)
     with (
         database(settings) as conninfo,
-        Service(conninfo, master_key(settings), settings.redis_url, settings.model) as service,
+        Service(
+            conninfo,
+            master_key(settings),
+            settings.redis_url,
+            settings.model,
+            settings.journal,
+            settings.audit_days,
+        ) as service,
     ):
         made = prepare(service, settings)
+        refuse_exposure_without_keys(settings, service.recorder)
         service.mappers.publish_shipped(FIRST_TENANT)
         asyncio.run(_serve(service, settings, lambda: _ready(settings, made, repository)))
 
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The database to use: the one in the settings, else an embedded one in the data directory."""
-    if settings.database_url is not None:
-        await_database(settings.database_url)
-        yield settings.database_url
+    """The database to use, with its owner's login: the one in the settings, else an embedded one in the data
+    directory."""
+    url = settings.database_owner_url or settings.database_url
+    if url is not None:
+        await_database(url)
+        yield url
         return
     with EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin) as postgres, _watched(postgres):
         yield postgres.conninfo
@@ -116,15 +136,8 @@ def _key_opens(service: Service, key_file: Path) -> bool:
 
 async def _serve(service: Service, settings: Settings, ready: Callable[[], None]) -> None:
     """Serves until a signal; requests under way are answered first, within DRAIN_SECONDS."""
-    server = Server(
-        create_app(service),
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        log_enabled=False,
-        websockets=False,
-        backpressure=CONNECTIONS,
-    )
+    server = Server(create_app(service, settings.web), interface=Interfaces.ASGI, **listening(settings))
+    bound_unread_answers(settings.port)
     server.workers_kill_timeout = DRAIN_SECONDS  # the embedded server takes it, only not as an argument
 
     def stop() -> None:

@@ -14,7 +14,7 @@ from personakit.cli.options import json_option, with_settings
 from personakit.cli.taught import taught
 from personakit.config import Settings
 from personakit_sdk.rules.explain import LearnedFrom
-from personakit_sdk.wire import TraitThere, Why
+from personakit_sdk.wire import ConsentThen, TraitThere, Why
 
 
 @click.command()
@@ -47,11 +47,20 @@ def told(why: Why) -> list[str]:
         f"  weight {rule['weight']:g}, learned {rule['learned']:g}, score {rule['score']:g}",
         *(f"    {line}" for line in _taught(rule)),
         "",
-        "Its conditions saw",
     ]
-    conditions = list(_conditions(rule["conditions"], 1))
+    conditions = ["Its conditions saw", *_conditions(rule["conditions"], 1)]
     traits = [line for trait in why.traits for line in _trait(trait)]
-    return [*head, *conditions, "", f"The traits as they were at position {why.position}", *traits]
+    there = f"The traits as they were at position {why.position}"
+    return [*head, *_consent(why.consent), *conditions, "", there, *traits]
+
+
+def _consent(then: ConsentThen) -> list[str]:
+    """What there was of consent, where it was required."""
+    if then.withheld is not None:
+        return ["Nothing was to be mapped then", f"  {then.withheld.reason}", ""]
+    if then.policy == "off":
+        return []
+    return ["Consent was required then, and given", f"  to {', '.join(then.purposes)}", ""]
 
 
 def _taught(rule: dict[str, Any]) -> list[str]:

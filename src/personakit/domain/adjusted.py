@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from personakit.domain.events import (
+    PersonaErased,
     PersonaRetired,
     PersonaWeightsAdjusted,
     RuleEvidence,
@@ -48,6 +49,8 @@ class Own(msgspec.Struct, frozen=True):
 
 def evolve_own(state: Own, event: PersonaEvent) -> Own:
     """The state after one more event of the persona."""
+    if isinstance(event, PersonaErased):
+        return Own(state.mapper_id)
     if isinstance(event, PersonaWeightsAdjusted) and event.mapper_id == state.mapper_id:
         return msgspec.structs.replace(state, adjusted=adjusted_by(event))
     return msgspec.structs.replace(state, retired=True) if isinstance(event, PersonaRetired) else state

@@ -17,7 +17,7 @@ from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules.checks import compile_condition
 from personakit_sdk.rules.facts import Facts, Volatility
 from personakit_sdk.rules.node import Node, take_list
-from personakit_sdk.rules.paths import parse_path, read_path
+from personakit_sdk.rules.paths import read_path, segments_of
 
 WHAT: Final = "computed-trait document"
 VOLATILITIES: Final = ("low", "medium", "high")
@@ -126,7 +126,7 @@ def _read_definition(node: Node, source: str, observes: str) -> Definition | Non
         node.fault(f"the aggregate {aggregate!r} needs `from`: the path of its value in the content")
     options = _read_options(fields.get("options", node.child("options", {})), aggregate)
     precision = _read_precision(fields["precision"]) if "precision" in fields else None
-    segments = parse_path(read_path(fields["from"])).segments if "from" in fields else ()
+    segments = segments_of(read_path(fields["from"])) if "from" in fields else ()
     when = _read_when(fields["when"]) if "when" in fields else None
     path = _read_path(fields["path"]) if "path" in fields else ""
     volatility = fields["volatility"].choice("the volatility", VOLATILITIES) if "volatility" in fields else ""

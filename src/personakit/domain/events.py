@@ -15,6 +15,7 @@ import msgspec
 
 from personakit.domain.traits import Trait
 from personakit_sdk.rules.facts import Volatility
+from personakit_sdk.wire import ConsentPolicyName
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -25,6 +26,25 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class PersonRegistered(Event, frozen=True, kw_only=True):
     """A person became known; from here on they have a persona of their own."""
+
+
+class ConsentChanged(Event, frozen=True, kw_only=True):
+    """What a person consents to became this: `purposes` are all of them, sorted. It stands in the person's
+    own stream. `origin` says by which key it was told, `reason` how it was given or withdrawn, in their
+    words."""
+
+    purposes: tuple[str, ...]
+    origin: str
+    reason: str = ""
+
+
+class ConsentPolicyChanged(Event, frozen=True, kw_only=True):
+    """A tenant maps from here on only for purposes that people consented to (`required`), or whatever they
+    did (`off`)."""
+
+    policy: ConsentPolicyName
+    origin: str
+    reason: str = ""
 
 
 class ObservationRecorded(Event, frozen=True, kw_only=True):
@@ -44,6 +64,16 @@ class ObservationRecorded(Event, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     supersedes: UUID | None = None
     expires_at: datetime | None = None
+
+
+class PersonErased(Event, frozen=True, kw_only=True):
+    """A person was erased: their key is gone, and with it all that it sealed. So this stands in their stream
+    in clear, and says nothing of them."""
+
+
+class PersonaErased(Event, frozen=True, kw_only=True):
+    """All that was said of a created persona so far is gone with its key, because somebody was erased whom
+    it viewed once. Where others are left, the event after it defines it anew for them, under another key."""
 
 
 RetractionCause = Literal["requested", "superseded", "expired"]
@@ -325,6 +355,10 @@ MindscapeEvent = MindscapeUpdated | TraitPinned | TraitUnpinned | TraitTrustAdju
 """What changes a mindscape."""
 AnyEvent = (
     PersonRegistered
+    | PersonErased
+    | PersonaErased
+    | ConsentChanged
+    | ConsentPolicyChanged
     | ObservationRecorded
     | ObservationRetracted
     | FeedbackReceived
@@ -348,6 +382,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
         PersonRegistered,
+        PersonErased,
+        PersonaErased,
+        ConsentChanged,
+        ConsentPolicyChanged,
         ObservationRecorded,
         ObservationRetracted,
         FeedbackReceived,

@@ -101,13 +101,13 @@ def read_answer(text: str) -> Proposed:
     """The proposals in an answer. Raises MalformedAnswer where it is not of the schema as a whole."""
     try:
         found = _answer.decode(text)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise MalformedAnswer(f"The model's answer is not as asked for: {error}.") from None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):  # whose words would quote the answer
+        raise MalformedAnswer("The model's answer is not as asked for.") from None
     proposals: list[Proposal] = []
     for each in found.traits:
         try:
             proposals.append(_proposal.decode(each))
-        except (msgspec.MsgspecError, UnicodeError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             continue
     return Proposed(tuple(proposals), len(found.traits) - len(proposals))
 

@@ -11,6 +11,7 @@ import msgspec
 from personakit.domain.events import (
     PersonaCoreGenerated,
     PersonaDefined,
+    PersonaErased,
     PersonaRetired,
     PersonaWeightsAdjusted,
 )
@@ -43,7 +44,7 @@ class CoreState(msgspec.Struct, frozen=True):
     source: str = "composed"
 
 
-PersonaEvent = PersonaDefined | PersonaRetired | PersonaCoreGenerated | PersonaWeightsAdjusted
+PersonaEvent = PersonaDefined | PersonaRetired | PersonaErased | PersonaCoreGenerated | PersonaWeightsAdjusted
 """What stands in a persona's stream."""
 
 
@@ -54,6 +55,8 @@ def evolve(state: CoreState, event: PersonaEvent) -> CoreState:
             return CoreState(state.made, {}, definition_of(event), event.name)
         case PersonaRetired():
             return msgspec.structs.replace(state, retired=True)
+        case PersonaErased():
+            return CoreState()
         case PersonaCoreGenerated():
             made_from = event.mindscape_versions
             made = state.made + 1

@@ -57,8 +57,8 @@ def read_answer(text: str) -> str:
     """The summary in an answer. Raises MalformedAnswer."""
     try:
         summary = _answer.decode(text).summary.strip()
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise MalformedAnswer(f"The model's answer is not as asked for: {error}.") from None
+    except (msgspec.MsgspecError, UnicodeError):  # whose words would quote the answer
+        raise MalformedAnswer("The model's answer is not as asked for.") from None
     if not summary or len(summary) > LONGEST_SUMMARY or not storable(summary):
         raise MalformedAnswer("The model's summary is empty, too long, or nothing that can be kept.")
     return summary

@@ -33,6 +33,9 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "log_timezone": "UTC",
     "lc_messages": "C",  # a failed start is told by its words
     "log_line_prefix": "%m [%p] ",
+    # What a statement that fails was about, and the row that it names, may be somebody's.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "log_checkpoints": "off",
 }
 _FORGETFUL: Final[Mapping[str, str]] = {"fsync": "off", "full_page_writes": "off"}

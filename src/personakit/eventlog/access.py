@@ -6,15 +6,16 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from personakit.domain.grant import SCOPES, Grant, Limits
+from personakit.domain.rate import Rate
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.recorder import LogRecorder
 from personakit_sdk import wire
@@ -52,6 +53,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     overlap_until: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    rate: Rate | None = None
 
     @property
     def ends_at(self) -> datetime | None:
@@ -72,7 +74,18 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
             ends_at=self.ends_at,
             last_used_at=self.last_used_at,
             revoked_at=self.revoked_at,
+            rate=None
+            if self.rate is None
+            else wire.KeyRate(requests=self.rate.requests, items=self.rate.items),
         )
+
+
+class Spent(NamedTuple):
+    """What a key has spent in all processes, ever."""
+
+    prefix: str
+    requests: int
+    items: int
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -102,19 +115,25 @@ def create_key(recorder: LogRecorder, tenant: str, name: str) -> str:
 
 
 def grant_key(
-    recorder: LogRecorder, tenant: str, name: str, grant: Grant, expires_at: datetime | None = None
+    recorder: LogRecorder,
+    tenant: str,
+    name: str,
+    grant: Grant,
+    expires_at: datetime | None = None,
+    rate: Rate | None = None,
 ) -> NewKey:
-    """A new API key of a tenant: `pk_` and 256 random bits. Raises TenantInvalid for an unknown tenant."""
+    """A new API key of a tenant: `pk_` and 256 random bits. Without `rate` it goes as fast as is usual.
+    Raises TenantInvalid for an unknown tenant."""
     with recorder.datastore.get_connection() as connection:
         if connection.execute(SQL["tenant"], {"tenant": tenant}).fetchone() is None:
             raise TenantInvalid(
                 f"There is no tenant {tenant!r}; make it with: personakit tenants create {tenant}"
             )
-        return _add(connection, tenant, name, grant, expires_at)
+        return _add(connection, tenant, name, grant, expires_at, rate)
 
 
 def rotate_key(recorder: LogRecorder, tenant: str, prefix: str, overlap: timedelta, now: datetime) -> NewKey:
-    """A new key with the name, the grant and the end of another, which itself ends after `overlap`.
+    """A new key with the name, the grant, the end and the rate of another, which itself ends after `overlap`.
 
     Raises InvalidInput for an overlap beyond MOST_OVERLAP, KeyUnknown, and KeyOver.
     """
@@ -128,7 +147,7 @@ def rotate_key(recorder: LogRecorder, tenant: str, prefix: str, overlap: timedel
         values = {"tenant": tenant, "prefix": prefix, "now": now, "until": now + overlap}
         if connection.execute(SQL["rotate_key"], values).fetchone() is None:
             raise KeyOver(f"The key {prefix!r} is revoked or has expired; create a new one.")
-        return _add(connection, tenant, old.name, old.grant, old.expires_at)
+        return _add(connection, tenant, old.name, old.grant, old.expires_at, old.rate)
 
 
 def revoke_key(recorder: LogRecorder, tenant: str, prefix: str) -> ApiKey:
@@ -139,9 +158,7 @@ def revoke_key(recorder: LogRecorder, tenant: str, prefix: str) -> ApiKey:
 
 def list_keys(recorder: LogRecorder, tenant: str, after: str, limit: int) -> list[ApiKey]:
     """A tenant's keys by their prefixes, revoked and expired ones too."""
-    values = {"tenant": tenant, "after": after, "limit": limit}
-    with recorder.datastore.get_connection() as connection:
-        return [_key(row) for row in connection.execute(SQL["keys_of_tenant"], values)]
+    return [key_in(row) for row in recorder.rows_of(tenant, "keys_of_tenant", after=after, limit=limit)]
 
 
 def note_used(connection: Connection[Any], used: Mapping[str, datetime]) -> None:
@@ -149,19 +166,46 @@ def note_used(connection: Connection[Any], used: Mapping[str, datetime]) -> None
     connection.execute(SQL["keys_used"], {"prefixes": list(used), "times": list(used.values())})
 
 
+def add_spent(connection: Connection[Any], spent: Mapping[str, tuple[int, int]]) -> Iterator[Spent]:
+    """Adds requests and items, by the prefixes of keys, to what they have spent; what that is now."""
+    counts = list(spent.values())
+    values = {
+        "prefixes": list(spent),
+        "requests": [requests for requests, _ in counts],
+        "items": [items for _, items in counts],
+    }
+    return map(Spent._make, connection.execute(SQL["add_spent"], values).fetchall())
+
+
+def any_key_opens(recorder: LogRecorder) -> bool:
+    """Whether there is a key, of any tenant, that opens something now."""
+    with recorder.datastore.get_connection() as connection:
+        return connection.execute(SQL["any_key"]).fetchone() is not None
+
+
+def is_secret(text: str) -> bool:
+    """Whether a key could have this secret."""
+    return _KEY.fullmatch(text) is not None
+
+
 def key_of(recorder: LogRecorder, secret: str) -> ApiKey | None:
     """The key with this secret, expired or not; None for a secret that opens nothing, or was revoked."""
-    if not _KEY.fullmatch(secret):
+    if not is_secret(secret):
         return None
     with recorder.datastore.get_connection() as connection:
         row = connection.execute(SQL["key"], {"prefix": secret[:PREFIX_LENGTH]}).fetchone()
     if row is None or not hmac.compare_digest(bytes(row["hash"]), _hash(secret)):
         return None
-    return _key(row)
+    return key_in(row)
 
 
 def _add(
-    connection: Connection[DictRow], tenant: str, name: str, grant: Grant, expires_at: datetime | None
+    connection: Connection[DictRow],
+    tenant: str,
+    name: str,
+    grant: Grant,
+    expires_at: datetime | None,
+    rate: Rate | None,
 ) -> NewKey:
     secret = f"pk_{secrets.token_urlsafe(32)}"
     limits = grant.limits
@@ -174,21 +218,24 @@ def _add(
         "people": None if limits is None else sorted(limits.people),
         "personas": None if limits is None else sorted(limits.personas),
         "expires_at": expires_at,
+        "requests_rate": rate and rate.requests,
+        "items_rate": rate and rate.items,
     }
     row = connection.execute(SQL["add_key"], values).fetchone()
     if row is None:
         raise LookupError("A key that was added gave no answer.")
-    return NewKey(secret, _key(row))
+    return NewKey(secret, key_in(row))
 
 
 def _found(connection: Connection[DictRow], query: str, tenant: str, prefix: str) -> ApiKey:
     row = connection.execute(SQL[query], {"tenant": tenant, "prefix": prefix}).fetchone()
     if row is None:
         raise KeyUnknown(f"There is no key {prefix!r}; GET /keys lists those there are.")
-    return _key(row)
+    return key_in(row)
 
 
-def _key(row: DictRow) -> ApiKey:
+def key_in(row: DictRow) -> ApiKey:
+    """The key in a row of `api_keys`."""
     scopes: list[wire.KeyScope] = row["scopes"]
     limits = None if row["people"] is None else Limits(frozenset(row["people"]), frozenset(row["personas"]))
     return ApiKey(
@@ -201,6 +248,7 @@ def _key(row: DictRow) -> ApiKey:
         overlap_until=row["overlap_until"],
         last_used_at=row["last_used_at"],
         revoked_at=row["revoked_at"],
+        rate=None if row["requests_rate"] is None else Rate(row["requests_rate"], row["items_rate"]),
     )
 
 

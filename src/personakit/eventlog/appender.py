@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -25,7 +25,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from personakit.domain.events import Event
+from personakit.domain.events import Event, PersonaDefined
 from personakit.eventlog import codec
 from personakit.eventlog.answers import WAIT_SECONDS, Answer, LoopFuture, ThreadFuture, answer_all
 from personakit.eventlog.person_keys import Person
@@ -36,6 +36,11 @@ from personakit_sdk.errors import PersonaKitError
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 10_000
+QUEUE_BYTES = 64 * 1024 * 1024
+"""What waits to be written takes no more than this and what came last: a queue of large events is full before
+it is long."""
+EVENT_BYTES = 512
+"""What an event that waits takes besides its payload."""
 GROUP_EVENTS = 500
 WRITTEN_ONCE = frozenset({"observation", "feedback", "person"})
 
@@ -80,6 +85,11 @@ class _Submission(msgspec.Struct, frozen=True):
     rows: list[Row]
     future: ThreadFuture | LoopFuture
 
+    @property
+    def size(self) -> int:
+        """The bytes that it takes while it waits."""
+        return sum(len(row.state) + EVENT_BYTES for row in self.rows)
+
 
 class _Group(msgspec.Struct, frozen=True):
     """Submissions that are written in one statement and one commit, under one append id."""
@@ -105,6 +115,7 @@ class Appender:
         self._recorder = recorder
         self._on_append = on_append
         self._queue: queue.Queue[_Submission | None] = queue.Queue(QUEUE_SIZE)
+        self._bytes = 0
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
@@ -134,14 +145,27 @@ class Appender:
     def _hand_in(self, events: Sequence[NewEvent], future: ThreadFuture | LoopFuture) -> None:
         if not events:
             raise ValueError("There is nothing to append.")
-        submission = _Submission([_row(event) for event in events], future)
+        self._require_room()  # before events are sealed for nothing
+        submission = _Submission([row_of(event) for event in events], future)
         with self._closing:
             if self._closed:
                 raise LogClosed
+            self._require_room()
             try:
                 self._queue.put_nowait(submission)
             except queue.Full:
                 raise LogBusy from None
+            self._bytes += submission.size
+
+    def _require_room(self) -> None:
+        if self._bytes >= QUEUE_BYTES:
+            raise LogBusy
+
+    def _leave(self, submissions: Iterable[_Submission]) -> None:
+        """These wait no more."""
+        left = sum(submission.size for submission in submissions)
+        with self._closing:
+            self._bytes -= left
 
     @property
     def alive(self) -> bool:
@@ -152,6 +176,11 @@ class Appender:
     def waiting(self) -> int:
         """How many submissions wait to be written: about, for others come and go."""
         return self._queue.qsize()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes they take, with those that are being written."""
+        return self._bytes
 
     def close(self) -> None:
         """Takes nothing more, writes all that was taken, and returns when that is done."""
@@ -223,8 +252,10 @@ class Appender:
                 raise
             if len(group.submissions) > 1:
                 return [_Group([submission], uuid4()) for submission in group.submissions]
+            self._leave(group.submissions)
             answer_all([Answer(group.submissions[0].future, error)])  # not swallowed: the caller gets it
         else:
+            self._leave(group.submissions)
             answer_all(_fates(group.submissions, appended))
             self._on_append(appended)
         return []
@@ -234,13 +265,17 @@ class Appender:
         with self._closing:
             self._closed = True
         for group in pending:
-            _refuse(group.submissions)
+            self._refuse(group.submissions)
         pending.clear()
         with suppress(queue.Empty):
             while True:
                 waiting = self._queue.get_nowait()
                 if waiting is not None:
-                    _refuse([waiting])
+                    self._refuse([waiting])
+
+    def _refuse(self, submissions: Sequence[_Submission]) -> None:
+        self._leave(submissions)
+        answer_all(Answer(submission.future, LogClosed()) for submission in submissions)
 
 
 def _fates(submissions: Sequence[_Submission], appended: Sequence[Appended]) -> Iterator[Answer]:
@@ -248,10 +283,6 @@ def _fates(submissions: Sequence[_Submission], appended: Sequence[Appended]) -> 
     fates = iter(appended)
     for submission in submissions:
         yield Answer(submission.future, list(islice(fates, len(submission.rows))))
-
-
-def _refuse(submissions: Sequence[_Submission]) -> None:
-    answer_all(Answer(submission.future, LogClosed()) for submission in submissions)
 
 
 def wait(future: ThreadFuture) -> list[Appended]:
@@ -262,7 +293,8 @@ def wait(future: ThreadFuture) -> list[Appended]:
         raise LogSlow from None
 
 
-def _row(new: NewEvent) -> Row:
+def row_of(new: NewEvent) -> Row:
+    """The event as bytes, sealed where it is about somebody. Whom a persona is to view must be there."""
     topic = codec.topic(type(new.event))
     payload = codec.encode(new.event)
     if new.person is not None:
@@ -274,4 +306,6 @@ def _row(new: NewEvent) -> Row:
         payload,
         new.person.surrogate if new.person else None,
         new.stream.kind in WRITTEN_ONCE and not new.versioned,
+        new.person.key.sealed_after if new.person else 0,
+        new.event.people if isinstance(new.event, PersonaDefined) else (),
     )

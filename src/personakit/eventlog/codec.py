@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 
 from personakit.domain.events import EVENT_TYPES, UPCASTS, Event
 from personakit.eventlog import nonces
-from personakit.eventlog.person_keys import PersonKey
+from personakit.eventlog.person_keys import PersonKey, PersonKeys
 from personakit.eventlog.stored import LogNotification, StreamId
 
 SEALED = b"\x01"
@@ -103,6 +103,11 @@ def open_state(stored: LogNotification, key: PersonKey | None) -> bytes:
     if key is None:
         return stored.state
     return unseal(stored.state, key, stored.stream_id, stored.originator_version, stored.topic)
+
+
+def read(stored: LogNotification, keys: PersonKeys) -> Event:
+    """The event in a row of the log. Raises PersonErased for one that nothing opens any more."""
+    return decode(stored.topic, open_state(stored, keys.of_event(stored)))
 
 
 def _place(stream: StreamId, version: int, topic: str) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from typing import NamedTuple
 
 import psycopg
 from eventsourcing.persistence import PersistenceError
@@ -25,6 +26,13 @@ from personakit.eventlog.stored import StreamId
 logger = logging.getLogger(__name__)
 
 
+class TenantsWork(NamedTuple):
+    """A kind of work for a tenant."""
+
+    tenant: str
+    work: str
+
+
 class Conflicts:
     """Counts in this process, and now and then in the database: a conflict costs no write of its own. What a
     killed process had not written yet is not counted."""
@@ -32,12 +40,12 @@ class Conflicts:
     def __init__(self, recorder: LogRecorder) -> None:
         self._recorder = recorder
         self._lock = threading.Lock()
-        self._met: Counter[str] = Counter()
+        self._met: Counter[TenantsWork] = Counter()
 
-    def met(self, work: str) -> None:
+    def met(self, tenant: str, work: str) -> None:
         """Counts one."""
         with self._lock:
-            self._met[work] += 1
+            self._met[TenantsWork(tenant, work)] += 1
 
     def keep(self) -> None:
         """Writes what was counted here; with the database away it is kept for the next time."""
@@ -45,7 +53,11 @@ class Conflicts:
             met, self._met = self._met, Counter()
         if not met:
             return
-        values = {"works": list(met), "times": list(met.values())}
+        values = {
+            "tenants": [each.tenant for each in met],
+            "works": [each.work for each in met],
+            "times": list(met.values()),
+        }
         try:
             with self._recorder.datastore.get_connection() as connection:
                 connection.execute(SQL["count_conflicts"], values)
@@ -54,12 +66,12 @@ class Conflicts:
             with self._lock:
                 self._met.update(met)
 
-    def totals(self) -> dict[str, int]:
-        """How often each kind of work met one, in all processes that have written it, and in this one."""
+    def totals(self) -> dict[TenantsWork, int]:
+        """How often a tenant's work met one, in all processes that have written it, and in this one."""
         self.keep()
         with self._recorder.datastore.get_connection() as connection:
             rows = connection.execute(SQL["conflicts"]).fetchall()
-        return {row["work"]: row["met"] for row in rows}
+        return {TenantsWork(row["tenant"], row["work"]): row["met"] for row in rows}
 
 
 def work_of(stream: StreamId, event: Event) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
 
-from personakit.domain.events import Event, FeedbackReceived, ObservationRecorded
+from personakit.domain.events import FeedbackReceived, ObservationRecorded
 from personakit.domain.exploration import Place
 from personakit.eventlog import codec
 from personakit.eventlog.appender import Appender, NewEvent, wait
@@ -18,7 +18,7 @@ from personakit.eventlog.corrections import Corrections, Refused
 from personakit.eventlog.people import People
 from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys
 from personakit.eventlog.recorder import Appended
-from personakit.eventlog.stored import LogNotification, StreamId
+from personakit.eventlog.stored import StreamId
 from personakit_sdk import wire
 
 _KEY_NAMESPACE = UUID("6f6f3d6a-3f0e-4a52-9a1c-2f7a0c3f5b11")
@@ -110,6 +110,9 @@ class Intake:
         of each. Those of somebody who was erased are refused alone."""
         observed = {each.person_id for each in sent if isinstance(each, wire.Observation)}
         people = self._people.register(tenant, observed)
+        return _with_erased(sent, people, lambda there: self._append(tenant, there, people))
+
+    def _append(self, tenant: str, sent: Sequence[Sent], people: Mapping[str, Person]) -> list[Fate]:
         ids, events = _prepare(tenant, sent, people)
         try:
             appended = wait(self._appender.append(events))
@@ -120,6 +123,8 @@ class Intake:
     def correct(self, tenant: str, observation: wire.Observation, supersedes: UUID) -> Fate:
         """Records an observation that corrects another, in one commit with the retraction that it brings."""
         people = self._people.register(tenant, [observation.person_id])
+        if not people:
+            return OfErased(observation.id or uuid4())
         (id_,), (event,) = _prepare(tenant, [observation], people)
         try:
             appended = self._corrections.record(event, supersedes)
@@ -137,6 +142,8 @@ class Intake:
         people = self._people.registered(tenant, person_ids)
         if people is None:
             people = await asyncio.to_thread(self._people.register, tenant, person_ids)
+            if len(people) < len(person_ids):
+                return await asyncio.to_thread(self.take, tenant, observations)
         ids, events = _prepare(tenant, observations, people)
         try:
             appended = await self._appender.append_async(events)
@@ -175,7 +182,7 @@ class Intake:
         if appended.first is None:
             return Receipt(id_, appended.position, "stored")
         try:
-            first = self._opened(appended.first)
+            first = codec.read(appended.first, self._keys)
         except PersonErased:
             return OfErased(id_)
         same = (
@@ -185,9 +192,20 @@ class Intake:
         )
         return Receipt(id_, appended.first.id, "duplicate") if same else IdTaken(new.stream.kind, id_)
 
-    def _opened(self, stored: LogNotification) -> Event:
-        key = None if stored.person is None else self._keys.of(stored.person)
-        return codec.decode(stored.topic, codec.open_state(stored, key))
+
+def _with_erased(
+    sent: Sequence[Sent], people: Mapping[str, Person], append: Callable[[Sequence[Sent]], list[Fate]]
+) -> list[Fate]:
+    """The fate of each, in order; those of people who were erased, and so are not among `people`, are not
+    appended."""
+    there = [each for each in sent if not isinstance(each, wire.Observation) or each.person_id in people]
+    fates = iter(append(there) if there else [])
+    return [
+        OfErased(each.id or uuid4())
+        if isinstance(each, wire.Observation) and each.person_id not in people
+        else next(fates)
+        for each in sent
+    ]
 
 
 def _prepare(

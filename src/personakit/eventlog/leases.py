@@ -95,11 +95,11 @@ class Leases:
         row = self._row("lease", tenant=tenant, kind=kind, entity=entity, seconds=lately)
         return None if row is None else LeaseState(row["held"], row["error"])
 
-    def failing(self) -> dict[str, int]:
-        """Of each kind of work, on how many entities it failed when it was last tried."""
+    def failing(self) -> dict[tuple[str, str], int]:
+        """Of each tenant and kind of work, on how many entities it failed when it was last tried."""
         with self._recorder.datastore.get_connection() as connection:
             rows = connection.execute(SQL["failing_leases"]).fetchall()
-        return {row["kind"]: row["entities"] for row in rows}
+        return {(row["tenant"], row["kind"]): row["entities"] for row in rows}
 
     def _execute(self, query: str, lease: Lease, **more: Any) -> None:
         values = {"tenant": lease.tenant, "kind": lease.kind, "entity": lease.entity, "holder": lease.holder}

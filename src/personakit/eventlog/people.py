@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID, uuid4
 
 from personakit.domain.events import PersonRegistered
 from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.log_sql import SQL
-from personakit.eventlog.person_keys import Person, PersonKeys
+from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
 from personakit.eventlog.recorder import LogRecorder
 from personakit.eventlog.stored import StreamId
 
@@ -24,6 +25,15 @@ class _Book:
     def get(self, tenant: str, person_id: str) -> Person | None:
         """The person, if they stand here."""
         return self._people.get((tenant, person_id))
+
+    def forget(self, surrogates: Collection[UUID] | None) -> None:
+        """Strikes out these people, or all."""
+        if surrogates is None:
+            self._people = {}
+            return
+        gone = [at for at, person in self._people.copy().items() if person.surrogate in surrogates]
+        for at in gone:
+            self._people.pop(at, None)
 
     def add(self, tenant: str, people: Mapping[str, Person]) -> None:
         """Takes down people of one tenant."""
@@ -45,6 +55,8 @@ class People:
         self._keys = keys
         self._found = _Book()
         self._registered = _Book()
+        self._forgotten = 0
+        self._lock = threading.Lock()
 
     def found(self, tenant: str, person_id: str) -> Person | None:
         """The person if the process has met them before; asks no database."""
@@ -64,13 +76,30 @@ class People:
         """The person, or None for one that nothing was ever recorded about."""
         known = self.found(tenant, person_id)
         if known is None:
+            forgotten = self._forgotten
             selected = self._select(tenant, [person_id])
-            self._found.add(tenant, selected)
+            self._remember(self._found, tenant, selected, forgotten)
             known = selected.get(person_id)
         return known
 
+    def erased(self, tenant: str, person_id: str) -> list[UUID]:
+        """The surrogates that a person of this id had, of whom nothing is left: the newest first, whether or
+        not there is one again."""
+        values = {"tenant": tenant, "tombstone": self._keys.tombstone(tenant, person_id)}
+        with self._recorder.datastore.get_connection() as connection:
+            return [row["person"] for row in connection.execute(SQL["erased"], values).fetchall()]
+
+    def forget(self, surrogates: Collection[UUID] | None) -> None:
+        """Remembers these people, or all, no more, nor their keys: somebody was erased, or may have been."""
+        with self._lock:
+            self._forgotten += 1
+            self._found.forget(surrogates)
+            self._registered.forget(surrogates)
+        self._keys.forget(surrogates)
+
     def register(self, tenant: str, person_ids: Iterable[str]) -> dict[str, Person]:
-        """The people with these ids, each registered and committed.
+        """The people with these ids, each registered and committed; who was erased is not among them, until
+        made again on purpose (`make_again`).
 
         The row and the event are two commits. The event is offered again by every process that records
         about the person for the first time (a repeat is a duplicate), so a crash between the two heals.
@@ -78,34 +107,68 @@ class People:
         registered = {person_id: self._registered.get(tenant, person_id) for person_id in person_ids}
         missing = [person_id for person_id, person in registered.items() if person is None]
         added = self._add(tenant, missing) if missing else {}
-        return {person_id: person or added[person_id] for person_id, person in registered.items()}
+        found = {person_id: person or added.get(person_id) for person_id, person in registered.items()}
+        return {person_id: person for person_id, person in found.items() if person is not None}
+
+    def make_again(self, tenant: str, person_id: str) -> Person:
+        """The person with this id, though one was erased who had it: somebody new, with another surrogate.
+        Raises PersonErased for one who is erased again meanwhile."""
+        values = {"tenant": tenant, "tombstone": self._keys.tombstone(tenant, person_id)}
+        with self._recorder.datastore.get_connection() as connection:
+            connection.execute(SQL["make_again"], values)
+        made = self.register(tenant, [person_id]).get(person_id)
+        if made is None:
+            raise PersonErased
+        return made
 
     def give_key(self, tenant: str, persona: UUID) -> Person:
         """A key for what is said of a created persona, under its id; the one it has, if it has one. It dies
-        with that of any of the people whom the persona views."""
+        with that of any of the people whom the persona views. Raises PersonErased where it did."""
         person_id = persona_id(persona)
         self._insert(tenant, {person_id: persona})
-        return self._select(tenant, [person_id])[person_id]
+        given = self._select(tenant, [person_id]).get(person_id)
+        if given is None:
+            raise PersonErased
+        return given
 
     def names(self, tenant: str, people: Sequence[UUID]) -> dict[UUID, str]:
         """The callers' ids of these people; the surrogate itself for one who is gone."""
-        with self._recorder.datastore.get_connection() as connection:
-            rows = connection.execute(SQL["names"], {"tenant": tenant, "people": list(people)}).fetchall()
+        rows = self._recorder.rows_of(tenant, "names", people=list(people))
         return {person: str(person) for person in people} | {row["person"]: row["person_id"] for row in rows}
 
     def _add(self, tenant: str, person_ids: list[str]) -> dict[str, Person]:
+        forgotten = self._forgotten
         self._insert(tenant, {person_id: uuid4() for person_id in person_ids})
-        added = self._select(tenant, person_ids)
-        wait(self._appender.append([_registration(tenant, person) for person in added.values()]))
-        self._registered.add(tenant, added)
+        while added := self._select(tenant, person_ids):
+            try:
+                wait(self._appender.append([_registration(tenant, person) for person in added.values()]))
+            except PersonErased:
+                continue  # at this very moment: they have no row any more
+            self._remember(self._registered, tenant, added, forgotten)
+            break
         return added
 
+    def _remember(self, book: _Book, tenant: str, people: Mapping[str, Person], forgotten: int) -> None:
+        """Unless somebody was forgotten since these were read: they may be among them."""
+        with self._lock:
+            if forgotten == self._forgotten:
+                book.add(tenant, people)
+
     def _insert(self, tenant: str, surrogates: Mapping[str, UUID]) -> None:
-        """Gives those who have none this surrogate, and a key."""
+        """Gives those who have none this surrogate, and a key; none who were erased. Raises
+        MasterKeyRotated."""
         people = list(surrogates.values())
         keys = [self._keys.new(tenant, person) for person in people]
-        values = {"tenant": tenant, "person_ids": list(surrogates), "people": people, "keys": keys}
-        with self._recorder.datastore.get_connection() as connection:
+        tombstones = [self._keys.tombstone(tenant, person_id) for person_id in surrogates]
+        values = {
+            "tenant": tenant,
+            "person_ids": list(surrogates),
+            "people": people,
+            "keys": keys,
+            "tombstones": tombstones,
+            "word": self._keys.word,
+        }
+        with self._recorder.datastore.get_connection() as connection, unless_rotated():
             connection.execute(SQL["add_people"], values)
 
     def _select(self, tenant: str, person_ids: Sequence[str]) -> dict[str, Person]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -18,11 +19,14 @@ from psycopg.rows import DictRow
 
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import PersonErased
+from personakit.eventlog.roles import Logins, guard, make_roles, not_the_owner, require_roles, unguarded
 from personakit.eventlog.stored import LogEvent, LogNotification, Row, StreamId
 from personakit_sdk.errors import PersonaKitError
 
 FORMAT = 2
+Lend = Callable[[], AbstractContextManager[Connection[DictRow]]]
 _MIGRATION_LOCK = 7165064742
+_ATTEMPTS = 10
 _ERASED = "PK410"
 _MADE_BY: Final = f"log.sql {hashlib.sha256(SQL['create'].encode()).hexdigest()[:16]}"
 """Kept with the schema: which text made it."""
@@ -36,10 +40,21 @@ class LogFormatUnknown(PersonaKitError):
     """The database holds a log that this release cannot read."""
 
 
+class RestoreUnfinished(PersonaKitError):
+    """A backup was being restored into the database, and not all of it is there."""
+
+    def __init__(self, backup: str) -> None:
+        super().__init__(
+            f"The backup {backup} was being restored into this database and that did not end: nothing may "
+            "serve it. Run personakit restore again; it begins anew."
+        )
+
+
 class Appended(msgspec.Struct, frozen=True):
-    """Where an event of an append stands; where it repeats one, where that `first` one stands."""
+    """Where an event of a tenant's stands; where it repeats one, where that `first` one stands."""
 
     position: int
+    tenant: str
     first: LogNotification | None = None
 
     @property
@@ -72,6 +87,14 @@ def open_datastore(conninfo: str, pool_size: int = 4) -> PostgresDatastore:
     return datastore
 
 
+def make_log(found: Logins) -> None:
+    """Creates in the database what is missing of the log, as its owner; the others may use it then. Raises as
+    `create_table`, and RolesMissing where one of them may not."""
+    with closing(open_datastore(found.owner, pool_size=1)) as datastore:
+        LogRecorder(datastore).create_table()
+    require_roles(found)
+
+
 class LogRecorder(PostgresApplicationRecorder):
     """`eventsourcing`'s recorder with rows of our own: tenant, stream kind, person, append id.
 
@@ -79,28 +102,46 @@ class LogRecorder(PostgresApplicationRecorder):
     connection pool and LISTEN/NOTIFY subscription are. An originator id is `str()` of a StreamId.
     """
 
-    def __init__(self, datastore: PostgresDatastore) -> None:
+    def __init__(self, datastore: PostgresDatastore, reading: Lend | None = None) -> None:
+        """`reading` lends connections of the reader; without it the login asks about one tenant, too."""
         super().__init__(datastore, events_table_name="events")
+        self._lend_reading = reading or datastore.get_connection
 
     def create_table(self) -> None:
-        """Creates what is missing; safe to run from several processes at once.
+        """Creates what is missing, the roles too, as the owner; safe to run from several processes at once.
 
-        Raises LogFormatUnknown for a log whose rows this release cannot read.
+        Raises LogFormatUnknown for a log whose rows this release cannot read, RestoreUnfinished for one that
+        is not all there, RolesMissing, and NotTheOwner.
         """
-        with self.datastore.transaction(commit=True) as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-            # Even what changes nothing takes locks that appends would wait behind, so it is done once.
-            made = cursor.execute(SQL["made_by"]).fetchone()
-            if made is None or made["text"] != _MADE_BY:
-                cursor.execute(SQL["create"])
-                cursor.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
-            found = cursor.execute(SQL["format"]).fetchone()
+        if (restoring := self.make_tables()) is not None:
+            raise RestoreUnfinished(restoring)
+
+    def make_tables(self) -> str | None:
+        """As `create_table`, for whoever restores; the backup that is being restored already."""
+        with self.datastore.get_connection() as connection:
+            make_roles(connection)
+            try:
+                found, anew = _created(connection)
+                # What an older release made, too, and what was restored.
+                for schema in {*unguarded(connection), *anew}:
+                    _guard(connection, schema)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise not_the_owner(connection.info.user, error) from None
         if found is None or found["format"] != FORMAT:
             raise LogFormatUnknown(
                 f"The log in this database has format {found and found['format']}, and this release reads "
                 f"format {FORMAT}: it was made by another version of PersonaKit. Use that version, or "
                 "another database."
             )
+        restoring: str | None = found["restoring"]
+        return restoring
+
+    def rows_of(self, tenant: str, query: str, **values: Any) -> list[DictRow]:
+        """The rows of a named query about one tenant, whose rows alone are there for it: in one round trip,
+        which is one transaction, in which the tenant is named before."""
+        with self._lend_reading() as connection, connection.pipeline():
+            connection.execute(SQL["name_tenant"], {"tenant": tenant})
+            return connection.execute(SQL[query], {"tenant": tenant, **values}).fetchall()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ARG002 - the library's signature
         """Appends `LogEvent`s; the library's own way in. No retry: a lost answer is not a conflict."""
@@ -119,13 +160,16 @@ class LogRecorder(PostgresApplicationRecorder):
         duplicate and the answer bears the first one. Raises PersonErased when one of the people is gone.
         """
         people = [row.person for row in rows]
+        alive = {(row.person, row.sealed_after) for row in rows if row.person is not None}
+        alive |= {(person, 0) for row in rows for person in row.alive}
         values = {
             "append_id": append_id,
             "people": people,
             "topics": [row.topic for row in rows],
             "states": [row.state for row in rows],
             "once": [row.once for row in rows],
-            "alive": list({person for person in people if person is not None}),
+            "alive": [person for person, _ in alive],
+            "sealed_after": [after for _, after in alive],
         }
         try:
             done = connection.execute(SQL["append"], _keys(rows) | values).fetchone()
@@ -144,7 +188,7 @@ class LogRecorder(PostgresApplicationRecorder):
         if done["repeated"]:
             return self._outcome(connection.execute(SQL["stored"], _keys(rows)).fetchall(), rows, append_id)
         head = done["head"]
-        return [Appended(head + ordinal) for ordinal in range(1, len(rows) + 1)]
+        return [Appended(head + nr, row.stream_id.tenant) for nr, row in enumerate(rows, start=1)]
 
     def find(
         self, connection: Connection[DictRow], rows: Sequence[Row], append_id: UUID
@@ -164,7 +208,9 @@ class LogRecorder(PostgresApplicationRecorder):
             if not ours and not row.once:
                 raise VersionConflict(f"Version {row.version} of {row.stream_id} is taken.")
             seen.add(found["position"])
-            outcome.append(Appended(found["position"], None if ours else notification_of(found)))
+            outcome.append(
+                Appended(found["position"], found["tenant"], None if ours else notification_of(found))
+            )
         return outcome
 
     def select_events(
@@ -217,6 +263,35 @@ class LogRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             row = connection.execute(SQL["position_at"], {"instant": instant}).fetchone()
         return row["position"] if row else 0
+
+
+def _created(connection: Connection[DictRow]) -> tuple[DictRow | None, list[str]]:
+    """The format of the log, once all is there; and the schema, where it was made or changed."""
+    anew = []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        # Even what changes nothing takes locks that appends would wait behind, so it is done once.
+        made = connection.execute(SQL["made_by"]).fetchone()
+        if made is None or made["text"] != _MADE_BY:
+            connection.execute(SQL["create"])
+            connection.execute(f"COMMENT ON SCHEMA personakit IS '{_MADE_BY}'")
+            anew = ["personakit"]
+        return connection.execute(SQL["format"]).fetchone(), anew
+
+
+def _guard(connection: Connection[DictRow], schema: str) -> None:
+    """Guards the tables of a schema. Processes of an older release may be at them, in another order than this
+    one locks them: whoever PostgreSQL lets go first, this one tries again."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+                guard(connection, schema)
+        except psycopg.errors.DeadlockDetected:
+            if not left:
+                raise
+        else:
+            return
 
 
 def notification_of(row: dict[str, Any]) -> LogNotification:

@@ -25,9 +25,11 @@ class NotRecorded(PersonaKitError):
 
 
 class Retraction(msgspec.Struct, frozen=True):
-    """The retraction that counts, and where it stands; `repeated` says that it was there before."""
+    """The retraction that counts, whom it is about and where it stands; `repeated` says that it was there
+    before."""
 
     event: ObservationRetracted
+    person: UUID
     position: int
     repeated: bool
 
@@ -63,11 +65,11 @@ class Retractions:
         new = Recorded(tenant, id_, person).retracted(event, self._keys)
         (appended,) = wait(self._appender.append([new]))
         if appended.first is None:
-            return Retraction(event, appended.position, repeated=False)
-        known = codec.decode(appended.first.topic, codec.open_state(appended.first, self._keys.of(person)))
+            return Retraction(event, person, appended.position, repeated=False)
+        known = codec.read(appended.first, self._keys)
         if not isinstance(known, ObservationRetracted):
             raise TypeError(f"Version {RETRACTION} of the observation {id_} is no retraction: {known}.")
-        return Retraction(known, appended.first.id, repeated=True)
+        return Retraction(known, person, appended.first.id, repeated=True)
 
     def person_of(self, tenant: str, id_: UUID) -> UUID:
         """Whom an observation is about. Raises NotRecorded."""

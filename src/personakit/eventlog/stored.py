@@ -29,7 +29,8 @@ class StreamId(msgspec.Struct, frozen=True, order=True):
 
 class Row(msgspec.Struct, frozen=True):
     """An event to be appended, as bytes. `once` marks a stream that is written once: a repeat is a
-    duplicate. `person` is the surrogate of whom it is about."""
+    duplicate. `person` is the surrogate of whom it is about, `sealed_after` tells their key from an earlier
+    one; `alive` are others who must be there."""
 
     stream_id: StreamId
     version: int
@@ -37,6 +38,8 @@ class Row(msgspec.Struct, frozen=True):
     state: bytes
     person: UUID | None
     once: bool = False
+    sealed_after: int = 0
+    alive: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True)

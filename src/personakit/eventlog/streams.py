@@ -15,7 +15,7 @@ from personakit.eventlog import codec
 from personakit.eventlog.answers import ThreadFuture
 from personakit.eventlog.appender import Appender, NewEvent, wait
 from personakit.eventlog.conflicts import Conflicts, work_of
-from personakit.eventlog.person_keys import Person, PersonKeys
+from personakit.eventlog.person_keys import EventErased, Person, PersonKeys
 from personakit.eventlog.recorder import LogRecorder, VersionConflict
 from personakit.eventlog.stored import LogNotification, StreamId
 from personakit_sdk.errors import PersonaKitError
@@ -59,7 +59,8 @@ class Streams:
         """`start` (a read-model row at some version, or empty at 0) plus the stream's events above it."""
         state, version = start.state, start.version
         for stored in self._recorder.select_events(str(stream), gt=version):
-            state = evolve(state, self._event(stored))
+            event = self._event(stored)
+            state = state if event is None else evolve(state, event)
             version = stored.originator_version
         return Loaded(state, version)
 
@@ -78,13 +79,17 @@ class Streams:
             for stored in page:
                 if through is not None and stored.id > through:
                     return
-                yield stored, self._event(stored)
+                if (event := self._event(stored)) is not None:
+                    yield stored, event
             gt = page[-1].originator_version
 
-    def _event(self, stored: LogNotification) -> Event:
-        """The event. Raises PersonErased for one whose person is gone."""
-        key = None if stored.person is None else self._keys.of(stored.person)
-        return codec.decode(stored.topic, codec.open_state(stored, key))
+    def _event(self, stored: LogNotification) -> Event | None:
+        """The event; None for one of a created persona that was erased since. Raises PersonErased for one
+        whose person is gone."""
+        try:
+            return codec.read(stored, self._keys)
+        except EventErased:
+            return None
 
     def offer(self, stream: StreamId, version: int, event: Event, *, person: UUID) -> ThreadFuture:
         """Hands in an event about a person for exactly this version, for a caller who has many.
@@ -117,10 +122,10 @@ class Streams:
             if event is None:
                 return Updated(loaded.state, loaded.version, None)
             try:
-                new = NewEvent(stream, loaded.version + 1, event, about)
+                new = NewEvent(stream, loaded.version + 1, event, about, versioned=True)
                 appended = wait(self._appender.append([new]))
             except VersionConflict:
-                self.conflicts.met(work_of(stream, event))
+                self.conflicts.met(stream.tenant, work_of(stream, event))
                 time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 4)))  # noqa: S311 - jitter
             else:
                 return Updated(evolve(loaded.state, event), loaded.version + 1, appended[0].position)

@@ -8,19 +8,25 @@ from typing import Any, Literal
 
 import msgspec
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import ConnectionPool
 
 from personakit.eventlog.recorder import RECONNECT_SECONDS
+from personakit.eventlog.roles import guard, not_the_owner
 from personakit.projections.sql import Projection
 
 Pool = ConnectionPool[Connection[DictRow]]
+IDLE_SECONDS, UNHELD_SECONDS = 600.0, 3.0
+"""How long a connection beyond those that are held stays when nobody uses it."""
 LOCK = "SELECT pg_advisory_xact_lock(7165064743)"
 UNUSED_AFTER = "1 day"
 """How long the tables of a definition that no process uses are kept: a release may be rolled back."""
 RETIRED_AFTER = "10 minutes"
 """How long tables that were replaced are kept: whoever reads them in an open snapshot has ended by then."""
+UNFOLLOWED_AFTER = "1 minute"
+"""How long tables that nobody follows are kept once somebody was erased who may still stand in them."""
 
 _ADD = """
 INSERT INTO personakit.builds (schema, name, definition, source)
@@ -63,6 +69,10 @@ LEFT JOIN personakit.definitions_used AS u ON (u.name, u.definition) = (b.name, 
 WHERE NOT b.definition = ANY (%(definitions)s)
         AND coalesce(u.used_at, b.updated_at) < clock_timestamp() - %(unused)s::interval
    OR b.retired_at < clock_timestamp() - %(retired)s::interval
+   OR b.updated_at < (SELECT max(erased_at) FROM personakit.erased)
+        AND greatest(b.updated_at, b.retired_at, u.used_at) < clock_timestamp() - %(unfollowed)s::interval
+        AND (b.retired_at IS NOT NULL OR NOT b.definition = ANY (%(definitions)s)
+             OR NOT EXISTS (SELECT FROM personakit.active AS a WHERE a.schema = b.schema))
 """
 _LIST = """
 SELECT b.name, b.schema, b.position, head, greatest(head - b.position, 0) AS lag_events,
@@ -100,13 +110,15 @@ class BuildState(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-def open_pool(conninfo: str, size: int) -> Pool:
-    """Connections in autocommit mode that give rows as dicts: `size` held, a few times that at most."""
+def open_pool(conninfo: str, size: int, most: int | None = None) -> Pool:
+    """Connections in autocommit mode that give rows as dicts: `size` held, and `most` at a time, or a few
+    times as many. Where none is held, none stays for long."""
     return ConnectionPool(
         conninfo,
         connection_class=Connection[DictRow],
         min_size=size,
-        max_size=size * 6,
+        max_size=most or size * 6,
+        max_idle=IDLE_SECONDS if size else UNHELD_SECONDS,
         timeout=10.0,
         reconnect_timeout=RECONNECT_SECONDS,
         kwargs={"autocommit": True, "row_factory": dict_row},
@@ -142,10 +154,15 @@ def begin(connection: Connection[DictRow], projection: Projection) -> str:
 
 
 def create_tables(connection: Connection[DictRow], projection: Projection, schema: str) -> None:
-    """Makes a schema with the definition's tables."""
-    connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
+    """Makes a schema with the definition's tables, guarded: the reader sees one tenant in them. Raises
+    NotTheOwner."""
+    try:
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
+    except InsufficientPrivilege as error:
+        raise not_the_owner(connection.info.user, error) from None
     connection.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(schema)))
     connection.execute(projection.ddl)
+    guard(connection, schema)
 
 
 def activate(connection: Connection[DictRow], projection: Projection, schema: str) -> None:
@@ -172,10 +189,16 @@ def used_elsewhere(pool: Pool, own: Sequence[str]) -> list[tuple[str, str, str]]
 
 
 def drop_unused(
-    pool: Pool, own: Sequence[str], *, unused: str = UNUSED_AFTER, retired: str = RETIRED_AFTER
+    pool: Pool,
+    own: Sequence[str],
+    *,
+    unused: str = UNUSED_AFTER,
+    retired: str = RETIRED_AFTER,
+    unfollowed: str = UNFOLLOWED_AFTER,
 ) -> list[str]:
-    """Drops what nobody can be reading any more, after these intervals; the schemas that went."""
-    values = {"definitions": list(own), "unused": unused, "retired": retired}
+    """Drops what nobody can be reading any more, after these intervals, and what nobody follows who may have
+    been erased stands in; the schemas that went."""
+    values = {"definitions": list(own), "unused": unused, "retired": retired, "unfollowed": unfollowed}
     with pool.connection() as connection:
         found = [row["schema"] for row in connection.execute(_DROPPABLE, values).fetchall()]
     gone = []

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 
 from personakit.projections import moved
 from personakit.projections.moved import CHANNEL, Moved
@@ -195,12 +196,23 @@ WHERE a.definition = ANY (%(definitions)s)
 
 
 class FreshnessListener:
-    """Hears what followers tell, from a thread and a connection of its own, until it is closed."""
+    """Hears what followers tell, from a thread and a connection of its own, until it is closed.
 
-    def __init__(self, conninfo: str, freshness: Freshness, definitions: Mapping[str, str]) -> None:
+    On `others`, channels that have no follower, it hears as well: each is told what comes, and None when
+    something may have been missed.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        freshness: Freshness,
+        definitions: Mapping[str, str],
+        others: Mapping[str, Callable[[str | None], None]] | None = None,
+    ) -> None:
         self._conninfo = conninfo
         self._freshness = freshness
         self._definitions = definitions
+        self._others = others or {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="freshness", daemon=True)
         self._thread.start()
@@ -216,21 +228,33 @@ class FreshnessListener:
                 self._listen()
             except psycopg.Error as error:
                 logger.warning("Nothing is heard of the projections; reads go to the database: %s", error)
-            self._freshness.doubt({})
+            self._doubt({})
             self._closing.wait(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret
 
     def _listen(self) -> None:
         with psycopg.connect(
             self._conninfo, autocommit=True, connect_timeout=_CONNECTING_SECONDS
         ) as connection:
-            connection.execute(f"LISTEN {CHANNEL}")
+            for channel in (CHANNEL, *self._others):
+                connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             # What was told before the LISTEN was missed: nothing read before this is kept.
-            self._freshness.doubt(self._positions(connection))
+            self._doubt(self._positions(connection))
             while not self._closing.is_set():
                 connection.execute("SELECT 1")
                 self._freshness.believe()
                 for message in connection.notifies(timeout=BEAT_SECONDS):
-                    self._freshness.hear(moved.read(message.payload))
+                    self._hear(message)
+
+    def _hear(self, message: psycopg.Notify) -> None:
+        if message.channel == CHANNEL:
+            self._freshness.hear(moved.read(message.payload))
+        else:
+            self._others[message.channel](message.payload)
+
+    def _doubt(self, positions: Positions) -> None:
+        self._freshness.doubt(positions)
+        for hear in self._others.values():
+            hear(None)
 
     def _positions(self, connection: psycopg.Connection[Any]) -> Positions:
         rows = connection.execute(_POSITIONS, {"definitions": list(self._definitions)}).fetchall()

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,9 @@ import msgspec
 from personakit.eventlog import codec
 from personakit.eventlog.person_keys import PersonKey
 from personakit.eventlog.stored import StreamId
+
+ERASING: Final = frozenset({"PersonErased", "PersonaErased"})
+"""What takes all before it about its person or persona away: no quarantine holds it up."""
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -43,9 +46,10 @@ class Opened(NamedTuple):
 
 
 def open_event(row: Sequence[Any], keys: Mapping[UUID, PersonKey]) -> Opened | None:
-    """The event in a row of the query `batch`; None for one about somebody who was erased."""
+    """The event in a row of the query `batch`; None for one about somebody who was erased, or about a
+    created persona from before somebody was whom it viewed."""
     position, recorded_at, tenant, kind, stream, version, person, topic, state, _ = row
-    if person is not None and person not in keys:
+    if person is not None and (person not in keys or position <= keys[person].sealed_after):
         return None
     stream_id = StreamId(tenant, kind, stream)
     payload, error = b"{}", None

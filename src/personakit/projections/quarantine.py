@@ -6,6 +6,8 @@ A changed definition has a schema of its own and no quarantine, so a mended one 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -22,6 +24,13 @@ _ADD = """
 INSERT INTO personakit.quarantine (schema, tenant, kind, stream, position, error)
 VALUES (%(schema)s, %(tenant)s, %(kind)s, %(stream)s, %(position)s, %(error)s)
 ON CONFLICT DO NOTHING
+"""
+_LIFT = """
+DELETE FROM personakit.quarantine AS q
+WHERE q.schema = %(schema)s
+  AND EXISTS (SELECT FROM personakit.events AS e
+              WHERE e.tenant = q.tenant AND e.kind = q.kind AND e.stream = q.stream
+                AND (e.person = ANY (%(people)s) OR e.stream = ANY (%(people)s)))
 """
 
 
@@ -55,6 +64,12 @@ def quarantined(connection: Connection[DictRow], schema: str) -> frozenset[Strea
     return frozenset(StreamId(row["tenant"], row["kind"], row["stream"]) for row in rows)
 
 
+def lift(connection: Connection[DictRow], schema: str, people: Sequence[UUID]) -> None:
+    """Lets nothing stand still any more that is about these people or personas, who were erased: what could
+    not be taken of them is absent from here on."""
+    connection.execute(_LIFT, {"schema": schema, "people": list(people)})
+
+
 def quarantine(
     connection: Connection[DictRow], schema: str, name: str, event: Opened, error: Exception
 ) -> None:
@@ -64,9 +79,11 @@ def quarantine(
     values = msgspec.structs.asdict(stream) | {"schema": schema, "position": position, "error": reason}
     connection.execute(_ADD, values)
     logger.error(
-        "The projection %s cannot take the event at position %d (%s): stream %s stands still in it.",
+        "The projection %s cannot take the event at position %d (%s): stream %s stands still in it "
+        "(tenant %s).",
         name,
         position,
         reason,
         stream,
+        stream.tenant,
     )

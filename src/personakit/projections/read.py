@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
@@ -12,16 +12,22 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import set_json_loads
 
+from personakit.eventlog.log_sql import SQL as LOG
 from personakit.projections.builds import BuildState, Pool, states
 from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
+STATEMENT_SECONDS = 60
+"""How long one statement of a read may take; then whoever waits for it is told to come again."""
 
-# Sets the search path to the builds that are active and says how far each had come: one statement, so that
-# both are seen in the snapshot that the queries after it read from.
+# Sets the search path to the builds that are active, says how far each had come, and names the tenant whose
+# rows the reader sees: one statement, so that both are seen in the snapshot that the queries after it read
+# from, and naming a tenant costs no round trip.
 _ENTER = """
 SELECT set_config('search_path', string_agg(quote_ident(b.schema), ', '), true),
+       set_config('personakit.tenant', %(tenant)s, true),
+       set_config('statement_timeout', %(timeout)s, true),
        jsonb_object_agg(b.name, b.position) AS positions
 FROM personakit.active AS a JOIN personakit.builds AS b USING (schema)
 WHERE (a.name, a.definition) IN (SELECT * FROM unnest(%(names)s::text[], %(definitions)s::text[]))
@@ -62,6 +68,10 @@ class Snapshot:
         sql = self._projections[projection].queries[name]
         return self._connection.execute(sql, values).fetchall()
 
+    def log_rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """The rows of a named query on the log and the operational tables, in the same state."""
+        return self._connection.execute(LOG[query], values).fetchall()
+
     def row(self, query: str, **values: Any) -> dict[str, Any] | None:
         """The first row of a named query, or None."""
         rows = self.rows(query, **values)
@@ -71,21 +81,34 @@ class Snapshot:
 class Reader:
     """Opens snapshots, and waits for positions."""
 
-    def __init__(self, pool: Pool, projections: Mapping[str, Projection]) -> None:
+    def __init__(self, pool: Pool, projections: Mapping[str, Projection], *, reading: Pool) -> None:
+        """`pool` reads the rows of all tenants, `reading` those of one."""
         self._pool = pool
+        self._reading = reading
         self._projections = projections
         self.definitions = {each.definition: name for name, each in projections.items()}
-        self._names = {"names": list(projections), "definitions": list(self.definitions)}
+        self._entering = {
+            "names": list(projections),
+            "definitions": list(self.definitions),
+            "timeout": f"{STATEMENT_SECONDS}s",
+        }
+
+    def snapshot(self, tenant: str) -> AbstractContextManager[Snapshot]:
+        """A REPEATABLE READ, read-only transaction, in which there are no rows of other tenants."""
+        return self._snapshot(self._reading, tenant)
+
+    def snapshot_of_all(self) -> AbstractContextManager[Snapshot]:
+        """The same with the rows of all tenants: for work that is on all, and for figures of the whole."""
+        return self._snapshot(self._pool, "")
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """A REPEATABLE READ, read-only transaction."""
-        with self._pool.connection() as connection:
+    def _snapshot(self, pool: Pool, tenant: str) -> Iterator[Snapshot]:
+        with pool.connection() as connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             try:
                 with connection.transaction():
-                    row = connection.execute(_ENTER, self._names).fetchone()
+                    row = connection.execute(_ENTER, self._entering | {"tenant": tenant}).fetchone()
                     positions = row["positions"] if row else {}
                     yield Snapshot(connection, self._projections, positions)
             finally:
@@ -99,11 +122,16 @@ class Reader:
         Raises BeyondHead for a position that the log has not reached, and NotThereYet after `seconds`.
         """
         self.require(position)
-        self._wait(position, seconds, lambda snapshot: _derived(snapshot, tenant, position))
+        self._wait(
+            lambda: self.snapshot(tenant),
+            position,
+            seconds,
+            lambda snapshot: _derived(snapshot, tenant, position),
+        )
 
     def wait_for_projections(self, position: int, seconds: float) -> None:
         """Returns when the projections reflect `position`. Raises NotThereYet after `seconds`."""
-        self._wait(position, seconds, lambda _: True)
+        self._wait(self.snapshot_of_all, position, seconds, lambda _: True)
 
     def require(self, position: int) -> None:
         """Raises BeyondHead for a position that the log has not reached."""
@@ -111,10 +139,16 @@ class Reader:
         if position > head:
             raise BeyondHead(f"Position {position} lies beyond the end of the log, {head}.")
 
-    def _wait(self, position: int, seconds: float, reflected: Callable[[Snapshot], bool]) -> None:
+    def _wait(
+        self,
+        look: Callable[[], AbstractContextManager[Snapshot]],
+        position: int,
+        seconds: float,
+        reflected: Callable[[Snapshot], bool],
+    ) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            with self.snapshot() as snapshot:
+            with look() as snapshot:
                 if snapshot.position >= position and reflected(snapshot):
                     return
             if time.monotonic() > deadline:

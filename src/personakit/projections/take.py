@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,14 +12,16 @@ from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
+from personakit.eventlog.codec import SealBroken
 from personakit.eventlog.log_sql import SQL as LOG
-from personakit.eventlog.person_keys import PersonKeys
+from personakit.eventlog.person_keys import PersonKey, PersonKeys
 from personakit.projections.builds import Pool
-from personakit.projections.opened import Opened, as_json, open_event, rounds
+from personakit.projections.opened import ERASING, Opened, as_json, open_event, rounds
 from personakit.projections.quarantine import (
     NOT_THE_EVENT,
     UNTAKEABLE,
     ProjectionBroken,
+    lift,
     quarantine,
     quarantined,
 )
@@ -96,10 +98,21 @@ def batches(
 
 def _opened(rows: Sequence[tuple[Any, ...]], keys: PersonKeys, after: int, *, full: bool) -> Batch:
     found = [row for row in rows if row[0] is not None]
-    people = keys.of_all({row[6] for row in found if row[6] is not None})
-    events = [event for row in found if (event := open_event(row, people)) is not None]
+    people = {row[6] for row in found if row[6] is not None}
+    events = _open(found, keys.of_all(people))
+    closed = {event.about for event in events if isinstance(event.error, SealBroken)}
+    if closed:  # another key may have taken the place of the one that this process remembers
+        keys.forget(closed)
+        events = _open(found, keys.of_all(people))
     through = rows[-1][0] if full else rows[-1][-1]
     return Batch(max(after, through or 0), events)
+
+
+def _open(rows: Sequence[tuple[Any, ...]], keys: Mapping[UUID, PersonKey]) -> list[Opened]:
+    """The events that are there: this process may remember keys of whom one of the events erased."""
+    events = [event for row in rows if (event := open_event(row, keys)) is not None]
+    erased = {event.row.stream: event.row.position for event in events if event.name in ERASING}
+    return [event for event in events if event.row.position >= erased.get(event.about, 0)]
 
 
 def take(connection: Connection[DictRow], target: Target, events: Sequence[Opened]) -> int:
@@ -108,6 +121,9 @@ def take(connection: Connection[DictRow], target: Target, events: Sequence[Opene
     handled = [event for event in events if _concerns(target.projection, event)]
     if not handled:
         return 0
+    erased = [event.row.stream for event in handled if event.name in ERASING]
+    if erased:
+        lift(connection, target.schema, erased)
     still = quarantined(connection, target.schema)
     moving = [event for event in handled if event.stream_id not in still]
     try:

@@ -22,13 +22,15 @@ from personakit_sdk.rules.rule import LARGEST_WEIGHT, read_id, read_prose, read_
 
 Document = dict[str, Any]
 
-RULE_LANGUAGE: Final = 1
-"""The version of the language: another number, and an engine of this one might decide otherwise."""
+RULE_LANGUAGE: Final = 2
+"""The version of the language: another number, and an engine of this one might decide otherwise. With the
+second came `purposes`, and that a mapping may be withheld."""
 
 _T = TypeVar("_T")
 
 SECTIONS: Final = (
     "metadata",
+    "purposes",
     "required_traits",
     "trait_mappings",
     "conditions",
@@ -38,6 +40,8 @@ SECTIONS: Final = (
     "tests",
 )
 SEMVER = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+PURPOSE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MOST_PURPOSES: Final = 32
 SETTINGS: Final = {
     "negative_threshold": (5, 1, 1_000_000),
     "negative_window_days": (7, 1, 3650),
@@ -86,8 +90,21 @@ def read_mapper(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
         (node.child("conditions", None), rule["conditions"]) for node, rule in zip(rules, read, strict=True)
     ]
     _check_references(conditions, named, placed)
+    if "purposes" in sections:
+        normal["purposes"] = _read_purposes(sections["purposes"])
     root.refuse_faults("mapper")
     return normal
+
+
+def purposes_of(document: Document) -> list[str]:
+    """What a mapper in normal form is for; nothing where it does not say."""
+    found: list[str] = document.get("purposes", [])
+    return found
+
+
+def language_of(document: Document) -> int:
+    """The oldest version of the language that says what the document does."""
+    return 2 if "purposes" in document else 1
 
 
 def reference_order(conditions: dict[str, Condition]) -> list[str]:
@@ -128,6 +145,15 @@ def _read_version(node: Node) -> str:
     if text and not SEMVER.fullmatch(text):
         node.fault(f"{text[:64]!r} is no semantic version, such as 1.2.0")
     return text
+
+
+def _read_purposes(node: Node) -> list[str]:
+    """Sorted, for their order says nothing; a mapper that says nothing has none in its normal form."""
+    found = {purpose.text(): purpose for purpose in node.items(at_least=1, at_most=MOST_PURPOSES)}
+    for name, purpose in found.items():
+        if name and not PURPOSE.fullmatch(name):
+            purpose.fault(f"the purpose {name[:64]!r} must be 1 to 64 of a-z 0-9 _ and begin with a letter")
+    return sorted(found)
 
 
 def _read_settings(node: Node) -> dict[str, Any]:

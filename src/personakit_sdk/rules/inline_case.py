@@ -8,7 +8,7 @@ from typing import Any, Final
 from personakit_sdk.rules.clock import find_zone, zone_names
 from personakit_sdk.rules.node import Node, take, take_object
 from personakit_sdk.rules.operators import instant
-from personakit_sdk.rules.paths import parse_path
+from personakit_sdk.rules.paths import segments_of
 from personakit_sdk.rules.rule import read_free
 
 SUGGESTION_KEYS: Final = (
@@ -52,7 +52,7 @@ def _read_traits(node: Node) -> dict[str, Any]:
 
 
 def _read_trait(path: str, node: Node) -> Any:
-    if not all(parse_path(path).segments):
+    if not all(segments_of(path)):
         node.fault(f"the path {path[:64]!r} has an empty segment")
     return node.value
 

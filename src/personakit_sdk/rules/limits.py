@@ -12,7 +12,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `conditions` counts the checks and references of one rule or one named condition; `depth` counts the
     groups (`all`, `any`, `not`, `condition`) around a check, references followed; `nesting` the levels of
-    plain JSON; `entries` those of one list or mapping of a YAML text, which takes long to read.
+    plain JSON; `entries` those of one list or mapping of a YAML text and `values` all that it has, keys
+    included, because it takes long to read: half a second for so many.
     """
 
     document_bytes: int = 256 * 1024
@@ -26,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     template_bytes: int = 4 * 1024
     aliases: int = 64
     entries: int = 4096
+    values: int = 10_000
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -36,10 +36,16 @@ class Path(msgspec.Struct, frozen=True):
     splits: tuple[tuple[str, tuple[str, ...]], ...]
 
 
+def segments_of(text: str) -> tuple[str, ...]:
+    r"""The segments of the path that `text` writes: what stands between dots, `\.` for a dot inside one."""
+    return tuple(part.replace("\\.", ".") for part in _SEPARATOR.split(text))
+
+
 def parse_path(text: str) -> Path:
-    r"""The path that `text` writes: segments between dots, `\.` for a dot inside one."""
+    """The path that `text` writes. Of one that was not checked, ask `segments_of` only: all ways to cut a
+    path take the square of its length."""
     written = _SEPARATOR.split(text)
-    segments = tuple(part.replace("\\.", ".") for part in written)
+    segments = segments_of(text)
     cuts = range(len(written), 0, -1)
     return Path(segments, tuple((".".join(written[:cut]), segments[cut:]) for cut in cuts))
 
@@ -47,7 +53,7 @@ def parse_path(text: str) -> Path:
 def read_path(node: Node) -> str:
     """The path that a document names, as written; notes a fault for one that nothing could have."""
     text = node.text()
-    segments = parse_path(text).segments
+    segments = segments_of(text)
     if text and not all(segments):
         node.fault(f"the path {text[:64]!r} has an empty segment")
     if len(segments) > node.limits.path_segments:

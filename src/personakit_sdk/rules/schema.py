@@ -11,7 +11,9 @@ from typing import Final
 from personakit_sdk.rules.conditions import CHECKS, KINDS
 from personakit_sdk.rules.document import (
     EXPLORATION,
+    MOST_PURPOSES,
     PUBLISHING,
+    PURPOSE,
     SECTIONS,
     SEMVER,
     SETTINGS,
@@ -92,6 +94,14 @@ _SECTION_SCHEMAS: Final[Schema] = {
             "description": {"type": "string", "description": "What the mapper is for."},
         },
         "required": ["id", "version", "description"],
+    },
+    "purposes": {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MOST_PURPOSES,
+        "items": {"type": "string", "pattern": whole(PURPOSE.pattern)},
+        "description": "What the suggestions are for, as wellbeing. Where consent is required, nobody is "
+        "mapped who has not consented to all of it.",
     },
     "required_traits": PATHS | {"description": "Traits whose absence answers tell; rules run without them."},
     "trait_mappings": {

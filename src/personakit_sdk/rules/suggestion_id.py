@@ -101,6 +101,8 @@ def _unpacked(text: str) -> SuggestionRef | None:
     if checksum != _checksum(body):
         return None
     packed = msgspec.msgpack.decode(body, type=_Packed)
+    if any("\x00" in name for name in (packed.persona_id, packed.mapper_id, packed.rule_id)):
+        return None  # no id has it, and no database can be asked for it
     ref = SuggestionRef(
         persona_id=packed.persona_id,
         mapper_id=packed.mapper_id,

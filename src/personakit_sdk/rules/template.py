@@ -41,20 +41,21 @@ class Template(msgspec.Struct, frozen=True):
 
 def parse_template(text: str) -> Template:
     """Raises ValueError, as a sentence, for a brace that is neither doubled nor around a name."""
-    literals, names, end = [""], list[str](), 0
+    literals, names, literal, end = list[str](), list[str](), "", 0
     for mark in _MARK.finditer(text):
-        literals[-1] += text[end : mark.start()]
+        literal += text[end : mark.start()]
         end = mark.end()
         if mark[0] in ("{{", "}}"):
-            literals[-1] += mark[0][0]
+            literal += mark[0][0]
         elif mark[1] is not None and NAME.fullmatch(mark[1]):
             names.append(mark[1])
-            literals.append("")
+            literals.append(literal)
+            literal = ""
         else:
             where = f"{mark[0][:40]!r} at character {mark.start() + 1}"
             raise ValueError(f"{where} is no {{name}}; write {{{{ or }}}} for a brace")
-    literals[-1] += text[end:]
-    return Template(tuple(_printable(literal, keep="\n") for literal in literals), tuple(names))
+    literals.append(literal + text[end:])
+    return Template(tuple(_printable(each, keep="\n") for each in literals), tuple(names))
 
 
 def text_of(value: Any) -> str | None:

@@ -153,6 +153,7 @@ class _Builder:
         self.events = events
         self.limits = limits
         self.aliases = 0
+        self.values = 0
         self.anchors: dict[str, Any] = {}
 
     def document(self) -> Any:
@@ -175,6 +176,7 @@ class _Builder:
         return self._value(event, depth)
 
     def _value(self, event: Any, depth: int) -> Any:
+        self._count(event)
         if _kind(event) == "Alias":
             return self._alias(event)
         if event.tag is not None:
@@ -183,6 +185,12 @@ class _Builder:
         if event.anchor is not None:
             self.anchors[event.anchor] = value
         return value
+
+    def _count(self, event: Any) -> None:
+        self.values += 1
+        if self.values > self.limits.values:
+            most = self.limits.values
+            raise self._refused(event, f"it has more than {most} keys and values; send it as JSON")
 
     def _content(self, event: Any, depth: int) -> Any:
         if _kind(event) == "Scalar":
@@ -213,6 +221,7 @@ class _Builder:
 
     def _key(self, event: Any) -> str:
         """A key is the text that stands there, as in JSON: `1:` and `true:` are texts."""
+        self._count(event)
         if _kind(event) != "Scalar" or event.tag is not None:
             raise self._refused(event, "a key must be a plain text")
         return _joined(event.value)

@@ -65,6 +65,8 @@ def _result(fate: Fate, position: int) -> Body:
     match fate:
         case "rejected":
             return {"status": fate, "problem": problem(422, "invalid-input")}
+        case "erased":
+            return {"status": "rejected", "problem": problem(410, "person-erased")}
         case "retry":
             return {"status": fate, "problem": problem(503, "busy")}
         case _:
@@ -114,8 +116,10 @@ def _parts(entity: str) -> tuple[str, str, str]:
 def _item(change: Change) -> Body:
     kind, _, id_ = str(change.delete if change.put is UNSET else change.put).partition("/")
     told = {"kind": kind, "id": id_, "version": change.version}
+    if kind == "persona":
+        told["ref"] = id_ if change.ref is UNSET else change.ref
     if change.put is UNSET:
-        return {**told, "op": "delete"}
+        return {**told, "op": "delete", **({"erased": True} if change.erased else {})}
     body = persona(id_, change.version) if kind == "persona" else mapper(id_, change.version)
     return {**told, "op": "put", "body": {**body, **change.with_}}
 

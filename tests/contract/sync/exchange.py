@@ -10,8 +10,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 Name = Annotated[str, Meta(pattern=r"^[a-z]+(-[0-9]+)?$")]
 """Of an item: what `as` says, and with `times` that and a number: `a-1`, `a-2` …"""
-Entity = Annotated[str, Meta(pattern=r"^(mapper|persona)/[a-z]+$")]
-Fate = Literal["stored", "duplicate", "rejected", "retry", "absent"]
+Entity = Annotated[str, Meta(pattern=r"^(mapper|persona)/~?[a-z]+$")]
+Fate = Literal["stored", "duplicate", "rejected", "erased", "retry", "absent"]
 Refusal = Literal[
     "expired",
     "not-cached",
@@ -23,7 +23,7 @@ Refusal = Literal[
     "upgrade-required",
 ]
 NoticeKind = Literal[
-    "lost", "offered-again", "paused", "rejected", "reset", "retrying", "stuck", "upgrade-required"
+    "erased", "lost", "offered-again", "paused", "rejected", "reset", "retrying", "stuck", "upgrade-required"
 ]
 
 
@@ -51,11 +51,14 @@ class Request(Strict, frozen=True, kw_only=True):
 
 
 class Change(Strict, frozen=True, kw_only=True):
-    """An entity on a page, put or deleted; `with` replaces fields of the body that the runner makes."""
+    """An entity on a page, put or deleted; `with` replaces fields of the body that the runner makes. `ref` is
+    that of a persona, its id unless it is given; `erased` says that nothing may be kept of it."""
 
     put: Entity | UnsetType = UNSET
     delete: Entity | UnsetType = UNSET
     version: int
+    ref: str | UnsetType = UNSET
+    erased: bool = False
     with_: dict[str, Any] = msgspec.field(name="with", default={})
 
     def __post_init__(self) -> None:

@@ -54,7 +54,9 @@ class Outgoing:
 
     def settle(self, fates: Mapping[str, Fate]) -> None:
         """The service said of items, by id, what became of them."""
-        self._settled |= {id_ for id_, fate in fates.items() if fate in {"stored", "duplicate", "rejected"}}
+        self._settled |= {
+            id_ for id_, fate in fates.items() if fate in {"stored", "duplicate", "rejected", "erased"}
+        }
 
     def unsettle(self, names: Iterable[str]) -> None:
         """Somebody wants items to be sent again."""

@@ -190,3 +190,11 @@ def test_every_call_is_paid_those_of_no_use_too(api: MessagesApi, model: Anthrop
 def test_a_start_without_a_key_does_not_import_the_client() -> None:
     code = "import sys, personakit.cli.up; sys.exit('anthropic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_does_not_go_where_an_answer_sends_it(api: MessagesApi, model: AnthropicModel) -> None:
+    with messages_api(lambda _: message('{"said": "no"}')) as elsewhere:
+        api.answer = lambda _: Reply(b"", status=307, headers={"location": f"{elsewhere.url}/v1/messages"})
+        with pytest.raises(ModelFailed, match="the provider answered 307"):
+            model.ask(ASK)
+        assert elsewhere.asked == []

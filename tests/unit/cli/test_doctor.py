@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from personakit.cli.main import personakit
 from personakit_sdk import PersonaKit
+from personakit_sdk.rules.document import RULE_LANGUAGE
 from tests.processes import free_port
 from tests.sync_service import FIRST_KEY, SyncService, sync_service
 from tests.unit.sdk.conftest import NOW, mapper
@@ -71,7 +72,7 @@ def test_what_should_be_looked_at_is_exit_code_1(double: SyncService, tmp_path: 
     double.valid_for = timedelta(seconds=-1)
     store.write_bytes(b"\xff" * 9000)
     with open_kit(double, store, max_items=2, when_full="drop_oldest") as kit:
-        double.put("mapper", "later", mapper("later", rule_language=2))
+        double.put("mapper", "later", mapper("later", rule_language=RULE_LANGUAGE + 1))
         kit.sync()
         kit.observe("ada", "odd", {})
         kit.flush()

@@ -316,3 +316,26 @@ def test_what_git_writes_is_what_is_read_whatever_the_names(
     assert [commit.lines_added for commit in read] == [
         sum(change[0] for change in changes) for changes in commits
     ]
+
+
+def test_a_repository_has_no_program_of_its_own_run(repository, tmp_path: Path) -> None:
+    """One that lacks a file and names who has it: git would start that program to fetch it."""
+    repository.write(a__py="one\n")
+    repository.commit("2026-01-05T10:00:00+0000")
+    told = tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{told}'\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    for name, value in {
+        "core.repositoryformatversion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.url": str(repository.path),
+        "remote.origin.promisor": "true",
+        "remote.origin.uploadpack": str(program),
+    }.items():
+        repository.git("config", name, value)
+    blob = repository.git("rev-parse", "HEAD:a.py").strip()
+    (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(InvalidInput, match="git could not read"):
+        history(repository.path)
+    assert not told.exists()

@@ -14,6 +14,7 @@ from personakit.cli.calendar_events import BadEvent, Occurrence, read_calendar
 from personakit.cli.ics import import_ics
 from personakit.cli.recurrence import MOST_REPEATS
 from personakit_sdk.errors import InvalidInput
+from tests.fuzz.watchdog import within_seconds
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -262,3 +263,27 @@ def test_a_daily_series_is_every_so_many_days_at_the_same_hour_without_its_excep
     expected = [wall.replace(tzinfo=BERLIN) for n, wall in enumerate(walls) if n not in left_out]
     found = [at.start for at in held(series, now=NOW)]
     assert found == [at for at in expected if at.astimezone(UTC) <= NOW]
+
+
+@pytest.mark.parametrize("frequency", ["YEARLY", "MONTHLY", "WEEKLY", "DAILY"])
+def test_a_rule_that_never_matches_is_not_looked_for_long(frequency: str) -> None:
+    never = f"RRULE:FREQ={frequency};BYMONTH=2;BYMONTHDAY=30"
+    with within_seconds(2.0):
+        assert starts(event("DTSTART:20250301T090000Z", never)) == ["2025-03-01T09:00:00+00:00"]
+
+
+def test_a_rule_is_followed_on_its_own_calendar_leap_days_and_weekdays_too() -> None:
+    leap = "DTSTART:20160229T090000Z"
+    days = starts(event(leap, "RRULE:FREQ=YEARLY"), now=datetime(2100, 6, 1, tzinfo=UTC))
+    assert [day[:4] for day in days] == [str(year) for year in range(2016, 2100, 4)]
+    mondays = held(event("DTSTART:20250303T090000Z", "RRULE:FREQ=MONTHLY;BYDAY=1MO"))
+    assert {found.start.strftime("%A") for found in mondays} == {"Monday"}
+    assert "Easter" in bad(event("DTSTART:20250301T090000Z", "RRULE:FREQ=YEARLY;BYEASTER=0"))[0]
+
+
+def test_a_short_file_that_says_very_many_events_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personakit.cli.calendar_events.MOST_HELD", 30)
+    ten = [event(WEEKLY, "RRULE:FREQ=WEEKLY;COUNT=10", uid=str(each)) for each in range(4)]
+    assert len(held(*ten[:3])) == 30
+    with pytest.raises(InvalidInput, match="more than 30 events"):
+        held(*ten)

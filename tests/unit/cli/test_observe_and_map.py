@@ -110,6 +110,14 @@ def test_no_suggestion_is_said_so_and_an_explanation_is_shown_when_asked_for(ser
     assert '"fired": false' in result.stdout
 
 
+def test_what_is_withheld_is_said_with_its_reason(service) -> None:
+    withheld = {"purposes": ["wellbeing"], "reason": "Nobody asked."}
+    service.answers["/map-persona"] = (200, ANSWER | {"missingTraits": [], "withheld": withheld})
+    told = run(service, "map", "daily_focus", "ann", "--explain").stdout
+    assert told.startswith("Nothing is mapped. Nobody asked.\n")
+    assert "No rule fired" not in told
+
+
 def test_the_raw_answer_is_for_programs(service) -> None:
     service.answers["/map-persona"] = (200, ANSWER)
     assert msgspec.json.decode(run(service, "--json", "map", "daily_focus", "ann").stdout) == ANSWER

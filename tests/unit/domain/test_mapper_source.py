@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from personakit.domain.mapper_source import COMMENTS_LOST, weighed, written_out
 from personakit.shipped import mappers_dir
 from personakit_sdk.rules import compile_mapper
 from personakit_sdk.rules.yaml import load_yaml
+from tests.unit.rules.mapper_cases import mapper, rule
 
 TEXT = """\
 # Written by hand; keep this line.
@@ -31,6 +33,12 @@ rules:
   - {id: flow, conditions: {trait_check: {path: c, operator: exists}},
      actions: [{generate_suggestion: {type: t, title: T, description: D}}]}
 """
+
+
+def test_what_is_too_large_to_be_read_as_yaml_is_written_as_json() -> None:
+    plan = compile_mapper(mapper(*[rule(f"r{number}") for number in range(1_000)]))
+    text = written_out(plan.document, plan.hash)
+    assert json.loads(text) == plan.document
 
 
 def document_of(text: str, **weights: float) -> tuple[dict[str, Any], str]:

@@ -14,6 +14,7 @@ import pytest
 
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import Plan, compile_mapper, lint
+from personakit_sdk.rules.limits import Limits
 from personakit_sdk.rules.yaml import load_json, load_yaml, load_yaml_marked
 from tests.unit.rules.mapper_cases import decide, facts, mapper, rule
 
@@ -62,6 +63,10 @@ def saying(text: str) -> dict[str, Any]:
     return mapper(rule(actions=[{"generate_suggestion": says}]))
 
 
+def checking(path: str) -> dict[str, Any]:
+    return mapper(rule(conditions={"trait_check": {"path": path, "operator": "exists"}}))
+
+
 def cost(run: Callable[[], object], problem: str) -> float:
     """The memory at its most, in bytes, that it takes to refuse with this problem."""
     tracemalloc.start()
@@ -105,6 +110,13 @@ def test_a_hostile_text_is_refused(text: str, problem: str) -> None:
         assert cost(lambda load=load: load(text), problem) < 32 * MEBIBYTE
 
 
+def test_a_text_of_many_keys_and_values_is_refused_at_the_first_beyond() -> None:
+    limits = Limits(values=5)  # a list of four numbers has five values
+    assert load_yaml("[1, 2, 3, 4]", limits) == [1, 2, 3, 4]
+    for text in ("[1, 2, 3, 4, 5]", "{a: 1, b: 2, c: 3}", "[" + "1," * 100_000):
+        assert cost(lambda text=text: load_yaml(text, limits), "more than 5 keys and values") < MEBIBYTE * 4
+
+
 @pytest.mark.parametrize("load", [load_yaml, load_json])
 def test_a_text_of_50_mb_is_refused_before_it_is_read(load: Callable[[str | bytes], Any]) -> None:
     for text in ("x" * HUGE, b"x" * HUGE):
@@ -128,6 +140,12 @@ def test_a_text_of_50_mb_is_refused_before_it_is_read(load: Callable[[str | byte
             id="10,000 rules",
         ),
         pytest.param(mapper(rule(**{"k" * 100_000: 1})), "is not known", id="a very long unknown key"),
+        pytest.param(checking("." * 200_000), "it is longer than 1024 bytes", id="a path of 200,000 dots"),
+        pytest.param(
+            mapper(rule(), tests=[{"name": "t", "given": {"traits": {"." * 200_000: 1}}, "expect": {}}]),
+            "empty",
+            id="a path of 200,000 dots in a test",
+        ),
         pytest.param(mapper(rule(description=float("nan"))), "nan is not a number", id="NaN"),
         pytest.param(mapper(rule(description="\ud800")), "half of a surrogate pair", id="half a pair"),
         pytest.param(mapper(rule(description={1: 2})), "the key 1 is not a text", id="a number as a key"),
@@ -178,3 +196,24 @@ def test_the_largest_mappers_that_are_taken_cost_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert most < 64 * MEBIBYTE
+
+
+def test_what_a_value_brings_along_steers_no_terminal_and_disguises_nothing() -> None:
+    plan = compile_mapper(
+        mapper(
+            rule(
+                actions=[
+                    {
+                        "generate_suggestion": {
+                            "type": "n",
+                            "title": "t",
+                            "description": "Hello {x}.",
+                            "parameters": {"x": {"from_trait": "a"}},
+                        }
+                    }
+                ]
+            )
+        )
+    )
+    (made,) = decide(plan, facts({"go": 1, "a": "\x1b[31mred\u202eder\x00\u2066"})).suggestions
+    assert made.description == "Hello [31mredder."

@@ -10,6 +10,7 @@ import pytest
 
 from personakit_sdk.errors import DocumentInvalid
 from personakit_sdk.rules import compile_condition, compile_mapper
+from personakit_sdk.rules.document import RULE_LANGUAGE, language_of
 from personakit_sdk.rules.limits import Limits
 from personakit_sdk.rules.yaml import load_json, load_yaml
 from tests.unit.rules.mapper_cases import SHIPPED, decide, facts, load, mapper, rule, small_mapper, spoilt
@@ -115,6 +116,15 @@ def test_an_exploration_stands_in_the_normal_form_where_it_was_said(width: float
     assert said.document["feedback_settings"]["exploration"] == width
     assert "exploration" not in compile_mapper(mapper(rule("a"))).document["feedback_settings"]
     assert compile_mapper(said.document).hash == said.hash
+
+
+def test_purposes_stand_in_the_normal_form_sorted_where_they_were_said() -> None:
+    silent, said = compile_mapper(small_mapper()), compile_mapper(small_mapper() | {"purposes": ["b", "a"]})
+    assert "purposes" not in silent.document
+    assert said.document["purposes"] == ["a", "b"]
+    assert compile_mapper(said.document).hash == said.hash
+    assert compile_mapper(small_mapper() | {"purposes": ["a", "b", "a"]}).hash == said.hash
+    assert (language_of(silent.document), language_of(said.document)) == (1, RULE_LANGUAGE)
 
 
 def test_metadata_keeps_the_authors_other_keys_and_a_date_its_text() -> None:

@@ -82,7 +82,7 @@ def test_each_operator_decides_each_pair_as_it_is_said(name: str) -> None:
             assert engine(facts) == plain_interpreter.holds(check, facts), (check, seen)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(
     comparisons(),
     st.none() | st.sampled_from([0.2, 0.5, 1.0]),
@@ -103,7 +103,7 @@ def test_a_comparison_is_decided_as_it_is_said(
         assert engine == interpreter, check
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(CONDITIONS, FACTS)
 def test_a_condition_is_decided_as_it_is_said(condition: dict[str, Any], facts: Facts) -> None:
     engine, interpreter = fires(condition, facts)

@@ -31,6 +31,7 @@ from personakit_sdk import (
     Unreachable,
 )
 from personakit_sdk.rules import compile_mapper, suggestion_id
+from personakit_sdk.rules.document import RULE_LANGUAGE
 from tests import mapper_documents as documents
 from tests.mapper_documents import suggest
 from tests.processes import free_port
@@ -386,7 +387,7 @@ def test_a_503_holds_up_as_long_as_it_asks(double: SyncService, kit: PersonaKit)
 
 def test_a_mapper_that_needs_a_newer_sdk_is_told_of_once(double: SyncService, tmp_path: Path) -> None:
     told: list[Notice] = []
-    double.put("mapper", "later", mapper("later", rule_language=2))
+    double.put("mapper", "later", mapper("later", rule_language=RULE_LANGUAGE + 1))
     with PersonaKit(
         double.url, FIRST_KEY, store=tmp_path / "s.db", background=False, on_event=told.append
     ) as kit:

@@ -42,21 +42,26 @@ QUESTIONS = 100
 PEOPLE = (UUID(int=1), UUID(int=2))
 EPOCH = UUID(int=3)
 MAPPER = "m"
+PURPOSES = ("learning", "wellbeing", "work_planning")
 Row = dict[str, Any]
 
 
 class Question(NamedTuple):
-    """What is asked at an instant of the caller's clock, about a persona of a row and of mindscapes."""
+    """What is asked at an instant of the caller's clock, about a persona of a row and of mindscapes, whose
+    people all consent to some purposes."""
 
     ask: wire.MapPersona
     now: datetime
     row: Row
     mindscapes: dict[UUID, Mindscape]
+    consented_to: frozenset[str]
 
     @property
     def state(self) -> present.PersonaState:
         """The persona as the service has it."""
-        return present.persona_from(self.row, self.ask.persona_id, PEOPLE[0], self.mindscapes)
+        return present.persona_from(
+            self.row, self.ask.persona_id, PEOPLE[0], self.mindscapes, self.consented_to
+        )
 
 
 def test_they_are_five_thousand() -> None:
@@ -70,42 +75,57 @@ def test_offline_equals_online(seed: int, tmp_path: Path, monkeypatch: pytest.Mo
     store = hasten(Store(tmp_path / "store.db"))
     cache, shown = Cache(store), [AT]
     offline = Offline(cache, DeviceClock(store, wall=lambda: shown[0]))
-    told = made = 0
+    told = made = withheld = 0
     for position, size in enumerate(SIZES, start=1):
         mapper = mapper_row(chance, size, version=position)
+        policy = policy_of(position)
         questions = [question(chance, f"p{number}", size) for number in range(QUESTIONS)]
-        cache.apply(pulled(position, mapper, questions), None, AT, full=True)
+        cache.apply(pulled(position, mapper, policy, questions), None, AT, full=True)
         for each in questions:
             shown[0] = each.now
             answer = offline.map_persona(each.ask)
-            assert msgspec.json.encode(answer.suggestions) == online_suggestions(mapper, each)
+            here = (answer.suggestions, answer.missing_traits, answer.withheld)
+            assert msgspec.json.encode(here) == online(mapper, policy, each)
+            assert (answer.withheld is None) == may_be_mapped(mapper, policy, each)
             told += 1
             made += len(answer.suggestions)
+            withheld += answer.withheld is not None
     store.close()
     assert told == len(SIZES) * QUESTIONS
     assert made > told / 4  # nothing equals nothing, which shows little
+    assert told / 10 < withheld < told / 2
 
 
-def online_suggestions(row: Row, asked: Question) -> bytes:
-    """What the service would send of suggestions, by the path that its requests take: decided, and, where the
-    question is of now, once more from what it kept."""
+def policy_of(position: int) -> wire.ConsentPolicyName:
+    """That of the tenant when the mapper's version at a position is asked: by turns."""
+    return "required" if position % 2 == 0 else "off"
+
+
+def may_be_mapped(row: Row, policy: wire.ConsentPolicyName, asked: Question) -> bool:
+    """The rule in its own words."""
+    purposes = set(row["document"].get("purposes", []))
+    return policy == "off" or (purposes != set() and purposes <= asked.consented_to)
+
+
+def online(row: Row, policy: wire.ConsentPolicyName, asked: Question) -> bytes:
+    """What the service would send of suggestions, of missing traits and of consent, by the path that its
+    requests take: decided, and, where the question is of now, once more from what it kept."""
     persona = HotPersona(asked.state, {}, {}, KeptDecisions())
-    mapper = HotMapper(row["version"], row["hash"], plan_of(row), weights_in(row), None)
+    mapper = HotMapper(row["version"], row["hash"], plan_of(row), weights_in(row), None, policy)
     read = Mapping(persona, mapper, 1)
     at = asked.now if asked.ask.at is None else asked.ask.at
     first, again = (
-        msgspec.json.encode(
-            map_persona._decide(read, asked.ask, context_of(asked.ask), at, asked.now).suggestions
-        )
-        for _ in range(2)
+        map_persona._decided(read, asked.ask, context_of(asked.ask), at, asked.now) for _ in range(2)
     )
-    assert first == again
-    return first
+    assert msgspec.json.encode(first) == msgspec.json.encode(again)
+    return msgspec.json.encode((first.suggestions, first.missing_traits, first.withheld))
 
 
-def pulled(position: int, row: Row, questions: list[Question]) -> wire.SyncAnswer:
+def pulled(
+    position: int, row: Row, policy: wire.ConsentPolicyName, questions: list[Question]
+) -> wire.SyncAnswer:
     """All of it as an answer of `/sync`, through the bytes that it has on its way."""
-    bodies = [("mapper", MAPPER, synced_mapper(row))]
+    bodies = [("mapper", MAPPER, synced_mapper(row, policy))]
     bodies += [("persona", each.ask.persona_id, present.synced_persona(each.state)) for each in questions]
     items = [
         wire.SyncItem(kind=kind, id=id_, version=position, op="put", body=body) for kind, id_, body in bodies
@@ -136,6 +156,8 @@ def mapper_row(chance: Random, size: int, version: int) -> Row:
     """A mapper at its active version, with what was learned of some of its rules for all."""
     document = random_mapper(chance, size)
     document["metadata"]["id"] = MAPPER
+    if version % 5:
+        document["purposes"] = chance.sample(PURPOSES, chance.randint(1, 2))
     document["feedback_settings"] = {"min_weight": 0.5, "max_weight": chance.choice([1.5, 3.0])}
     for suggestion in _suggestions(document):
         if chance.random() < 0.7:
@@ -188,7 +210,8 @@ def question(chance: Random, persona_id: str, size: int) -> Question:
         explain=chance.random() < 0.1,
     )
     mindscapes = {person: mindscape(chance) for person in PEOPLE}
-    return Question(ask, now, persona_row(chance, persona_id, size), mindscapes)
+    consented_to = frozenset(purpose for purpose in PURPOSES if chance.random() < 0.6)
+    return Question(ask, now, persona_row(chance, persona_id, size), mindscapes, consented_to)
 
 
 def context(chance: Random) -> Row:

@@ -14,6 +14,7 @@ from personakit_sdk.cache import Pulled, Staging
 from personakit_sdk.device_clock import DeviceClock
 from personakit_sdk.errors import DataExpired, NotCached, SyncStuck, UpgradeRequired
 from personakit_sdk.offline import Offline
+from personakit_sdk.rules.document import RULE_LANGUAGE
 from personakit_sdk.transport import ServiceError, Unreachable
 from personakit_sdk.wire import MapPersona
 from tests.sync_service import Fault, SyncService, cut, html, lost, status
@@ -347,14 +348,14 @@ def test_a_mapper_in_a_newer_rule_language_asks_for_an_upgrade_and_the_rest_work
     double: SyncService, puller: Puller
 ) -> None:
     double.put("mapper", "focus", mapper())
-    double.put("mapper", "later", mapper("later", rule_language=2))
+    double.put("mapper", "later", mapper("later", rule_language=RULE_LANGUAGE + 1))
     broken = mapper("odd")
     broken.document["rules"][0]["conditions"] = {"quantum": []}
     double.put("mapper", "odd", broken)
     double.put("persona", "ada", persona())
     puller.pull.run()
     assert puller.offline.upgrades() == ["later", "odd"]
-    with pytest.raises(UpgradeRequired, match="version 2"):
+    with pytest.raises(UpgradeRequired, match=f"version {RULE_LANGUAGE + 1}"):
         puller.offline.map_persona(MapPersona(mapper_id="later", persona_id="ada"))
     with pytest.raises(UpgradeRequired):
         puller.offline.mapper("odd")

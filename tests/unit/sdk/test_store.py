@@ -89,7 +89,7 @@ def test_an_older_file_is_brought_to_the_new_tables_with_its_items(
         assert connection.execute("SELECT x FROM later").fetchone() == (7,)
     assert [each.id for each in Outbox(upgraded).batch([], 10, 10_000)] == [str(kept.id)]
     monkeypatch.undo()
-    with pytest.raises(StoreTooNew, match="version 2"):
+    with pytest.raises(StoreTooNew, match="version 3"):
         Store(path)
     monkeypatch.setattr(schema, "MIGRATIONS", newer)
     assert Outbox(Store(path)).tally().items == 1

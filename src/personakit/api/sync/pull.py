@@ -64,7 +64,8 @@ WaitSeconds = Annotated[
     response_headers=[
         ResponseHeader(
             name=VALID_UNTIL, description="Until when what was answered is valid", documentation_only=True
-        )
+        ),
+        ResponseHeader(name="ETag", description="Send it as `If-None-Match`", documentation_only=True),
     ],
 )
 async def sync(
@@ -86,7 +87,8 @@ async def sync(
     pull = Pull(service, scope_of(request.auth, persona_id), since, page_size(limit), datetime.now(UTC))
     page = await _settled(partial(asyncio.to_thread, pull.read))
     if seconds and not page.changed and page.up_to_date:
-        page = await _awaited(request.app.state["waiting"], pull, seconds)
+        async with request.app.state["gate"].aside():
+            page = await _awaited(request.app.state["waiting"], pull, seconds)
         await authenticated(request.app.state["keys"], request.scope)  # it may be revoked meanwhile
     return _answer(service, page, tags_in(request.headers.get("if-none-match")))
 
@@ -102,7 +104,7 @@ class Pull:
         self._now = now
 
     def known(self) -> list[str] | None:
-        """The personas asked for, as the read model knows them; None, for any, while one is not known yet."""
+        """The personas asked for, as the read model knows them; None, for any, while one may come."""
         asked, found = self.scope.personas, self.scope.asked(self._service)
         return found if asked and found and len(found) == len(asked) else None
 
@@ -110,7 +112,7 @@ class Pull:
         """The page as it is now. Raises InvalidInput and SinceAhead for a bad `since`, and CursorExpired,
         EpochChanged or ScopeChanged for a cursor that cannot be continued."""
         asked_for = self.scope.asked(self._service)
-        with self._service.reader.snapshot() as snapshot:
+        with self._service.reader.snapshot(self.scope.tenant) as snapshot:
             shown = self.scope.shown(snapshot, asked_for)
             asked = Asked(self.scope, shown, self._since(snapshot), self._size, self._now)
             return read_page(snapshot, asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,7 @@ from uuid import UUID
 from litestar import Response, post
 from litestar.datastructures import State
 from litestar.params import RawBody
+from litestar.types import Scope
 
 from personakit.agents.service import Service
 from personakit.api.answers import answer, require_person
@@ -19,8 +21,10 @@ from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.feedback import understood
 from personakit.api.openapi import documented
 from personakit.api.problems import UNAVAILABLE, problem_of
+from personakit.api.rates import take_items
 from personakit.api.scopes import require
 from personakit.api.sync.pushed import Told, read_push, told_by
+from personakit.api.touched import touch_named
 from personakit.eventlog.access import ApiKey
 from personakit.eventlog.intake import Fate, Receipt, Received, Sent
 from personakit.eventlog.person_keys import MasterKeyWrong
@@ -54,12 +58,16 @@ class Item(NamedTuple):
     summary="Push what happened",
 )
 def push(
-    service: ServiceGiven, caller: CallerGiven, state: State, body: RawBody
+    service: ServiceGiven, caller: CallerGiven, state: State, scope: Scope, body: RawBody
 ) -> Response[wire.PushAnswer]:
     """Record observations and feedback that a client kept, at most 500, oldest first: those of one `key` are
     recorded in their order. Each has a fate of its own, by its id: `stored` or `duplicate` once it is
     committed, `rejected` if it never will be, `retry` if it may be later, after `Retry-After` seconds."""
-    outcomes = record(service, caller, read_push(body), gone=state.metrics.feedback_on_gone_rule)
+    items = read_push(body)
+    take_items(scope, len(items))
+    outcomes = record(
+        service, caller, items, gone=partial(state.metrics.feedback_on_gone_rule, caller.tenant)
+    )
     results = {id_: _result(outcome) for id_, outcome in outcomes.items()}
     found = wire.PushAnswer(
         epoch=service.epoch, results={str(id_): result for id_, result in results.items()}
@@ -120,7 +128,7 @@ def _understood(
         caller.tenant,
         {each.person_id for each in told.values() if isinstance(each, wire.Observation)},
     )
-    with service.reader.snapshot() as snapshot:
+    with service.reader.snapshot(caller.tenant) as snapshot:
         for id_, each in told.items():
             try:
                 match each:
@@ -129,6 +137,7 @@ def _understood(
                     case wire.Feedback():
                         yield Item(id_, understood(service, snapshot, caller, each))
                     case wire.Observation():
+                        touch_named(service, caller.tenant, [each.person_id])
                         yield Item(id_, each)
             except UNAVAILABLE:
                 raise

@@ -53,11 +53,11 @@ class Scope(msgspec.Struct, frozen=True):
 
     def asked(self, service: Service) -> list[str] | None:
         """The UUIDs of the personas asked for, as the read model knows them. Who is not there yet has none:
-        they come when they are there."""
+        they come when they are there. Who was erased has that of then: it is told that they are gone."""
         if self.personas is None:
             return None
-        found = (_entity(service, self.tenant, persona_id) for persona_id in self.personas)
-        return [entity for entity in found if entity is not None]
+        found = (_entities(service, self.tenant, persona_id) for persona_id in self.personas)
+        return [entity for entities in found for entity in entities]
 
 
 def _within(snapshot: Snapshot, tenant: str, limits: Limits) -> Shown:
@@ -92,12 +92,13 @@ def _require_id(persona_id: str) -> None:
         ) from None
 
 
-def _entity(service: Service, tenant: str, persona_id: str) -> str | None:
+def _entities(service: Service, tenant: str, persona_id: str) -> list[str]:
     if persona_id.startswith("~"):
         try:
             persona = UUID(persona_id[1:])
         except ValueError:
-            return None
-        return str(persona) if id_of(persona) == persona_id else None
+            return []
+        return [str(persona)] if id_of(persona) == persona_id else []
     person = service.people.find(tenant, persona_id)
-    return None if person is None else str(person.surrogate)
+    those = service.people.erased(tenant, persona_id) if person is None else [person.surrogate]
+    return [str(each) for each in those]

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
@@ -99,7 +100,8 @@ class Waiting:
 
     async def look(self, ask: Callable[[], T]) -> T:
         """What the database says, asked from a thread of those that are kept for this."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        asking = copy_context().run  # whom it touches belongs to the request that asks
+        return await asyncio.get_running_loop().run_in_executor(self._threads, asking, ask)
 
     def close(self) -> None:
         """Nobody waits any more."""
@@ -136,7 +138,7 @@ class Waiting:
         """What changed since this was asked last, for tenants of whom somebody waits; None for anything."""
         tenants = list({waiter.tenant for waiter in list(self._waiters)})
         seen = self._seen
-        with self._reader.snapshot() as snapshot:
+        with self._reader.snapshot_of_all() as snapshot:
             self._seen = reached(snapshot)
             if seen is None:
                 return None

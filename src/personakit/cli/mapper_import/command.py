@@ -26,7 +26,7 @@ ENGINES: Final[dict[str, Callable[[Node, FactNames, Notes], Imported]]] = {
     "json-rules-engine": json_rules_engine.read,
     "jsonlogic": jsonlogic.read,
 }
-_LIMITS: Final = Limits(document_bytes=4 * 1024 * 1024, list_items=10_000, entries=100_000)
+_LIMITS: Final = Limits(document_bytes=4 * 1024 * 1024, list_items=10_000, entries=100_000, values=1_000_000)
 """What is read may be larger than what comes out of it; that has limits of its own."""
 
 

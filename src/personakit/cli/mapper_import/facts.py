@@ -65,7 +65,7 @@ def _check_segment(node: Node, segment: str) -> bool:
         node.fault(f"the name {segment[:64]!r} has a backslash in it, which paths here cannot say")
     elif segment in _OF_EVERY_OBJECT:
         node.fault(f"{segment!r} is read from JavaScript's own objects, which facts here are not")
-    elif segment.isascii() and segment.isdigit() and segment != str(int(segment)):
+    elif segment.isascii() and segment.isdigit() and segment != (segment.lstrip("0") or "0"):
         node.fault(f"{segment!r} is an index here and a name in JavaScript")
     else:
         return True

@@ -14,6 +14,7 @@ from personakit.agents.backtest import Backtester, Question, instants_between
 from personakit.cli.mappers.backtested import Compared, show
 from personakit.cli.mappers.files import compiled
 from personakit.cli.mappers.options import context_of, context_option
+from personakit.cli.noted import noted
 from personakit.cli.opened_log import opened_log
 from personakit.cli.options import FILE, InstantType, json_option, with_settings
 from personakit.cli.progress import progress
@@ -69,8 +70,9 @@ def backtest(
     What was known of a person at an instant is what the log had recorded by then, as GET /personas/{id}?asOf=
     has it. Each person's own persona is mapped, from when they were registered, and each persona that was
     created, while it is there. Instants lie in equal spans between --since and --until. People who were
-    erased are left out. The command reads the database, like `projections`, beside a running service or
-    without one, and writes nothing. Exit 0, whatever changed.
+    erased are left out; where consent was required then, or is now, a version maps only those who had given
+    it and have not withdrawn it. The command reads the database, like `projections`, beside a running service
+    or without one, and writes nothing but that to the audit. Exit 0, whatever changed.
     """
     after = compiled(file)
     question = Question(context=context_of(context), limit=limit)
@@ -83,7 +85,7 @@ def backtest(
         found = Backtester(before, after, question, learned).run(
             log.past,
             tenant,
-            islice(everybody(log.recorder, tenant), people),
+            noted(log.recorder, tenant, "mappers backtest", islice(everybody(log.recorder, tenant), people)),
             instants_between(begin, end, samples),
             report,
             people,
@@ -112,7 +114,7 @@ def _published(reader: Reader, tenant: str, against: str) -> tuple[int, Plan, di
     mapper_id, at, version = against.partition("@")
     if at and not (version.isascii() and version.isdigit()):
         raise InvalidInput(f"{against!r} is no ID@VERSION, such as daily_focus@3.")
-    with reader.snapshot() as snapshot:
+    with reader.snapshot(tenant) as snapshot:
         row = (
             snapshot.row("mapper_versions.one", tenant=tenant, mapper_id=mapper_id, version=int(version))
             if at

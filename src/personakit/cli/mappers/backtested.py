@@ -53,6 +53,10 @@ def _head(compared: Compared) -> list[str]:
         f"{compared.mapper}, version {compared.version}, and {compared.file} ({compared.author_version})",
         f"{found.personas} personas at {len(found.instants)} instants {when}: {made}",
     ]
+    if found.withheld:
+        lines.append(
+            f"{found.withheld} mappings were withheld with at least one version, for want of consent"
+        )
     if found.unreadable:
         lines.append(f"{found.unreadable} personas were left out: their events cannot be read")
     return lines

@@ -61,7 +61,7 @@ def evaluate(
     document = None if file is None else _of(mapper, file)
     told = context_of(context)
     with opened_log(settings) as log, progress(sys.stderr) as report:
-        with log.reader.snapshot() as snapshot:
+        with log.reader.snapshot(tenant) as snapshot:
             in_use = _in_use(snapshot, tenant, mapper)
             votes = snapshot.rows("feedback.explored", tenant=tenant, mapper_id=mapper, since=since)
             wanted = {vote["mapper_version"] for vote in votes} | ({version} if version else set())

@@ -77,7 +77,7 @@ def _chosen(explained: Explained, wanted: tuple[str, ...]) -> Explained:
     """The explanation of these rules only; of all where none is named. Raises InvalidInput."""
     rules = explained.explanation.rules
     unknown = sorted(set(wanted) - {rule.id for rule in rules})
-    if unknown:
+    if unknown and explained.withheld is None:
         raise InvalidInput(f"{explained.mapper} has no rule {unknown[0]!r}; --json without --rule lists all.")
     kept = [rule for rule in rules if rule.id in wanted or not wanted]
     explanation = msgspec.structs.replace(explained.explanation, rules=kept)

@@ -14,8 +14,10 @@ from personakit.cli.mappers.files import compiled
 from personakit.cli.mappers.persona_facts import facts_of
 from personakit.config import Settings
 from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
+from personakit_sdk.mapping import withheld_of
 from personakit_sdk.rules import Decision, Facts, Plan, TraitFact, evaluate
 from personakit_sdk.rules.clock import find_zone
+from personakit_sdk.rules.document import purposes_of
 from personakit_sdk.rules.evaluate import explanation_of
 from personakit_sdk.rules.explain import Explanation
 from personakit_sdk.rules.inline_case import read_case
@@ -25,11 +27,13 @@ from personakit_sdk.rules.node import Node
 from personakit_sdk.rules.operators import instant
 from personakit_sdk.rules.yaml import Marks
 from personakit_sdk.transport import ServiceError
-from personakit_sdk.wire import MapAnswer, Mapper, MapPersona, Persona
+from personakit_sdk.wire import MapAnswer, Mapper, MapPersona, Persona, Withheld
 
 _AS_OF_NOW: Final = (
     "The service says how far traits are believed now: confidences are those of now, not of --at."
 )
+
+_NO_RULES: Final = Explanation(rules=[], conditions={})
 
 
 class Asked(NamedTuple):
@@ -42,7 +46,8 @@ class Asked(NamedTuple):
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An explanation, and of what. `version` is the service's, or the author's of a file."""
+    """An explanation, and of what. `version` is the service's, or the author's of a file. Where the service
+    withheld the mapping no rule was asked."""
 
     mapper: str
     version: str
@@ -51,6 +56,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     missing_traits: list[str]
     explanation: Explanation
     remarks: list[str] = []
+    withheld: Withheld | None = None
 
 
 def by_service(settings: Settings, mapper_id: str, person: str, asked: Asked) -> Explained:
@@ -66,13 +72,16 @@ def by_service(settings: Settings, mapper_id: str, person: str, asked: Asked) ->
     )
     reply = connect(settings).request("POST", "/map-persona", body=body, idempotent=True)
     answer = reply.decode(MapAnswer)
+    withheld = answer.withheld
     return Explained(
         mapper=answer.mapper.id,
         version=str(answer.mapper.version),
         about=person,
         at=asked.at,
         missing_traits=answer.missing_traits,
-        explanation=msgspec.convert(answer.explanation, Explanation),
+        explanation=_NO_RULES if withheld else msgspec.convert(answer.explanation, Explanation),
+        remarks=[f"Nothing is mapped. {withheld.reason}"] if withheld else [],
+        withheld=withheld,
     )
 
 
@@ -85,7 +94,9 @@ def by_persona(settings: Settings, file: str, person: str, asked: Asked) -> Expl
     own = persona.learned.get(plan.mapper_id, {})
     learned = combined(_learned(settings, plan.mapper_id), own, plan.document["feedback_settings"])
     explained = _explained(plan, person, at, _decide(plan, facts, person, asked.limit, learned))
-    return explained if asked.at is None else msgspec.structs.replace(explained, remarks=[_AS_OF_NOW])
+    withheld = withheld_of(plan, "required", persona.consented_to) if purposes_of(plan.document) else None
+    remarks = [f"{withheld.reason} Where consent is required nothing is mapped."] if withheld else []
+    return msgspec.structs.replace(explained, remarks=remarks if asked.at is None else [*remarks, _AS_OF_NOW])
 
 
 def _learned(settings: Settings, mapper_id: str) -> dict[str, float]:

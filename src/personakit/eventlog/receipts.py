@@ -1,0 +1,54 @@
+"""Receipts of erasures: signed by a key that follows from the log's secret, for others to verify."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from binascii import Error
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from personakit.eventlog.eraser import Erased
+from personakit.eventlog.people import persona_id
+from personakit_sdk import wire
+
+
+def receipt_of(erased: Erased, person_id: str, secret: bytes) -> wire.ErasureReceipt:
+    """The receipt, the same whenever it is asked for. Ed25519 as in RFC 8032 draws nothing."""
+    key = _key(secret)
+    unsigned = wire.ErasureReceipt(
+        id=erased.erasure,
+        person_id=person_id,
+        erased_at=erased.erased_at,
+        position=erased.position,
+        epoch=erased.epoch,
+        personas=[persona_id(persona) for persona in erased.personas],
+        public_key=_public(key),
+    )
+    return msgspec.structs.replace(unsigned, signature=b64encode(key.sign(_signed(unsigned))).decode())
+
+
+def is_genuine(receipt: wire.ErasureReceipt, secret: bytes) -> bool:
+    """Whether this log signed the receipt, as it is."""
+    key = _key(secret)
+    try:
+        key.public_key().verify(b64decode(receipt.signature, validate=True), _signed(receipt))
+    except (InvalidSignature, Error):
+        return False
+    return receipt.public_key == _public(key)
+
+
+def _key(secret: bytes) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hmac.digest(secret, b"personakit erasure receipts", "sha256"))
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def _signed(receipt: wire.ErasureReceipt) -> bytes:
+    said = msgspec.to_builtins(receipt)
+    del said["signature"]
+    return msgspec.json.encode(said, order="deterministic")
