@@ -16,7 +16,7 @@ from bench.grown import quiet
 from bench.history import history, people, with_ids
 from bench.workbench import Workbench
 from personakit.agents.service import Service
-from personakit.cli.up import FIRST_TENANT
+from personakit.cli.database import FIRST_TENANT
 from personakit.projections.follow import Followers
 from personakit_sdk.wire import Observation
 

@@ -18,7 +18,7 @@ import msgspec
 from bench.fifty_rules import fifty_rules
 from bench.history import history, people, uuid7s
 from personakit.agents.service import Service
-from personakit.cli.up import FIRST_TENANT
+from personakit.cli.database import FIRST_TENANT
 from personakit.domain.computed_traits import Observed
 from personakit.domain.events import Event, MindscapeUpdated, PersonaCoreGenerated
 from personakit.domain.mapper import publish_shipped

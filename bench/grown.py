@@ -12,7 +12,7 @@ from bench.fill import COHORT_PEOPLE, Filler
 from bench.history import people
 from bench.serving import Served
 from personakit.agents.service import Service
-from personakit.cli.up import FIRST_TENANT
+from personakit.cli.database import FIRST_TENANT
 from personakit.eventlog.access import create_tenant
 from personakit.projections.follow import Followers
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from bench.database import Database
-from personakit.cli.up import FIRST_TENANT
+from personakit.cli.database import FIRST_TENANT
 from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.recorder import LogRecorder, open_datastore
 from tests.processes import COMMAND, Installation, installation

@@ -17,7 +17,7 @@ from bench.grown import follow, quiet
 from bench.history import history, people, with_ids
 from bench.serving import ALONE, Served
 from bench.workbench import Workbench
-from personakit.cli.up import FIRST_TENANT
+from personakit.cli.database import FIRST_TENANT
 from personakit_sdk.wire import Observation
 
 FEW, MANY = 1_000, 100_000

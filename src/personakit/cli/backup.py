@@ -9,10 +9,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from personakit.cli.database import while_connected
+from personakit.cli.database import database, while_connected
 from personakit.cli.options import json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import database
 from personakit.config import Settings
 from personakit.eventlog.backup.key_copies import expiry
 from personakit.eventlog.backup.key_copies import prune as prune_keys

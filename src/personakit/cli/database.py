@@ -1,7 +1,9 @@
-"""The database that an operator brought along: is it there yet?"""
+"""The database of a command: the one that an operator brought along, once it is there, or one of its own."""
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +11,32 @@ from contextlib import contextmanager
 import psycopg
 
 from personakit.config import Settings
+from personakit.embedded import EmbeddedPostgres
 from personakit_sdk.errors import PersonaKitError
 
+FIRST_TENANT = "default"
+"""The tenant that `personakit up` makes, and that commands mean unless told."""
 DATABASE_SECONDS = 30.0
 CONNECT_SECONDS = 5
+WATCH_SECONDS = 1.0
+logger = logging.getLogger(__name__)
 
 
 class DatabaseUnreachable(PersonaKitError):
     """A database of the settings does not take connections, or went away."""
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The database to use, with its owner's login: the one in the settings, else an embedded one in the data
+    directory."""
+    url = settings.database_owner_url or settings.database_url
+    if url is not None:
+        await_database(url)
+        yield url
+        return
+    with EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin) as postgres, _watched(postgres):
+        yield postgres.conninfo
 
 
 def await_logins(settings: Settings, database_url: str) -> None:
@@ -52,3 +72,24 @@ def _refusal(conninfo: str) -> str | None:
     except psycopg.OperationalError as error:
         return str(error).strip()
     return None
+
+
+@contextmanager
+def _watched(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """Starts PostgreSQL again when it dies; writes that wait for it meanwhile are kept waiting."""
+    ending = threading.Event()
+
+    def watch() -> None:
+        while not ending.wait(WATCH_SECONDS):
+            try:
+                postgres.start()
+            except (PersonaKitError, psycopg.Error) as error:
+                logger.warning("PostgreSQL does not come back yet: %s", error)
+
+    watcher = threading.Thread(target=watch, name="postgres-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        watcher.join()

@@ -11,8 +11,8 @@ from typing import Any, Final
 import click
 import msgspec
 
+from personakit.cli.database import FIRST_TENANT, database
 from personakit.cli.options import InstantType, PersonaIdType, PersonIdType, json_option, with_settings
-from personakit.cli.up import FIRST_TENANT, database
 from personakit.config import Settings
 from personakit.domain.grant import OF_ALL, SCOPES, granted
 from personakit.domain.rate import Rate

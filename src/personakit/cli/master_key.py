@@ -9,10 +9,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from personakit.cli.database import while_connected
+from personakit.cli.database import database, while_connected
 from personakit.cli.options import FILE, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import database
 from personakit.config import SettingInvalid, Settings
 from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.eventlog.rewrap import Report, Rewrapped, opens_database, rotate

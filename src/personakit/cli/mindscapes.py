@@ -11,6 +11,7 @@ import msgspec
 
 from personakit.agents.rederive import Rederiver
 from personakit.agents.tenant_rules import TenantRules, shipped_documents
+from personakit.cli.database import FIRST_TENANT
 from personakit.cli.documents.files import read_as
 from personakit.cli.documents.upload import push_files
 from personakit.cli.opened_log import OpenedLog, opened_log
@@ -19,7 +20,6 @@ from personakit.cli.progress import progress
 from personakit.cli.rederived import told, whose_mindscapes
 from personakit.cli.rereading import reread
 from personakit.cli.traits.push import TRAITS
-from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
 from personakit.domain.computed_trait_documents import WHAT, TraitDocument, read_document
 from personakit.domain.computed_traits import ComputedTraits

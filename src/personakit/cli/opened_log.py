@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from personakit import shipped
 from personakit.agents.past import Past
-from personakit.cli.up import database
+from personakit.cli.database import database
 from personakit.config import Settings
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.person_keys import PersonKeys

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from personakit import shipped
+from personakit.cli.database import FIRST_TENANT
 from personakit.cli.opened_log import opened
 from personakit.cli.options import PersonIdType, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import FIRST_TENANT
 from personakit.config import SettingInvalid, Settings
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import PersonKeys

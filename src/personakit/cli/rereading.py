@@ -17,10 +17,10 @@ from personakit.agents.model import ModelFailed, added
 from personakit.agents.rederive import Rederived
 from personakit.agents.rereader import Estimate, Reread, Rereader
 from personakit.agents.service import Service
+from personakit.cli.database import database
 from personakit.cli.delivery import Report
 from personakit.cli.progress import progress
 from personakit.cli.rederived import told, whose_mindscapes
-from personakit.cli.up import database
 from personakit.config import Settings
 from personakit.domain.events import ModelUse
 from personakit.eventlog.everybody import Known

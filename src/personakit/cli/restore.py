@@ -14,11 +14,10 @@ import click
 import msgspec
 
 from personakit import shipped
-from personakit.cli.database import while_connected
+from personakit.cli.database import database, while_connected
 from personakit.cli.opened_log import opened
 from personakit.cli.options import FILE, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import database
 from personakit.config import SettingInvalid, Settings
 from personakit.eventlog.backup.check import Folder, checked_keys, checked_log
 from personakit.eventlog.backup.parts import Report

@@ -7,8 +7,8 @@ from contextlib import closing
 import click
 
 from personakit.agents.service import Service
+from personakit.cli.database import database
 from personakit.cli.options import with_settings
-from personakit.cli.up import database
 from personakit.config import Settings
 from personakit.eventlog.access import create_tenant
 from personakit.master_key import master_key

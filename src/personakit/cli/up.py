@@ -7,20 +7,18 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import msgspec
-import psycopg
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.api.slow_readers import bound_unread_answers
-from personakit.cli.database import await_database
+from personakit.cli.database import FIRST_TENANT, database
 from personakit.cli.demo import run_demo
 from personakit.cli.ending import DRAIN_SECONDS, end_within
 from personakit.cli.listening import (
@@ -31,15 +29,12 @@ from personakit.cli.listening import (
 )
 from personakit.cli.options import allow_remote_option, allowing_remote, with_settings
 from personakit.config import Settings
-from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant, key_of
 from personakit.log_lines import begin_logging
 from personakit.master_key import master_key
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.transport import Transport
 
-FIRST_TENANT = "default"
-WATCH_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
@@ -79,40 +74,6 @@ def up(settings: Settings, repository: Path | None, allow_remote: bool) -> None:
         refuse_exposure_without_keys(settings, service.recorder)
         service.mappers.publish_shipped(FIRST_TENANT)
         asyncio.run(_serve(service, settings, lambda: _ready(settings, made, repository)))
-
-
-@contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The database to use, with its owner's login: the one in the settings, else an embedded one in the data
-    directory."""
-    url = settings.database_owner_url or settings.database_url
-    if url is not None:
-        await_database(url)
-        yield url
-        return
-    with EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin) as postgres, _watched(postgres):
-        yield postgres.conninfo
-
-
-@contextmanager
-def _watched(postgres: EmbeddedPostgres) -> Iterator[None]:
-    """Starts PostgreSQL again when it dies; writes that wait for it meanwhile are kept waiting."""
-    ending = threading.Event()
-
-    def watch() -> None:
-        while not ending.wait(WATCH_SECONDS):
-            try:
-                postgres.start()
-            except (PersonaKitError, psycopg.Error) as error:
-                logger.warning("PostgreSQL does not come back yet: %s", error)
-
-    watcher = threading.Thread(target=watch, name="postgres-watch", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        watcher.join()
 
 
 def prepare(service: Service, settings: Settings) -> bool:

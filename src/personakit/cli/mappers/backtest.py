@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from personakit.agents.backtest import Backtester, Question, instants_between
+from personakit.cli.database import FIRST_TENANT
 from personakit.cli.mappers.backtested import Compared, show
 from personakit.cli.mappers.files import compiled
 from personakit.cli.mappers.options import context_of, context_option
@@ -18,7 +19,6 @@ from personakit.cli.noted import noted
 from personakit.cli.opened_log import opened_log
 from personakit.cli.options import FILE, InstantType, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
 from personakit.eventlog.everybody import everybody
 from personakit.eventlog.recorder import LogRecorder

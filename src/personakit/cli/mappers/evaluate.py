@@ -11,13 +11,13 @@ import click
 import msgspec
 
 from personakit.agents.evaluation import Evaluator, Version
+from personakit.cli.database import FIRST_TENANT
 from personakit.cli.mappers.evaluated import Evaluated, show
 from personakit.cli.mappers.files import compiled
 from personakit.cli.mappers.options import NameType, context_of, context_option
 from personakit.cli.opened_log import opened_log
 from personakit.cli.options import FILE, InstantType, json_option, with_settings
 from personakit.cli.progress import progress
-from personakit.cli.up import FIRST_TENANT
 from personakit.config import Settings
 from personakit.domain.exploration import beliefs_of
 from personakit.domain.off_policy import NotRandomised, Row, TooFew, estimate
