@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -33,7 +33,8 @@ class Load(NamedTuple):
 
 
 class Traffic(msgspec.Struct):
-    """What became of it. `statuses` counts answers; `accepted` are the ids of what was acknowledged."""
+    """What became of it. `statuses` counts answers; `accepted` are the ids of what was acknowledged; `ended`
+    is when the last was sent, as time.monotonic() says it in every process."""
 
     offered: int = 0
     unsent: int = 0
@@ -42,6 +43,12 @@ class Traffic(msgspec.Struct):
     statuses: Counter[int] = msgspec.field(default_factory=Counter)
     accepted: list[UUID] = msgspec.field(default_factory=list)
     seconds: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """What was sent."""
+        return self.offered - self.unsent
 
     @property
     def good(self) -> int:
@@ -169,7 +176,7 @@ class _Caller:
         return made
 
     def _ask_on(self, connection: _Connection) -> None:
-        id_ = None if self._chance.random() < READS else uuid4()
+        id_ = None if self._chance.random() < READS else UUID(int=self._chance.getrandbits(128), version=4)
         connection.send(self._request(id_), id_)
 
     def _request(self, id_: UUID | None) -> bytes:
@@ -196,6 +203,7 @@ async def _send(load: Load) -> Traffic:
         await caller.closed_loop()
     else:
         await caller.open_loop(load.rate)
-    caller.found.seconds = time.monotonic() - began
+    caller.found.ended = time.monotonic()
+    caller.found.seconds = caller.found.ended - began
     await caller.last_answers()
     return caller.found

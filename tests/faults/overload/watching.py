@@ -1,53 +1,102 @@
-"""What is looked at from beside: whether health is answered and how soon, and what memory processes take."""
+"""What is looked at from beside: whether health is answered and how soon, whether a write is, and what memory
+processes take."""
 
 from __future__ import annotations
 
-import socket
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from math import ceil
 from pathlib import Path
 
+from personakit_sdk.errors import PersonaKitError
+from personakit_sdk.transport import Transport
+
+PATHS = ("/health/live", "/health/ready")
 PROBE_SECONDS = 0.1
 PATIENCE = 10.0
 SAMPLE_SECONDS = 0.25
+NORMAL_SECONDS = 0.5
+"""An answer in so long is a normal one."""
 _STATUS_PLACE = slice(9, 12)
+_OBSERVATION = {"personId": "p0", "type": "note", "content": {}, "occurredAt": "2026-03-02T09:00:00Z"}
 
 
 class Health:
-    """Asks `/health/live` and `/health/ready` in turn, each over a connection of its own."""
+    """Asks PATHS over connections of their own, whether the probes before were answered or not: a second in
+    which nothing is answered is as many slow probes as fall into it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self.seconds: list[float] = []
+        self.seconds: dict[str, list[float]] = {path: [] for path in PATHS}
         self.failures: list[str] = []
 
-    def ask(self, path: str) -> None:
-        """One probe."""
-        began = time.monotonic()
-        try:
-            status = self._status(path)
-        except OSError as error:
-            self.failures.append(f"{path}: {type(error).__name__} {error}")
-            return
-        if status != b"200":
-            self.failures.append(f"{path}: {status.decode(errors='replace') or 'no answer'}")
-        self.seconds.append(time.monotonic() - began)
+    def watch(self, ending: threading.Event) -> None:
+        """Asks until then, and waits for the last answers."""
+        asyncio.run(self._watch(ending))
 
-    def share(self, part: float) -> float:
-        """Within so many seconds came that part of the answers."""
-        ordered = sorted(self.seconds)
+    def share(self, part: float, path: str | None = None) -> float:
+        """Within so many seconds came that part of the answers, of one path or of all."""
+        ordered = sorted(chain(*self.seconds.values()) if path is None else self.seconds[path])
         return ordered[ceil(part * len(ordered)) - 1] if ordered else float("inf")
 
-    def _status(self, path: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", self._port), PATIENCE) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            received = b""
-            while part := connection.recv(65536):
-                received += part
-        return received[_STATUS_PLACE]
+    async def _watch(self, ending: threading.Event) -> None:
+        due = time.monotonic()
+        async with asyncio.TaskGroup() as asking:
+            while not ending.is_set():
+                for path in PATHS:
+                    asking.create_task(self._ask(path, due))
+                due += PROBE_SECONDS
+                await asyncio.sleep(due - time.monotonic())
+
+    async def _ask(self, path: str, due: float) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                status = await self._status(path)
+        except OSError as error:  # TimeoutError is one
+            self.failures.append(f"{path}: {type(error).__name__} {error}")
+        else:
+            if status != b"200":
+                self.failures.append(f"{path}: {status.decode(errors='replace') or 'no answer'}")
+        self.seconds[path].append(time.monotonic() - due)
+
+    async def _status(self, path: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            return (await reader.read())[_STATUS_PLACE]
+        finally:
+            writer.transport.abort()
+
+
+class Writes:
+    """Writes over and over, and notes which were answered as they are when nothing else is asked."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._normal: list[tuple[float, float]] = []
+
+    def write(self) -> None:
+        """One more. It is not waited for longer than is normal."""
+        asked = time.monotonic()
+        with suppress(PersonaKitError, OSError):
+            self._transport.request("POST", "/observations", body=_OBSERVATION)
+            if (answered := time.monotonic()) - asked < NORMAL_SECONDS:
+                self._normal.append((asked, answered))
+
+    def normal_after(self, instant: float, patience: float) -> float:
+        """Seconds from then to the first normal answer to what was asked then or later; infinite where it is
+        not there after `patience` from now."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            for asked, answered in list(self._normal):
+                if asked >= instant:
+                    return answered - instant
+            time.sleep(PROBE_SECONDS)
+        return float("inf")
 
 
 class Memory:
@@ -63,20 +112,19 @@ class Memory:
 
 
 @contextmanager
-def watched(health: Health, memory: Memory) -> Iterator[None]:
-    """Both are at it for as long as the block lasts."""
+def watched(health: Health, writes: Writes, memory: Memory) -> Iterator[None]:
+    """All are at it for as long as the block lasts."""
     ending = threading.Event()
 
-    def probe() -> None:
-        while not ending.wait(PROBE_SECONDS):
-            health.ask("/health/live")
-            health.ask("/health/ready")
+    def each(seconds: float, look: Callable[[], None]) -> None:
+        while not ending.wait(seconds):
+            look()
 
-    def sample() -> None:
-        while not ending.wait(SAMPLE_SECONDS):
-            memory.look()
-
-    threads = [threading.Thread(target=each) for each in (probe, sample)]
+    threads = [
+        threading.Thread(target=health.watch, args=(ending,)),
+        threading.Thread(target=each, args=(PROBE_SECONDS, writes.write)),
+        threading.Thread(target=each, args=(SAMPLE_SECONDS, memory.look)),
+    ]
     for thread in threads:
         thread.start()
     try:
