@@ -114,7 +114,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Where a client finds the service."""
-        return self.service_url or f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.service_url or f"http://{host}:{self.port}"
 
     @property
     def key_file(self) -> Path:

@@ -45,4 +45,8 @@ def _network(host: str) -> str:
         address = ip_address(host)
     except ValueError:
         return host
-    return str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else host
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped is not None:  # how one of IPv4 comes to a socket that listens to both
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, 64), strict=False))

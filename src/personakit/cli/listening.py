@@ -56,7 +56,13 @@ def connections() -> int:
 
 def refuse_taken_port(settings: Settings) -> None:
     """Raises SettingInvalid, before anything is started, when the address cannot be listened on."""
-    with socket.socket() as probe:
+    try:
+        version = ipaddress.ip_address(settings.host).version
+    except ValueError:
+        raise SettingInvalid(
+            f"PERSONAKIT_HOST is {settings.host!r}; it must be an address, such as 127.0.0.1 or ::1."
+        ) from None
+    with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))

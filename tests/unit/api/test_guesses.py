@@ -47,6 +47,15 @@ def test_whoever_has_a_network_of_ipv6_has_one_address(clock: list[float]) -> No
     assert clock == [1000.0]
 
 
+def test_addresses_of_ipv4_are_told_apart_where_both_kinds_are_listened_to(clock: list[float]) -> None:
+    guesses = Guesses()
+    guess(guesses, "::ffff:192.0.2.1", BURST)
+    with pytest.raises(TooManyGuesses):
+        guesses.require_few("192.0.2.1")
+    guesses.require_few("::ffff:192.0.2.2")
+    assert clock == [1000.0]
+
+
 def test_so_many_addresses_are_remembered_and_no_more() -> None:
     guesses = Guesses()
     for number in range(MOST_ADDRESSES + 10):

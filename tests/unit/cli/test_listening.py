@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import socket
+from unittest.mock import MagicMock
 
 import pytest
 from granian.constants import HTTPModes
@@ -79,3 +81,31 @@ def test_what_the_web_is_told_is_a_setting() -> None:
 def test_a_setting_that_is_none_is_said_by_its_name(name: str, value: str) -> None:
     with pytest.raises(SettingInvalid, match=name):
         load_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "url"),
+    [
+        ("127.0.0.1", socket.AF_INET, "http://127.0.0.1:8043"),
+        ("::1", socket.AF_INET6, "http://[::1]:8043"),
+        ("::", socket.AF_INET6, "http://[::]:8043"),
+    ],
+)
+def test_addresses_of_both_kinds_are_listened_on(
+    monkeypatch: pytest.MonkeyPatch, host: str, family: int, url: str
+) -> None:
+    probe = MagicMock()
+    monkeypatch.setattr(socket, "socket", probe)
+    settings = load_settings({"PERSONAKIT_HOST": host, "PERSONAKIT_PORT": "8043"})
+    listening.refuse_taken_port(settings)
+    probe.assert_called_once_with(family)
+    assert settings.url == url
+
+
+def test_what_cannot_be_listened_on_is_said_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(SettingInvalid, match="Another service may be running"):
+            listening.refuse_taken_port(load_settings({"PERSONAKIT_PORT": port}))
+    with pytest.raises(SettingInvalid, match="must be an address"):
+        listening.refuse_taken_port(load_settings({"PERSONAKIT_HOST": "localhost"}))
