@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from personakit.agents.service import Service
+from personakit.api import metrics_page
 from personakit.api.app import create_app
 from personakit.domain.events import FeedbackReceived
 from personakit.domain.mindscape import Pin
@@ -63,7 +64,8 @@ def figures(client: Client) -> dict[tuple[str, str], float]:
     return {(match[1], match[2] or ""): float(match[3]) for match in found if match}
 
 
-def test_what_is_appended_and_answered_is_counted(client: Client) -> None:
+def test_what_is_appended_and_answered_is_counted(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_page, "PAGE_SECONDS", 0.0)
     before = figures(client)
     body = observation()
     position = int(client.post("/observations", json=body).headers["PersonaKit-Position"])

@@ -13,9 +13,11 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from personakit.agents.service import Service
-from personakit.api.answers import Streamed
 from personakit.api.app import create_app
+from personakit.api.gate import Gate
 from personakit.api.person_export import export
+from personakit.api.shares import Shares
+from personakit.api.streamed import Streamed, Streams
 from personakit.domain.events import EVENT_TYPES, PersonaDefined, TraitTrustAdjusted
 from personakit.domain.grant import granted
 from personakit.eventlog import codec
@@ -314,6 +316,18 @@ def test_a_limited_key_is_told_of_shared_personas_that_it_may_see(
     assert len(answer.json()["events"]) > 40
 
 
+def test_only_so_many_exports_are_read_at_a_time(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.ada
+    monkeypatch.setattr(client.app.state["streams"], "shares", Shares(0))
+    refused = client.get("/people/ada/export")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json()["type"].endswith(":busy")
+    monkeypatch.undo()
+    assert client.get("/people/ada/export").status_code == 200
+
+
 def test_a_created_persona_is_nobody_to_be_exported(client: Client, world: World) -> None:
     assert client.get(f"/people/{persona_id(world.alone[0])}/export").status_code == 404
 
@@ -370,7 +384,7 @@ def test_a_page_is_read_when_the_one_before_has_been_sent(
         await ended.wait()
         return {"type": "http.disconnect"}
 
-    answer = Streamed[Any](counted(), {}).to_asgi_response()
+    answer = Streamed[Any](Streams(Gate()), counted(), {}).to_asgi_response()
     scope: Any = {"type": "http", "method": "GET"}
     asyncio.run(answer(scope, receive, send))
     assert read == sent > 10

@@ -145,7 +145,8 @@ def test_many_wait_without_a_thread_each_and_no_more_than_may(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, headers = tenant_of(service)
-    monkeypatch.setattr("personakit.api.app.Waiting", lambda given: Waiting(given, most=60))
+    monkeypatch.setattr("personakit.api.app.Waiting", lambda given: Waiting(given, most=120))
+    _, neighbour = tenant_of(service)
 
     async def test(client: httpx.AsyncClient, waiting: Waiting) -> None:
         since = (await everything(client, headers)).json()["next"]
@@ -162,6 +163,11 @@ def test_many_wait_without_a_thread_each_and_no_more_than_may(
         assert int(refused.headers["Retry-After"]) >= 1
         others = await client.get("/sync", params={"since": since}, headers=headers)
         assert others.status_code == 200
+        theirs = (await everything(client, neighbour)).json()["next"]
+        held_by_neighbour = hold(client, neighbour, since=theirs)
+        await until(waiting, 61)
+        held_by_neighbour.cancel()
+        await until(waiting, 60)
         await asyncio.to_thread(record, service, tenant, "ada")
         answers = await asyncio.wait_for(asyncio.gather(*held), 20)
         assert all([item["id"] for item in answer.json()["items"]] == ["ada"] for answer in answers)

@@ -19,6 +19,7 @@ from litestar.testing import TestClient
 from personakit.agents.service import Service
 from personakit.api import position_waits
 from personakit.api.app import create_app
+from personakit.api.shares import Shares
 from personakit.eventlog import appender
 from personakit.eventlog.access import create_key, create_tenant
 from tests.integration.conftest import Client
@@ -143,19 +144,19 @@ def test_only_so_many_wait_for_a_position(
     monkeypatch.setattr(position_waits, "MIN_POSITION_SECONDS", 60.0)
     position = observe(caller, observation()).headers["PersonaKit-Position"]
     waits = caller.app.state["position_waits"]
-    monkeypatch.setattr(waits, "_most", 2)
+    monkeypatch.setattr(waits, "shares", Shares(4))
     wanted = {"PersonaKit-Min-Position": position}
     with ThreadPoolExecutor(2) as callers:
         waiting = [callers.submit(caller.get, "/mappers", headers=wanted) for _ in range(2)]
         deadline = time.monotonic() + 20
-        while waits.count < 2:
+        while waits.shares.taken < 2:
             assert time.monotonic() < deadline, "nobody waits"
             time.sleep(0.005)
         answer = caller.get("/mappers", headers=wanted)
         assert refusal(answer) == (503, "5", "too-many-waiting")
         with quiet:
             assert {future.result(60).status_code for future in waiting} == {200}
-    assert waits.count == 0
+    assert waits.shares.taken == 0
 
 
 def until_a_writer_stalls(database: str) -> None:

@@ -6,12 +6,21 @@ import re
 from pathlib import Path
 
 from personakit.agents.service import OWNING, READING, WRITING
-from personakit.api import gate, guesses, position_waits, readiness, slow_readers
+from personakit.api import (
+    gate,
+    guesses,
+    metrics_page,
+    position_waits,
+    readiness,
+    slow_readers,
+    streamed,
+)
 from personakit.api.answers import MAX_PAGE
 from personakit.api.bodies import MAX_BODY, MAX_ITEM
 from personakit.api.dependencies import LONGEST_KEY
 from personakit.api.observations import MAX_BATCH
 from personakit.api.problems import _TABLE
+from personakit.api.shares import Shares
 from personakit.api.sync import waiting
 from personakit.api.sync.pull import MOST_SECONDS
 from personakit.api.sync.pushed import MOST_ITEMS
@@ -46,7 +55,9 @@ LIMITS = {
         f"{HEAD_SECONDS} s"
     ),
     "from there to the end of the body": f"{gate.BODY_SECONDS:.0f} s",
-    "in line, before it is worked on": f"{gate.LINE_SECONDS:.0f} s",
+    "in line, before it is worked on, and again after it read its body or waited for something": (
+        f"{gate.LINE_SECONDS:.0f} s"
+    ),
     "for a position (`PersonaKit-Min-Position`)": f"{position_waits.MIN_POSITION_SECONDS:.0f} s",
     "for a change (`wait` of `GET /sync`)": f"{MOST_SECONDS} s",
     "for an append": f"{WAIT_SECONDS:.0f} s",
@@ -56,9 +67,11 @@ LIMITS = {
     "connections": f"{CONNECTIONS:,}",
     "requests at work": f"{gate.AT_WORK}",
     "requests in line": f"{gate.IN_LINE}",
-    "bodies held, with those that are not complete": f"{gate.BODIES_BYTES // MIB} MiB",
-    "requests that wait for a position": f"{position_waits.MOST_WAITING}",
-    "requests that wait for a change": f"{waiting.MOST_WAITING}",
+    "bodies held, with those that are not complete": f"{gate.BODIES_BYTES // MIB} MiB, shared",
+    "requests that wait for a position": f"{position_waits.MOST_WAITING}, shared",
+    "requests that wait for a change": f"{waiting.MOST_WAITING}, shared",
+    "answers that are streamed (`GET /people/{id}/export`)": f"{streamed.MOST_STREAMED}, shared",
+    "figures (`/metrics`)": "made once a second" if metrics_page.PAGE_SECONDS == 1 else "",
     "submissions that wait to be appended": f"{appender.QUEUE_SIZE:,}",
     "bytes of events that wait to be appended": f"{appender.QUEUE_BYTES // MIB} MiB",
     "requests a second": f"its own rate, or `PERSONAKIT_RATE_REQUESTS`: {WebSettings().requests_rate:,.0f}",
@@ -84,6 +97,23 @@ def test_the_page_says_each_limit_that_the_code_has() -> None:
     assert {what: limit for what, (limit, _) in rows().items()} == LIMITS | UNCHECKED
     assert f"in the last {BURST_SECONDS:.0f} seconds" in PAGE
     assert f"{guesses.MOST_ADDRESSES:,} of them" in PAGE
+
+
+def test_the_page_says_what_one_key_has_of_what_is_shared() -> None:
+    assert f"One key alone has {gate.BODIES_BYTES // MIB // 2} MiB of bodies" in PAGE
+    assert position_waits.MOST_WAITING == waiting.MOST_WAITING
+    assert f"{waiting.MOST_WAITING // 2} waiting requests of each kind" in PAGE
+    assert f"and {streamed.MOST_STREAMED // 2} streamed answers" in PAGE
+    assert (keys_to_have_all(waiting.MOST_WAITING), keys_to_have_all(streamed.MOST_STREAMED)) == (9, 6)
+
+
+def keys_to_have_all(most: int) -> int:
+    shares, keys = Shares(most), 0
+    while shares.take(str(keys)):
+        while shares.take(str(keys)):
+            pass
+        keys += 1
+    return keys
 
 
 def test_a_process_stays_within_its_connections_to_the_database() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 from litestar import Response
 from litestar.response.base import ASGIResponse
-from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from personakit.agents.service import Service
@@ -23,7 +20,6 @@ from personakit.eventlog.people import persona_id as id_of
 from personakit.eventlog.person_keys import Person, PersonErased
 from personakit_sdk.errors import Fault, InvalidInput
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 POSITION = "PersonaKit-Position"
 MIN_POSITION = "PersonaKit-Min-Position"
@@ -66,32 +62,6 @@ class Encoded(Response[T]):
         ]
         headers += [_JSON, (b"content-length", b"%d" % len(body))]
         return _Sent(self.status_code or HTTPStatus.OK, headers, body)
-
-
-class Streamed(Response[T]):
-    """An answer in JSON that is made while it is sent: a piece at a time, and none before the one before has
-    left. What fails under way cuts the answer off."""
-
-    def __init__(self, pieces: Iterator[bytes], headers: dict[str, str]) -> None:
-        super().__init__(cast("T", b""), headers=headers)
-        self._pieces = pieces
-
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIStreamingResponse:
-        """The answer to be sent."""
-        return ASGIStreamingResponse(
-            iterator=_paced(self._pieces), headers=self.headers, media_type="application/json"
-        )
-
-
-async def _paced(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each piece made in a thread. (Litestar's own wrapper takes a ValueError for the end of the pieces, and
-    would end an answer that failed as if it were whole.)"""
-    try:
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield piece
-    except Exception:
-        logger.exception("An answer broke off while it was sent.")
-        raise
 
 
 def answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -42,13 +43,16 @@ from personakit.api.cross_origin import cross_origin
 from personakit.api.gate import Gate, is_health
 from personakit.api.key_ring import KeyRing
 from personakit.api.metrics import Metrics
-from personakit.api.metrics import metrics as metrics_page
+from personakit.api.metrics_page import MetricsPage
+from personakit.api.metrics_page import metrics as get_metrics
 from personakit.api.position_waits import PositionWaits
 from personakit.api.problems import HostUnknown, respond
 from personakit.api.rates import Rates
 from personakit.api.readiness import Readiness
 from personakit.api.scopes import require_scoped
 from personakit.api.security_headers import SecurityHeaders
+from personakit.api.shares import key_of
+from personakit.api.streamed import Streams
 from personakit.api.sync import pull, push
 from personakit.api.sync.waiting import Waiting
 from personakit.api.watch import Watch, methods_of
@@ -81,9 +85,10 @@ def create_app(service: Service, web: WebSettings | None = None) -> Litestar:
         wanted = header(scope, _MIN_POSITION)
         if wanted is not None and scope.get("user") is not None:
             look = partial(service.reader.wait_for, request.user, _position(wanted), 0.0)
-            await position_waits.until_reached(look)
+            await position_waits.until_reached(key_of(scope), look)
 
     metrics = Metrics(service)
+    metrics_page = MetricsPage(metrics, gate)
     waiting = Waiting(service)
     rates = Rates(Rate(web.requests_rate, web.items_rate))
     keys = KeyRing(service, rates)
@@ -108,7 +113,7 @@ def create_app(service: Service, web: WebSettings | None = None) -> Litestar:
             push.push,
             key_routes.router,
             health.router,
-            metrics_page,
+            get_metrics,
             schemas.mapper_json,
             openapi.openapi_json,
             openapi.docs,
@@ -123,19 +128,22 @@ def create_app(service: Service, web: WebSettings | None = None) -> Litestar:
         cors_config=cross_origin(web.cors_origins),
         before_request=before_request,
         on_startup=[keys.listen],
-        on_shutdown=[position_waits.close, waiting.close, keys.close, readiness.close],
+        on_shutdown=[position_waits.close, waiting.close, keys.close, readiness.close, metrics_page.close],
         exception_handlers={Exception: respond},
         request_max_body_size=MAX_BODY,
         openapi_config=_description(),
         logging_config=None,
         state=State(
             {
+                "describing": asyncio.Lock(),
                 "gate": gate,
                 "keys": keys,
                 "metrics": metrics,
+                "metrics_page": metrics_page,
                 "position_waits": position_waits,
                 "readiness": readiness,
                 "service": service,
+                "streams": Streams(gate),
                 "waiting": waiting,
             }
         ),

@@ -13,11 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 from eventsourcing.persistence import PersistenceError
-from litestar import Response, get
-from litestar.datastructures import State
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -163,10 +160,3 @@ class LogCollector(Collector):
             for state, value in zip(states, values, strict=True):
                 family.add_metric((state.name,), value)
             yield family
-
-
-@get("/metrics", sync_to_thread=True, include_in_schema=False)
-def metrics(state: State) -> Response[bytes]:
-    """For Prometheus; see `docs/how-to/run-in-production.md`."""
-    page: bytes = state.metrics.page()
-    return Response(page, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})

@@ -6,6 +6,7 @@ decode them twice), so a route names its body's type in `documented`; every sche
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, get_args
@@ -288,26 +289,32 @@ class _Published(msgspec.Struct, frozen=True):
     page: str
 
 
-def _published(app: Litestar) -> _Published:
-    """Made at the first request for it, and kept with the app: it cannot change while the app runs."""
-    if "description" not in app.state:
-        document = describe(app)
-        app.state["description"] = _Published(msgspec.json.encode(document), render(document))
+async def _published(app: Litestar) -> _Published:
+    """Made at the first request for it, and kept with the app: it cannot change while the app runs. It takes
+    a third of a second, in a thread, in which others are served."""
+    async with app.state["describing"]:
+        if "description" not in app.state:
+            app.state["description"] = await asyncio.to_thread(_make, app)
     found: _Published = app.state["description"]
     return found
 
 
-@get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
-def openapi_json(request: Request[Any, Any, Any]) -> bytes:
+def _make(app: Litestar) -> _Published:
+    document = describe(app)
+    return _Published(msgspec.json.encode(document), render(document))
+
+
+@get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False)
+async def openapi_json(request: Request[Any, Any, Any]) -> bytes:
     """The OpenAPI document."""
-    return _published(request.app).document
+    return (await _published(request.app)).document
 
 
-@get("/docs", include_in_schema=False, sync_to_thread=False)
-def docs(request: Request[Any, Any, Any]) -> Response[str]:
+@get("/docs", include_in_schema=False)
+async def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The same as a page, without scripts and without anything from elsewhere."""
     return Response(
-        _published(request.app).page,
+        (await _published(request.app)).page,
         media_type=MediaType.HTML,
         headers={"Content-Security-Policy": POLICY},
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from litestar import Response, Router, get
+from litestar.datastructures import State
 
 from personakit.api.answers import (
     POSITION,
     WAIT_SECONDS,
-    Streamed,
     answer,
     next_page,
     page_size,
@@ -18,6 +18,7 @@ from personakit.api.answers import (
 from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.parameters import PageAfterId, PageLimit, PersonIdInPath
 from personakit.api.person_export import export
+from personakit.api.streamed import Streamed
 from personakit.api.touched import touch_all
 from personakit.eventlog.everybody import listed
 from personakit_sdk import wire
@@ -45,7 +46,7 @@ def list_people(
     summary="Export all that is held about a person",
 )
 def export_person(
-    service: ServiceGiven, caller: CallerGiven, person_id: PersonIdInPath
+    service: ServiceGiven, caller: CallerGiven, person_id: PersonIdInPath, state: State
 ) -> Response[wire.PersonExport]:
     """Everything that is held about a person, as of one position of the log, which all read models have
     reached. The answer is made while it is sent, so that its size has no bound; one that is cut off is no
@@ -58,7 +59,7 @@ def export_person(
         "Cache-Control": "no-store",
         "Content-Disposition": f'attachment; filename="{person_id}.json"',
     }
-    return Streamed(made.pieces, headers)
+    return Streamed(state.streams, made.pieces, headers)
 
 
 router = Router("/people", route_handlers=[list_people, export_person], tags=["people"])

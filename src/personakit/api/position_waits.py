@@ -9,6 +9,7 @@ from typing import Final
 
 from personakit.api.gate import Gate
 from personakit.api.problems import TooManyWaiting
+from personakit.api.shares import Shares
 from personakit.projections.read import NotThereYet
 
 MOST_WAITING: Final = 500
@@ -24,21 +25,16 @@ class PositionWaits:
 
     def __init__(self, gate: Gate, most: int = MOST_WAITING) -> None:
         self._gate = gate
-        self._most = most
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="looker")
-        self.count = 0
+        self.shares = Shares(most)
 
-    async def until_reached(self, look: Callable[[], None]) -> None:
-        """Looks until `look` raises no NotThereYet any more. Raises it after MIN_POSITION_SECONDS, and
-        TooManyWaiting at once."""
-        if self.count >= self._most:
-            raise TooManyWaiting(f"{self._most} requests wait for positions already; ask again later.")
-        self.count += 1
-        try:
+    async def until_reached(self, key: str, look: Callable[[], None]) -> None:
+        """Looks until `look` raises no NotThereYet any more. Raises it after MIN_POSITION_SECONDS,
+        TooManyWaiting at once, and TooBusy."""
+        full = TooManyWaiting("As many requests wait for positions already as may; ask again later.")
+        with self.shares.one(key, full):
             async with self._gate.aside():
                 await self._looked(look)
-        finally:
-            self.count -= 1
 
     def close(self) -> None:
         """Nobody looks any more."""

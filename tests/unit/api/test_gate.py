@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,13 @@ AT_WORK, IN_LINE = 3, 4
 class Caller:
     """One request: how long its body takes to come in, and how the application takes its time over it."""
 
-    def __init__(self, path: str = "/x", parts: tuple[bytes, ...] = (b"",), pause: float = 0.0) -> None:
+    def __init__(
+        self, path: str = "/x", parts: tuple[bytes, ...] = (b"",), pause: float = 0.0, key: str = ""
+    ) -> None:
         self.path = path
+        self.key = key
         self.status = 0
+        self.said = b""
         self._parts = list(parts)
         self._pause = pause
 
@@ -36,10 +41,23 @@ class Caller:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+        else:
+            self.said += message["body"]
 
     async def ask(self, app: Any) -> None:
-        scope = {"type": "http", "path": self.path}
+        scope: dict[str, Any] = {"type": "http", "path": self.path}
+        if self.key:
+            scope["auth"] = SimpleNamespace(prefix=self.key)
         await app(scope, self.receive, self.send)
+
+
+class Stalled(Caller):
+    """Whose body never comes to its end."""
+
+    async def receive(self) -> dict[str, Any]:
+        if not self._parts:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": self._parts.pop(0), "more_body": True}
 
 
 async def ok(send: Callable[[Any], Awaitable[None]]) -> None:
@@ -88,7 +106,7 @@ def test_no_more_are_at_work_than_may_be_and_all_are_answered(
             return caller.status or -1
 
         statuses = Counter(await asyncio.gather(*(call(*each) for each in callers)))
-        assert (gate.at_work, gate.held_bytes) == (0, 0)
+        assert (gate.at_work, gate.bodies.taken) == (0, 0)
         return statuses
 
     statuses = asyncio.run(run())
@@ -126,7 +144,7 @@ def test_health_is_asked_past_a_full_gate_and_others_are_told_at_once_to_come_ag
 def test_whoever_stands_in_line_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "LINE_SECONDS", 0.01)
 
-    async def run() -> int:
+    async def run() -> Caller:
         gate, held = Gate(1, 1), asyncio.Event()
 
         async def app(_: Any, __: Any, send: Any) -> None:
@@ -141,9 +159,36 @@ def test_whoever_stands_in_line_too_long_is_told_to_come_again(monkeypatch: pyte
         held.set()
         await asking
         assert gate.at_work == 0
-        return second.status
+        return second
 
-    assert asyncio.run(run()) == 503
+    second = asyncio.run(run())
+    assert second.status == 503
+    assert b"No place became free" in second.said
+
+
+def test_whoever_read_its_body_and_finds_no_place_in_time_is_told_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "LINE_SECONDS", 0.01)
+
+    async def run() -> None:
+        gate, held = Gate(1, 1), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await (held.wait() if scope["path"] == "/hold" else receive())
+            await ok(send)
+
+        gated = gate.around(app)
+        writing = asyncio.create_task(Caller(pause=0.01).ask(gated))
+        await asyncio.sleep(0)
+        holding = asyncio.create_task(Caller("/hold").ask(gated))
+        with pytest.raises(TooBusy, match="No place became free"):
+            await writing
+        held.set()
+        await holding
+        assert (gate.at_work, gate.bodies.taken) == (0, 0)
+
+    asyncio.run(run())
 
 
 def test_a_body_that_does_not_come_in_time_is_given_up_and_held_up_nobody(
@@ -166,7 +211,7 @@ def test_a_body_that_does_not_come_in_time_is_given_up_and_held_up_nobody(
 
     statuses, gate = asyncio.run(run())
     assert statuses == [200] * 5
-    assert (gate.at_work, gate.held_bytes) == (0, 0)
+    assert (gate.at_work, gate.bodies.taken) == (0, 0)
 
 
 def test_bodies_take_no_more_room_together_than_there_is() -> None:
@@ -180,7 +225,27 @@ def test_bodies_take_no_more_room_together_than_there_is() -> None:
         assert small.status == 200
         return gate
 
-    assert asyncio.run(run()).held_bytes == 0
+    assert asyncio.run(run()).bodies.taken == 0
+
+
+def test_a_key_whose_bodies_stand_still_leaves_room_for_another() -> None:
+    async def run() -> list[int]:
+        app = app_of(Gate(), [])
+        stalled = [Stalled(parts=(b"x" * (MAX_BODY - 1),), key="one") for _ in range(64)]
+        stalling = [asyncio.create_task(each.ask(app)) for each in stalled]
+        await asyncio.sleep(0.01)
+        refused, other = Caller(parts=(b"x" * MAX_BODY,), key="one"), Caller(parts=(b"x",), key="other")
+        await other.ask(app)
+        with pytest.raises(TooBusy):
+            await refused.ask(app)
+        for each in stalling:
+            each.cancel()
+        assert any(
+            isinstance(each, TooBusy) for each in await asyncio.gather(*stalling, return_exceptions=True)
+        )
+        return [other.status]
+
+    assert asyncio.run(run()) == [200]
 
 
 def test_no_more_of_a_body_is_read_than_shows_that_it_is_too_large() -> None:

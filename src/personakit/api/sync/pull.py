@@ -88,7 +88,7 @@ async def sync(
     page = await _settled(partial(asyncio.to_thread, pull.read))
     if seconds and not page.changed and page.up_to_date:
         async with request.app.state["gate"].aside():
-            page = await _awaited(request.app.state["waiting"], pull, seconds)
+            page = await _awaited(request.app.state["waiting"], request.auth.prefix, pull, seconds)
         await authenticated(request.app.state["keys"], request.scope)  # it may be revoked meanwhile
     return _answer(service, page, tags_in(request.headers.get("if-none-match")))
 
@@ -177,11 +177,11 @@ async def _settled(read: Callable[[], Any]) -> Page:
     return page
 
 
-async def _awaited(waiting: Waiting, pull: Pull, seconds: float) -> Page:
+async def _awaited(waiting: Waiting, key: str, pull: Pull, seconds: float) -> Page:
     """The page as soon as there is something on it, or as it is after `seconds`. Raises TooManyWaiting."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    with waiting.enter(pull.scope.tenant, await waiting.look(pull.known)) as waiter:
+    with waiting.enter(pull.scope.tenant, key, await waiting.look(pull.known)) as waiter:
         while True:
             waiter.begin_look()
             page = await waiting.look(pull.read)

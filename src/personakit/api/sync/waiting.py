@@ -15,6 +15,7 @@ import psycopg
 
 from personakit.agents.service import Service
 from personakit.api.problems import TooManyWaiting
+from personakit.api.shares import Shares
 from personakit.api.sync.pages import reached
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Waiting:
 
     def __init__(self, service: Service, most: int = MOST_WAITING) -> None:
         self._reader = service.reader
-        self._most = most
+        self._shares = Shares(most)
         self._waiters: set[Waiter] = set()
         self._threads = ThreadPoolExecutor(LOOKERS, thread_name_prefix="sync-looker")
         self._moved = asyncio.Event()
@@ -79,19 +80,19 @@ class Waiting:
         service.freshness.on_moved(self._heard)
 
     @contextmanager
-    def enter(self, tenant: str, personas: list[str] | None) -> Iterator[Waiter]:
-        """One more that waits. Raises TooManyWaiting."""
-        if len(self._waiters) >= self._most:
-            raise TooManyWaiting(
-                f"{self._most} requests wait for changes already; ask again later, or without `wait`."
-            )
-        waiter = Waiter(tenant, personas)
-        self._waiters.add(waiter)
-        self._watch()
-        try:
-            yield waiter
-        finally:
-            self._waiters.discard(waiter)
+    def enter(self, tenant: str, key: str, personas: list[str] | None) -> Iterator[Waiter]:
+        """One more that waits, by the key with this prefix. Raises TooManyWaiting."""
+        full = TooManyWaiting(
+            "As many requests wait for changes already as may; ask again later, or without `wait`."
+        )
+        with self._shares.one(key, full):
+            waiter = Waiter(tenant, personas)
+            self._waiters.add(waiter)
+            self._watch()
+            try:
+                yield waiter
+            finally:
+                self._waiters.discard(waiter)
 
     @property
     def count(self) -> int:
