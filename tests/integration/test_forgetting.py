@@ -128,6 +128,16 @@ def test_who_was_never_heard_of_is_not_there_to_be_erased(client: Client, journa
     assert list(ErasureJournal(journal).read()) == before
 
 
+def test_a_created_persona_is_nobody_who_could_be_erased(client: Client, service: Service) -> None:
+    record(client, "zoe", "yan")
+    pair = create(client, "zoe", "yan")
+    answer = client.delete(f"/people/{pair}")
+    assert (answer.status_code, "is no person" in answer.text) == (404, True)
+    assert service.eraser.erase(TENANT, pair) is None
+    assert client.get(f"/personas/{pair}").json()["people"] == ["zoe", "yan"]
+    assert clean(service)
+
+
 def test_what_is_written_or_asked_about_the_erased_is_refused(client: Client, service: Service) -> None:
     ids = record(client, "eve", "bob")
     pair = create(client, "eve", "bob", key="the pair")
