@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from eventsourcing.postgres import PostgresDatastore
 from httpx import Response
 from litestar.testing import TestClient
 
@@ -20,8 +24,12 @@ from personakit.agents.service import Service
 from personakit.api.app import create_app
 from personakit.domain.grant import granted
 from personakit.eventlog.access import create_key, create_tenant, grant_key
+from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal
+from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import persona_id
+from personakit.eventlog.person_keys import PersonKeys
+from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.projections import builds
 from personakit.projections.rebuild import rebuild
 from personakit.projections.verify import verify
@@ -32,6 +40,9 @@ from tests.postgres import MASTER_KEY
 
 TENANT = "default"
 START = datetime(2026, 3, 2, 21, 15, tzinfo=UTC)
+POOL = 20
+"""Connections of a pool of the log: four, and sixteen more for a while."""
+SOMEBODY_WAITS = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 ERASED = "urn:personakit:problem:person-erased"
 
 
@@ -408,3 +419,35 @@ def test_what_the_journal_has_and_the_database_has_not_is_done_at_the_next_start
     Service(database, MASTER_KEY, erasure_journal=journal).close()
     assert service.reader.head() == head
     assert clean(service)
+
+
+def test_who_erases_needs_one_connection_and_who_waits_for_it_none(
+    database: str, service: Service, client: Client, tmp_path: Path
+) -> None:
+    """The keys of the personas that may view somebody are not known, and the pool is nearly empty."""
+    people = ["sid", "tom", "uma"]
+    record(client, *people, "val", times=1)
+    for person in people:
+        create(client, person, "val")
+    with closing(open_datastore(database)) as datastore, ExitStack() as taken:
+        keys = PersonKeys(datastore.get_connection, MASTER_KEY)
+        eraser = Eraser(LogRecorder(datastore), keys, ErasureJournal(tmp_path / "journal"))
+        *_, spare = [taken.enter_context(_held(datastore)) for _ in range(POOL - 1)]
+        assert eraser.erase(TENANT, "sid") is not None
+        spare.close()
+        with service.pool.connection() as connection, ThreadPoolExecutor() as pool:
+            with connection.transaction():
+                connection.execute(SQL["hold_log"])
+                erasing = [pool.submit(eraser.erase, TENANT, person) for person in people[1:]]
+                while not connection.execute(SOMEBODY_WAITS).fetchall():
+                    time.sleep(0.01)
+                with datastore.get_connection():
+                    assert not any(each.done() for each in erasing)
+            assert all(each.result() is not None for each in erasing)
+
+
+def _held(datastore: PostgresDatastore) -> ExitStack:
+    """A connection of the pool, until it is closed."""
+    held = ExitStack()
+    held.enter_context(datastore.get_connection())
+    return held
