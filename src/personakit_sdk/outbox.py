@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from personakit_sdk import wire
-from personakit_sdk.erasing import forget_key
+from personakit_sdk.erasing import forget_items, forget_keys
 from personakit_sdk.errors import InvalidInput, ItemTooLarge, OutboxFull, StoreDamaged
 from personakit_sdk.store import Store
 
@@ -121,9 +121,11 @@ class Outbox:
         rejected: Iterable[Rejection],
         now: datetime,
         erased: Collection[Waiting] = (),
+        dropped: Collection[str] = (),
     ) -> None:
         """What the service has leaves, and what it will never take goes to the dead letters; but what is
-        about somebody who was erased goes for good, and all that is kept of them."""
+        about somebody who was erased goes for good, and all that is kept of them. What is `dropped` goes for
+        good alone."""
         at = now.timestamp()
         with self._store.writing() as connection:
             connection.executemany(
@@ -135,9 +137,9 @@ class Outbox:
                    WHERE id = ? AND state = 'waiting'""",
                 [(at, self._sealed(each), each.id) for each in rejected],
             )
-            connection.executemany("DELETE FROM items WHERE id = ?", [(each.id,) for each in erased])
-            forget_key(connection, {each.key for each in erased})
-        if erased:
+            forget_items(connection, [*dropped, *(each.id for each in erased)])
+            forget_keys(connection, {each.key for each in erased})
+        if erased or dropped:
             self._store.scrub()
 
     def prune(self, now: datetime) -> None:

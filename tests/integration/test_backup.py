@@ -37,7 +37,7 @@ from personakit.eventlog.backup.tables import KEYS, LEFT_OUT, Table, copy_statem
 from personakit.eventlog.backup.take import take_backup
 from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import ErasureJournal
-from personakit.eventlog.intake import OfErased, Receipt
+from personakit.eventlog.intake import IdOfErased, OfErased, Receipt
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import MasterKeyWrong, PersonKeys
 from personakit.eventlog.recorder import LogFormatUnknown, LogRecorder, RestoreUnfinished, open_datastore
@@ -358,7 +358,7 @@ def test_without_keys_the_log_is_there_and_nobody_can_be_read(
         (before,) = rows(empty, "SELECT stream FROM personakit.events WHERE kind = 'observation' LIMIT 1")
         again = msgspec.structs.replace(observation("ada"), id=before)
         fates = service.intake.record(TENANT, [observation("ada"), again])
-        assert [type(each) for each in fates] == [Receipt, OfErased]  # somebody new, of whom nothing is known
+        assert [type(each) for each in fates] == [Receipt, IdOfErased]  # of somebody new, of nobody
     finally:
         service.close()
 

@@ -218,3 +218,16 @@ def test_what_is_merely_out_of_sight_keeps_its_dead_letters(tmp_path: Path) -> N
     assert outbox.tally("dead").items == 1
     outbox.settle([], [], NOW, [Waiting("none", "~r", b"")])
     assert outbox.tally("dead").items == 0
+
+
+def test_an_item_under_an_id_of_the_erased_goes_alone(tmp_path: Path) -> None:
+    """Whom it is about is there: what was rejected and confirmed of theirs says nothing of the erased."""
+    path = tmp_path / "store.db"
+    outbox = Outbox(Store(path))
+    dead, confirmed, refused = item(key="wim"), item(key="wim"), item(key="wim", content={"said": CANARY})
+    for each in (dead, confirmed, refused):
+        outbox.put(each, NOW)
+    outbox.settle([str(confirmed.id)], [Rejection(str(dead.id), PROBLEM)], NOW)
+    outbox.settle([], [], NOW, dropped=[str(refused.id)])
+    assert [outbox.tally(state).items for state in ("waiting", "confirmed", "dead")] == [0, 1, 1]
+    assert str(refused.id).encode() not in raw(path)
