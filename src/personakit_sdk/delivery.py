@@ -17,7 +17,7 @@ from personakit_sdk import wire
 from personakit_sdk.device_clock import DeviceClock
 from personakit_sdk.file_lock import FileLock
 from personakit_sdk.notices import Notices
-from personakit_sdk.outbox import Outbox, Rejection, Waiting
+from personakit_sdk.outbox import DEAD_DAYS, Outbox, Rejection, Waiting
 from personakit_sdk.store import Store
 from personakit_sdk.transport import (
     NO_PROBLEM_TYPE,
@@ -256,7 +256,11 @@ class Delivery:
         now = time.monotonic()
         if now - self._pruned >= PRUNE_SECONDS:
             self._pruned = now
-            self._outbox.prune(self._clock.now())
+            if gone := self._outbox.prune(self._clock.now()):
+                detail = (
+                    f"{gone} rejected items were let go; nobody had decided on them for {DEAD_DAYS} days."
+                )
+                self._notices.give("lost", detail, gone)
 
     def _head(self) -> bytes:
         return b'{"clientId":' + msgspec.json.encode(self._client_id) + b',"items":['

@@ -231,3 +231,24 @@ def test_an_item_under_an_id_of_the_erased_goes_alone(tmp_path: Path) -> None:
     outbox.settle([], [], NOW, dropped=[str(refused.id)])
     assert [outbox.tally(state).items for state in ("waiting", "confirmed", "dead")] == [0, 1, 1]
     assert str(refused.id).encode() not in raw(path)
+
+
+@pytest.mark.parametrize("mode", ["WAL", "TRUNCATE"])
+def test_of_whom_the_cache_never_had_nothing_is_kept_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Nobody can tell such a store of an erasure: no `ref` that it knows is theirs."""
+    monkeypatch.setattr(store_file, "journal_mode", lambda: mode)
+    path = tmp_path / "store.db"
+    store = Store(path)
+    cache, outbox = Cache(store), Outbox(store)
+    cache.apply(page([put("bob", 1, "rb")]), None, NOW, full=True)
+    dead, confirmed = (item(key="ada", content={"said": CANARY * 50}) for _ in range(2))
+    for each in (dead, confirmed):
+        outbox.put(each, NOW)
+    outbox.settle([str(confirmed.id)], [Rejection(str(dead.id), PROBLEM)], NOW)
+    cache.apply(page([gone("ra", 7)]), None, NOW, full=False)
+    assert outbox.prune(NOW + timedelta(days=29)) == 0
+    assert [outbox.tally(state).items for state in ("confirmed", "dead")] == [0, 1]
+    assert outbox.prune(NOW + timedelta(days=31)) == 1
+    assert CANARY.encode() not in raw(path)
