@@ -6,33 +6,39 @@ import json
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from eventsourcing.postgres import PostgresDatastore
 from httpx import Response
 from litestar.testing import TestClient
+from psycopg import Connection
 
 from personakit.agents.service import Service
+from personakit.api import erasures
 from personakit.api.app import create_app
+from personakit.domain.events import PersonaDefined
 from personakit.domain.grant import granted
 from personakit.eventlog.access import create_key, create_tenant, grant_key
 from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal
+from personakit.eventlog.intake import OfErased
 from personakit.eventlog.log_sql import SQL
-from personakit.eventlog.people import persona_id
-from personakit.eventlog.person_keys import PersonKeys
-from personakit.eventlog.recorder import LogRecorder, open_datastore
+from personakit.eventlog.people import People, persona_id
+from personakit.eventlog.person_keys import PersonErased, PersonKeys
+from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.projections import builds
 from personakit.projections.rebuild import rebuild
 from personakit.projections.verify import verify
+from personakit_sdk import wire
 from personakit_sdk.rules import suggestion_id
 from tests.integration.conftest import Client
 from tests.mapper_documents import mapper
@@ -42,7 +48,8 @@ TENANT = "default"
 START = datetime(2026, 3, 2, 21, 15, tzinfo=UTC)
 POOL = 20
 """Connections of a pool of the log: four, and sixteen more for a while."""
-SOMEBODY_WAITS = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WHO_WAITS = """SELECT pid FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 ERASED = "urn:personakit:problem:person-erased"
 
 
@@ -384,6 +391,8 @@ def test_a_process_that_has_not_heard_writes_nothing_by_the_old_key(service: Ser
     assert fresh is not None
     assert (stale.surrogate, stale.key.sealed_after) == (fresh.surrogate, 0)
     assert fresh.key.sealed_after > 0
+    said = wire.Feedback(helpful=True)
+    assert stale.key.digest(said) != fresh.key.digest(said)  # it is another one, and not only said to be
     service.keys._known[fresh.surrogate] = stale.key
     voted = {"mapperId": "focus", "ruleId": "always", "personaId": pair, "helpful": True}
     with pytest.MonkeyPatch.context() as patch:
@@ -444,11 +453,78 @@ def test_who_erases_needs_one_connection_and_who_waits_for_it_none(
             with connection.transaction():
                 connection.execute(SQL["hold_log"])
                 erasing = [pool.submit(eraser.erase, TENANT, person) for person in people[1:]]
-                while not connection.execute(SOMEBODY_WAITS).fetchall():
-                    time.sleep(0.01)
+                until_waiting(connection, 1, erasing)
                 with datastore.get_connection():
                     assert not any(each.done() for each in erasing)
             assert all(each.result() is not None for each in erasing)
+
+
+def test_nothing_comes_in_about_somebody_while_they_are_erased(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
+    """By a process that met them before, nor by one that did not: after the keys went, before the commit."""
+    record(client, "yao", "zed")
+    yao, zed = (service.people.find(TENANT, each) for each in ("yao", "zed"))
+    assert yao is not None
+    assert zed is not None
+    stranger = People(service.recorder, service.appender, service.keys)
+    sent = msgspec.convert(observation("yao"), wire.Observation)
+    team = PersonaDefined(people=(yao.surrogate, zed.surrogate))
+    with service.pool.connection() as connection, ThreadPoolExecutor() as pool:
+        stalled = Stalled(service.recorder.datastore)
+        eraser = Eraser(stalled, service.keys, ErasureJournal(tmp_path / "journal"))
+        erasing = pool.submit(eraser.erase, TENANT, "yao")
+        assert stalled.reached.wait(10)
+        met = pool.submit(stranger.register, TENANT, ["yao"])
+        taken = pool.submit(service.intake.record, TENANT, [sent])
+        until_waiting(connection, 2, [met, taken])
+        created = pool.submit(service.personas.create, TENANT, team)
+        stalled.going.set()
+        assert erasing.result() is not None
+        assert met.result() == {}
+        assert [type(fate) for fate in taken.result()] == [OfErased]
+        with pytest.raises(PersonErased):
+            created.result()
+    service.people.forget(None)
+    assert is_erased(client.get("/mindscapes/yao"))
+    assert clean(service)
+
+
+class Stalled(LogRecorder):
+    """Appends when it is let."""
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__(datastore)
+        self.reached, self.going = threading.Event(), threading.Event()
+
+    def append(self, connection: Connection[Any], rows: Any, append_id: UUID) -> list[Appended]:
+        self.reached.set()
+        assert self.going.wait(60)
+        return super().append(connection, rows, append_id)
+
+
+def until_waiting(connection: Connection[Any], many: int, tasks: Sequence[Future[Any]]) -> None:
+    """Returns when so many wait for a lock of the database, or one of the tasks did not have to."""
+    while len(connection.execute(WHO_WAITS).fetchall()) < many and not any(task.done() for task in tasks):
+        time.sleep(0.01)
+
+
+def test_an_erasure_is_answered_when_nothing_that_is_read_has_the_person(
+    service: Service, client: Client
+) -> None:
+    record(client, "abe", "bea")
+    pair = create(client, "abe", "bea")
+    assert "abe" in client.get(f"/personas/{pair}").text
+    del client.headers["PersonaKit-Min-Position"]
+    with pytest.MonkeyPatch.context() as patch, service.pool.connection() as connection:
+        patch.setattr(erasures, "WAIT_SECONDS", 0.1)
+        with connection.transaction():  # no read model moves on
+            connection.execute("LOCK TABLE personakit.builds IN SHARE MODE")
+            early = client.delete("/people/abe")
+    assert (early.status_code, early.json()["type"]) == (503, "urn:personakit:problem:not-there-yet")
+    assert client.delete("/people/abe").status_code == 200
+    assert client.get(f"/personas/{pair}").json()["people"] == ["bea"]
+    assert clean(service)
 
 
 def _held(datastore: PostgresDatastore) -> ExitStack:
