@@ -39,6 +39,7 @@ from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import IdOfErased, OfErased, Receipt
 from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.people import persona_id
 from personakit.eventlog.person_keys import MasterKeyWrong, PersonKeys
 from personakit.eventlog.recorder import LogFormatUnknown, LogRecorder, RestoreUnfinished, open_datastore
 from personakit.projections import builds
@@ -318,10 +319,16 @@ def test_who_was_erased_after_the_backup_is_nowhere_in_what_is_restored(
 def test_without_its_key_who_was_erased_does_not_come_back_either(
     busy: Service, tmp_path: Path, empty: str
 ) -> None:
+    """Nor does an API key of the backup name them, or the persona that was theirs alone."""
     busy.intake.record(TENANT, [observation("gone")])
+    alone = busy.personas.create(TENANT, PersonaDefined(people=(surrogate(busy, "gone"),)))
+    named = granted(["read"], ["gone", "left"], ["gone", persona_id(alone.persona)])
+    grant_key(busy.recorder, TENANT, "of the gone", named)
     taken = take(busy.logins.owner, tmp_path)
     erase(busy, "gone", tmp_path / "journal")
     assert bring(taken, empty, journals=[tmp_path / "journal"], with_keys=False).erased == 1
+    limits = "SELECT people || personas FROM personakit.api_keys WHERE name = 'of the gone'"
+    assert rows(empty, limits) == [["left"]]
     service = Service(empty, MASTER_KEY)
     try:
         assert [type(each) for each in service.intake.record(TENANT, [observation("gone")])] == [OfErased]

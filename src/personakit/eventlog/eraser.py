@@ -24,6 +24,7 @@ from personakit.eventlog.appender import NewEvent, row_of
 from personakit.eventlog.codec import SealBroken
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, NoErasureJournal
 from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.people import persona_id
 from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
 from personakit.eventlog.recorder import Appended, LogRecorder, notification_of
 from personakit.eventlog.stored import LogNotification, StreamId
@@ -136,8 +137,11 @@ class Eraser:
         left = {persona: _left(connection, keys, erasure, persona) for persona in erasure.personas}
         gone = [erasure.person, *(persona for persona, definition in left.items() if definition is None)]
         destroyed = connection.execute(SQL["destroy_keys"], {"tenant": tenant, "people": gone}).fetchall()
-        for row in destroyed:
-            connection.execute(SQL["strike_from_keys"], {"tenant": tenant, "person_id": row["person_id"]})
+        names = {row["person_id"] for row in destroyed}
+        if len(names) < len(gone):  # people's keys may be missing from what was restored
+            names |= {*map(persona_id, gone[1:]), *self._named(connection, erasure)}
+        for name in sorted(names):
+            connection.execute(SQL["strike_from_keys"], {"tenant": tenant, "person_id": name})
         connection.execute(SQL["end_leases_of"], {"tenant": tenant, "entities": list(erasure.surrogates)})
         new = [_next(connection, StreamId(tenant, "person", erasure.person), events.PersonErased())]
         for persona, definition in left.items():
@@ -156,6 +160,12 @@ class Eraser:
         told = " ".join(map(str, erasure.surrogates)) if len(erasure.surrogates) <= _MOST_TOLD else ""
         connection.execute(SQL["tell_erased"], {"people": told})
         return msgspec.convert(erased, Erased), appended
+
+    def _named(self, connection: Connection[DictRow], erasure: Erasure) -> set[str]:
+        """The person's id, where an API key is limited to it, known by its tombstone."""
+        rows = connection.execute(SQL["ids_in_keys"], {"tenant": erasure.tenant})
+        ids: set[str] = {row["id"] for row in rows}
+        return {id_ for id_ in ids if self._keys.tombstone(erasure.tenant, id_).hex() == erasure.tombstone}
 
     def _begun_anew(
         self,

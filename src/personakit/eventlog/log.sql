@@ -576,6 +576,10 @@ WITH struck AS (
     RETURNING prefix)
 SELECT pg_notify('api_keys', prefix) FROM struck
 
+-- :query ids_in_keys
+-- Whom the tenant's limited keys name.
+SELECT DISTINCT id FROM personakit.api_keys, unnest(people || personas) AS id WHERE tenant = %(tenant)s
+
 -- :query tell_erased
 SELECT pg_notify('erased', %(people)s)
 
@@ -654,6 +658,10 @@ WITH revoked AS (
     WHERE tenant = %(tenant)s AND prefix = %(prefix)s
     RETURNING *)
 SELECT revoked.*, pg_notify('api_keys', prefix) FROM revoked
+
+-- :query keep_all
+-- Nobody is erased until the end of the transaction.
+SELECT pg_advisory_xact_lock_shared(7165064745)
 
 -- :query rotate_key
 -- It ends at `until`, or before that if it was to end earlier.
