@@ -434,15 +434,23 @@ def test_one_changed_byte_is_refused_before_anything_is_touched(at_rest: Taken, 
 def test_a_part_that_changes_after_it_was_checked_leaves_a_database_that_says_so(
     at_rest: Taken, tmp_path: Path, empty: str
 ) -> None:
-    """And it can be restored into again."""
+    """And it can be restored into again. The same number of rows is not enough."""
     whole = tmp_path / "backup"
     shutil.copytree(at_rest.folder, whole)
     log = checked_log(whole, [MASTER_KEY], lambda *_: None)
-    path = whole / "events.copy.gz"
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(BackupRefused, match="events"):
-        restore(empty, log, None, MASTER_KEY, [], revoke_keys=False)
-    assert rows(empty, "SELECT tenant FROM personakit.tenants") == []
+    events, tenants = whole / "events.copy.gz", whole / "tenants.copy.gz"
+    for path, changed in (
+        (events, events.read_bytes()[:-9]),
+        (events, events.read_bytes() + bytes(9)),
+        (tenants, gzip.compress(gzip.decompress(tenants.read_bytes()).replace(b"Default", b"Another"))),
+        (tenants, gzip.compress(b"no row\n")),
+    ):
+        content = path.read_bytes()
+        path.write_bytes(changed)
+        with pytest.raises(BackupRefused, match=path.name):
+            restore(empty, log, None, MASTER_KEY, [], revoke_keys=False)
+        assert rows(empty, "SELECT tenant FROM personakit.tenants") == []
+        path.write_bytes(content)
     with pytest.raises(RestoreUnfinished, match="did not end"):
         Service(empty, MASTER_KEY)
     with pytest.raises(BackupRefused, match="was begun and not ended"):
