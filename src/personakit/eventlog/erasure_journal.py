@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 from uuid import UUID
 
 import msgspec
@@ -65,14 +65,28 @@ class ErasureJournal:
         self._path = path
 
     def append(self, erasure: Erasure) -> None:
-        """Returns when it is on the disk. Raises ErasureJournalUnusable."""
+        """Returns when it is on the disk. Raises ErasureJournalUnusable, and it is not in the file."""
         with self._translated(), self._alone() as file:
             # What broke off in the middle was never on the disk as a whole, so that nothing came of it.
-            file.truncate(_whole(file))
-            file.seek(0, os.SEEK_END)
-            file.write(msgspec.json.encode(erasure) + b"\n")
-            file.flush()
+            end = _whole(file)
+            file.truncate(end)
+            file.seek(end)
+            try:
+                _write(file, msgspec.json.encode(erasure) + b"\n")
+            except OSError:
+                self._take_back(file, end)
+                raise
+
+    def _take_back(self, file: FileIO, end: int) -> None:
+        """Takes away a line that may be there as a whole, for the next start would do what it says."""
+        try:
+            file.truncate(end)
             os.fsync(file.fileno())
+        except OSError as error:
+            raise ErasureJournalUnusable(
+                f"The journal of erasures {self._path} cannot be used: {error.strerror}. Nothing was erased "
+                "yet; but its last line may be there, and then whom it names is erased at the next start."
+            ) from error
 
     def read(self) -> Iterator[Erasure]:
         """All that is in it, in its order; nothing where there is no file. A last line that broke off is
@@ -94,9 +108,10 @@ class ErasureJournal:
             ) from None
 
     @contextmanager
-    def _alone(self) -> Iterator[BinaryIO]:
+    def _alone(self) -> Iterator[FileIO]:
         new = not self._path.exists()
-        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        # Unbuffered: nothing is written when it is closed.
+        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if new:
                 self._sync_folder()
@@ -119,7 +134,14 @@ class ErasureJournal:
             ) from error
 
 
-def _whole(file: BinaryIO) -> int:
+def _write(file: FileIO, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def _whole(file: FileIO) -> int:
     """Where the last line ends that is there as a whole."""
     size = file.seek(0, os.SEEK_END)
     at = size

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,6 +74,37 @@ def test_a_line_that_cannot_be_read_is_said_and_not_passed_over(tmp_path: Path) 
         file.write(b'{"id": 7}\n')
     with pytest.raises(ErasureJournalUnusable, match="Line 2 "):
         list(ErasureJournal(path).read())
+
+
+def failing(times: int) -> Callable[[int], None]:
+    """An fsync of a disk that fails so many times."""
+    left = iter(range(times))
+
+    def fsync(_: int) -> None:
+        if next(left, None) is not None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    return fsync
+
+
+def test_a_line_that_did_not_reach_the_disk_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was said not to be erased is not erased by the next start."""
+    journal = ErasureJournal(tmp_path / "erasures.jsonl")
+    journal.append(ONE)
+    monkeypatch.setattr(os, "fsync", failing(1))
+    with pytest.raises(ErasureJournalUnusable, match="Nothing was erased\\.$"):
+        journal.append(ONE)
+    assert list(journal.read()) == [ONE]
+
+
+def test_where_it_cannot_be_taken_back_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = ErasureJournal(tmp_path / "erasures.jsonl")
+    journal.append(ONE)
+    monkeypatch.setattr(os, "fsync", failing(2))
+    with pytest.raises(ErasureJournalUnusable, match="is erased at the next start"):
+        journal.append(ONE)
 
 
 def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
