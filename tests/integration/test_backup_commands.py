@@ -17,7 +17,7 @@ from personakit.cli.main import personakit
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.backup.take import take_backup
-from personakit.eventlog.erasure_journal import ErasureJournal
+from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, MadeAgain
 from personakit.projections import builds
 from tests.history import TENANT, observation
 from tests.postgres import MASTER_KEY, MASTER_KEY_TEXT, create_database, url_of
@@ -155,6 +155,7 @@ def test_a_restore_makes_the_read_models_and_says_what_it_did(place: Place, writ
 def test_the_journals_are_read_before_and_kept_for_the_next_restore(place: Place, written: Service) -> None:
     """The service's own, where none is named; what another one says is written into it."""
     assert written.eraser.erase(TENANT, "eve") is not None
+    written.people.make_again(TENANT, "eve")
     there, own = place.folder / "there.jsonl", place.folder / "own.jsonl"
     lines = [msgspec.json.encode(each) for each in written_journal(written).read()]
     there.write_bytes(b"".join(line + b"\n" for line in lines))
@@ -163,6 +164,7 @@ def test_the_journals_are_read_before_and_kept_for_the_next_restore(place: Place
     assert done.exit_code == 0, done.output
     assert "1 people; 1 erased" in done.stdout
     assert "API keys" not in done.stdout
+    assert [type(line) for line in ErasureJournal(own).read()] == [Erasure, MadeAgain]
     assert list(ErasureJournal(own).read()) == list(written_journal(written).read())
 
 

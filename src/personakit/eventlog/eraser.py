@@ -22,7 +22,13 @@ from personakit.domain.persona import CoreState, evolve
 from personakit.eventlog import codec
 from personakit.eventlog.appender import NewEvent, row_of
 from personakit.eventlog.codec import SealBroken
-from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, NoErasureJournal
+from personakit.eventlog.erasure_journal import (
+    Erasure,
+    ErasureJournal,
+    Line,
+    MadeAgain,
+    NoErasureJournal,
+)
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import persona_id
 from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
@@ -96,7 +102,7 @@ class Eraser:
 
     def complete(self) -> int:
         """Carries out what stands in the journal and not in the database: the process ended between the two,
-        or the database is a backup that was made before. How many those are. Raises
+        or the database is a backup that was made before. How many erasures those are. Raises
         ErasureJournalUnusable."""
         if self._journal is None:
             return 0
@@ -105,11 +111,12 @@ class Eraser:
             done += self._completed(page)
         return done
 
-    def _completed(self, journalled: Sequence[Erasure]) -> int:
+    def _completed(self, journalled: Sequence[Line]) -> int:
+        done = 0
         with self._recorder.datastore.get_connection() as connection:
             keys = self._keys.over(connection)
-            missing = _not_carried_out(connection, journalled)
-            for erasure in missing:
+            erasures = [each for each in journalled if isinstance(each, Erasure)]
+            for erasure in _not_carried_out(connection, erasures):
                 with connection.transaction():
                     self._hold(connection)
                     if not _not_carried_out(connection, [erasure]):
@@ -119,7 +126,13 @@ class Eraser:
                     found = msgspec.structs.replace(erasure, surrogates=all_of_them)
                     _, appended = self._carry_out(connection, keys, found)
                 self._tell(found, appended)
-        return len(missing)
+                done += 1
+            # Of those who were erased by lines before.
+            again = [each for each in journalled if isinstance(each, MadeAgain)]
+            people = [(person, each.made_again) for each in again for person in each.surrogates]
+            values = {"people": [person for person, _ in people], "times": [time for _, time in people]}
+            connection.execute(SQL["made_again"], values)
+        return done
 
     def _hold(self, connection: Connection[DictRow]) -> None:
         """Each lock is a statement of its own, so that what follows sees all that was committed before.

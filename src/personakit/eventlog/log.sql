@@ -519,6 +519,13 @@ SELECT person FROM personakit.erased WHERE person = ANY (%(people)s)
 -- :query make_again
 UPDATE personakit.erased SET made_again = clock_timestamp()
 WHERE tenant = %(tenant)s AND tombstone = %(tombstone)s AND made_again IS NULL
+RETURNING person, made_again
+
+-- :query made_again
+-- That the ids of these people were made good again, where that is not known yet.
+UPDATE personakit.erased AS x SET made_again = a.made_again
+FROM unnest(%(people)s::uuid[], %(times)s::timestamptz[]) AS a(person, made_again)
+WHERE x.person = a.person AND x.made_again IS NULL
 
 -- :query hold_people
 -- Nobody gets a row until the end of the transaction.

@@ -15,7 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, ErasureJournalUnusable
+from personakit.eventlog.erasure_journal import (
+    Erasure,
+    ErasureJournal,
+    ErasureJournalUnusable,
+    Line,
+    MadeAgain,
+)
 
 ERASURES = st.builds(
     Erasure,
@@ -24,6 +30,13 @@ ERASURES = st.builds(
     tenant=st.sampled_from(["default", "acme"]),
     surrogates=st.lists(st.uuids(), min_size=1, max_size=4).map(tuple),
     tombstone=st.binary(min_size=32, max_size=32).map(bytes.hex),
+)
+LINES = ERASURES | st.builds(
+    MadeAgain,
+    id=st.uuids(),
+    made_again=st.datetimes(timezones=st.just(UTC)),
+    tenant=st.sampled_from(["default", "acme"]),
+    surrogates=st.lists(st.uuids(), min_size=1, max_size=4).map(tuple),
 )
 ONE = Erasure(
     id=UUID(int=1),
@@ -44,6 +57,7 @@ def test_a_line_has_no_name_in_it_and_is_for_the_owner_only(tmp_path: Path) -> N
         f'"tombstone":"{"ab" * 32}"}}\n'
     )
     (read,) = ErasureJournal(path).read()
+    assert isinstance(read, Erasure)
     assert (read, read.person, read.personas) == (ONE, UUID(int=2), (UUID(int=3),))
 
 
@@ -51,9 +65,9 @@ def test_where_nothing_was_erased_there_is_nothing(tmp_path: Path) -> None:
     assert list(ErasureJournal(tmp_path / "none").read()) == []
 
 
-@given(st.lists(ERASURES, max_size=5), st.lists(ERASURES, max_size=5), st.binary(max_size=9000))
+@given(st.lists(LINES, max_size=5), st.lists(LINES, max_size=5), st.binary(max_size=9000))
 def test_what_was_written_is_read_and_what_broke_off_is_nothing(
-    before: list[Erasure], after: list[Erasure], broken: bytes
+    before: list[Line], after: list[Line], broken: bytes
 ) -> None:
     with TemporaryDirectory() as folder:
         journal = ErasureJournal(Path(folder, "erasures.jsonl"))
@@ -90,11 +104,11 @@ def failing(times: int) -> Callable[[int], None]:
 def test_a_line_that_did_not_reach_the_disk_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was said not to be erased is not erased by the next start."""
+    """What was refused is not done by the next start."""
     journal = ErasureJournal(tmp_path / "erasures.jsonl")
     journal.append(ONE)
     monkeypatch.setattr(os, "fsync", failing(1))
-    with pytest.raises(ErasureJournalUnusable, match="Nothing was erased\\.$"):
+    with pytest.raises(ErasureJournalUnusable, match=r"Nothing was done\.$"):
         journal.append(ONE)
     assert list(journal.read()) == [ONE]
 
@@ -103,10 +117,10 @@ def test_where_it_cannot_be_taken_back_that_is_said(tmp_path: Path, monkeypatch:
     journal = ErasureJournal(tmp_path / "erasures.jsonl")
     journal.append(ONE)
     monkeypatch.setattr(os, "fsync", failing(2))
-    with pytest.raises(ErasureJournalUnusable, match="is erased at the next start"):
+    with pytest.raises(ErasureJournalUnusable, match="the next start does what it says"):
         journal.append(ONE)
 
 
 def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ErasureJournalUnusable, match="Nothing was erased"):
+    with pytest.raises(ErasureJournalUnusable, match="Nothing was done"):
         ErasureJournal(tmp_path / "no-such-folder" / "erasures.jsonl").append(ONE)
