@@ -76,6 +76,9 @@ def test_a_manifest_is_read_as_it_was_written(manifest: Manifest) -> None:
     require_genuine(found, path, MASTER)
     assert opens(found, MASTER)
     assert not opens(found, OTHER)
+    assert not opens(msgspec.structs.replace(found, master_check="é" * 64), MASTER)
+    with pytest.raises(BackupRefused, match="was changed"):
+        require_genuine(msgspec.structs.replace(found, signature="é" * 64), path, MASTER)
 
 
 @given(MANIFESTS, MANIFESTS, st.sampled_from(Manifest.__struct_fields__))
