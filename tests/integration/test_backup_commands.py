@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from personakit.agents.service import Service
 from personakit.cli.main import personakit
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.backup.key_copies import name_of
 from personakit.eventlog.backup.take import take_backup
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, MadeAgain
 from personakit.projections import builds
@@ -95,6 +98,31 @@ def test_copies_of_keys_go_with_the_next_backup_or_alone(place: Place) -> None:
         "backup": None,
         "pruned": [],
     }
+
+
+def test_a_copy_of_keys_that_cannot_be_deleted_keeps_nothing_from_being_done(
+    place: Place, written: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is said in the end."""
+    keys = place.folder / "keys"
+    days = [datetime.now(UTC) - timedelta(days=each) for each in (33, 32, 31)]
+    stuck, *others = (name_of(day, "0123abcd") for day in days)
+    for name in (stuck, *others):
+        (keys / name).mkdir()
+    remove = shutil.rmtree
+
+    def stick(folder: Path) -> None:
+        if folder.name == stuck:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        remove(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", stick)
+    there = {"PERSONAKIT_DATABASE_URL": url_of(written.logins.owner)}
+    done = place.run("backup", place.folder / "new", "--keys", keys, "--json", **there)
+    assert (done.exit_code, msgspec.json.decode(done.stdout)["pruned"]) == (1, others)
+    assert stuck in done.stderr
+    assert (place.folder / "new/manifest.json").exists()
+    assert str(keys / stuck) in place.refused(1, "backup", "--prune", "--keys", keys)
 
 
 def test_a_backup_that_cannot_be_taken_is_one_sentence(place: Place, written: Service) -> None:
