@@ -9,47 +9,58 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from personakit.agents.service import Service
+from personakit.api.app import create_app
 from personakit.domain.events import PersonaDefined
 from personakit.domain.grant import Grant, granted
 from personakit.embedded import EmbeddedPostgres
-from personakit.eventlog.access import grant_key, key_of, revoke_key
+from personakit.eventlog.access import create_key, grant_key, key_of, revoke_key
 from personakit.eventlog.backup.check import BackupLocked, checked_keys, checked_log
 from personakit.eventlog.backup.manifest import FILE, BackupRefused, Manifest
 from personakit.eventlog.backup.parts import read_part, write_part
 from personakit.eventlog.backup.restore import Restored, restore
 from personakit.eventlog.backup.tables import KEYS, LEFT_OUT, Table, copy_statement, tables
 from personakit.eventlog.backup.take import take_backup
+from personakit.eventlog.codec import SealBroken, open_state
 from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import ErasureJournal
 from personakit.eventlog.intake import IdOfErased, OfErased, Receipt
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.people import People, persona_id
 from personakit.eventlog.person_keys import MasterKeyWrong, PersonKeys
-from personakit.eventlog.recorder import LogFormatUnknown, LogRecorder, RestoreUnfinished, open_datastore
+from personakit.eventlog.recorder import (
+    LogFormatUnknown,
+    LogRecorder,
+    RestoreUnfinished,
+    notification_of,
+    open_datastore,
+)
 from personakit.projections import builds
 from personakit.projections.verify import verify
 from personakit_sdk.errors import InvalidInput
+from personakit_sdk.rules import suggestion_id
 from tests.history import TENANT, a_little_of_everything, follow, observation, surrogate
+from tests.integration.test_erasure import ADA, CANARY, answers, has
 from tests.postgres import MASTER_KEY, create_database
 
 OTHER_MASTER_KEY = bytes(range(1, 33))
-CANARY = "canary-7f3d"
 EVENTS = "SELECT e::text AS row FROM personakit.events AS e WHERE position <= %s ORDER BY position"
 PEOPLE = "SELECT k::text AS row FROM personakit.person_keys AS k ORDER BY person"
 
@@ -271,6 +282,36 @@ def erase(service: Service, person_id: str, journal: Path) -> None:
     service.people.forget(None)
 
 
+def unsealed(service: Service) -> str:
+    """All of the log that any key of the database opens, whatever is said of it."""
+    values = {"after": 0, "stop": None, "topics": None, "limit": 100_000}
+    with service.recorder.datastore.get_connection() as connection:
+        stored = [notification_of(row) for row in connection.execute(SQL["notifications"], values)]
+    keys = service.keys.of_all({each.person for each in stored if each.person is not None})
+    found = []
+    for each in stored:
+        with suppress(SealBroken, KeyError):
+            found.append(open_state(each, None if each.person is None else keys[each.person]))
+    return b"\n".join(found).decode()
+
+
+class Asked(NamedTuple):
+    """A service that is asked, and what it is asked about besides people."""
+
+    http: TestClient[Litestar]
+    made: dict[str, str]
+
+
+def told(service: Service, pair: UUID) -> list[str]:
+    """Which questions are answered with the canary."""
+    suggestion = suggestion_id.encode(ADA, "focus", 1, "always", 1, datetime.now(UTC))
+    with TestClient(create_app(service), raise_server_exceptions=False) as client:
+        client.headers["Authorization"] = f"Bearer {create_key(service.recorder, TENANT, 'asks')}"
+        found = answers(Asked(client, {"pair": persona_id(pair), "suggestion": suggestion}))  # type: ignore[arg-type]
+    assert sum(each.startswith("200") for each in found.values()) > 10
+    return [asked for asked, answer in found.items() if has(answer)]
+
+
 def dump(database: str) -> str:
     """Every row of every table of the database, as text."""
     found = []
@@ -289,14 +330,16 @@ def test_who_was_erased_after_the_backup_is_nowhere_in_what_is_restored(
     """Nor do they come back, but for the ids that were made again on purpose; whoever shared a persona with
     them is left in it, and everybody else is untouched."""
     busy.intake.record(TENANT, [observation("again"), observation("twice")])
-    person, friend = f"{CANARY}-id", "friend"
+    person, friend = ADA, "bob"
     busy.intake.record(TENANT, [observation(person, text=f"{CANARY} said so much"), observation(friend)])
     grant_key(busy.recorder, TENANT, "limited", granted(["read"], [person, friend], []))
     people = [surrogate(busy, each) for each in (person, friend)]
     pair = busy.personas.create(TENANT, PersonaDefined(people=tuple(people), name=f"{CANARY} and friend"))
     follow(busy)
     taken = take(busy.logins.owner, tmp_path)
-    assert CANARY in dump(busy.logins.owner)
+    assert has(dump(busy.logins.owner))
+    assert has(unsealed(busy))
+    assert told(busy, pair.persona)
     of_friend = "SELECT k::text FROM personakit.person_keys AS k WHERE person = %s"
     untouched = rows(busy.logins.owner, of_friend, people[1])
     journal = tmp_path / "erasures.jsonl"
@@ -314,7 +357,9 @@ def test_who_was_erased_after_the_backup_is_nowhere_in_what_is_restored(
     assert (done.erased, done.people) == (4, len(of_busy) - 1)  # nothing was said of "again" yet
     service = Service(empty, MASTER_KEY)
     try:
-        assert CANARY not in dump(empty)
+        assert not has(dump(empty))
+        assert not has(unsealed(service))
+        assert told(service, pair.persona) == []
         assert str(pair.persona) in dump(empty)
         assert rows(empty, of_friend, people[1]) == untouched
         assert rows(empty, "SELECT people FROM personakit.api_keys WHERE name = 'limited'") == [[friend]]

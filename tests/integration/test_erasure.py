@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from redis import Redis
 
@@ -311,6 +312,20 @@ def dump(site: Site) -> str:
         return done.stdout.decode() + opened(site, postgres.conninfo)
 
 
+def cut_off(site: Site) -> None:
+    """Gives the service's log, and PostgreSQL's, something to say: all connections end, under what is asked
+    about Ada."""
+    body = observation(ADA)
+    with EmbeddedPostgres(site.installed.data_dir, bin_dir=bin_dir()) as postgres:
+        query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+        with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+            connection.execute(query)
+    site.http.get(f"/people/{ADA}/export")
+    while site.http.post("/observations", json=body).status_code not in {200, 201}:
+        pass  # it is not back yet
+
+
 def opened(site: Site, conninfo: str) -> str:
     recorder = LogRecorder(open_datastore(conninfo))
     try:
@@ -362,6 +377,7 @@ def go_in_and_be_erased(site: Site) -> None:
     site.call("POST", "/computed-traits", json=traits("counted"))
     for send in TAKES.values():
         send(site)
+    cut_off(site)
     at = site.http.headers["PersonaKit-Min-Position"]
     site.call("GET", "/personas/bob")
     before, bob = answers(site), of_bob(site, str(at))
@@ -393,4 +409,5 @@ def go_in_and_be_erased(site: Site) -> None:
     assert verified.returncode == 0, verified.stdout
     assert not has(dump(site))
     logs = [site.log, *site.installed.data_dir.rglob("*.log"), site.installed.data_dir / "erasures.jsonl"]
+    assert all("terminating connection" in log.read_text() for log in logs[:-1])
     assert [log.name for log in logs if has(log.read_text(errors="replace"))] == []
