@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from personakit.config import SettingInvalid, Settings
@@ -18,6 +21,8 @@ from personakit.private_files import sync_folder, write_durably
 KEY_BYTES = 32
 FILE = "master-key"
 NEW_FILE = "master-key.new"
+MADE_FILE = "master-key.made"
+"""The first one, until it is on the disk."""
 _HOW = "it must be 32 random bytes in base64, as `openssl rand -base64 32` makes them"
 
 
@@ -35,18 +40,16 @@ def master_key(settings: Settings) -> bytes:
             f"Set PERSONAKIT_MASTER_KEY: with a database of your own {_HOW}. It wraps the keys of the "
             "people in it: keep it apart from the database, and do not lose it."
         )
-    path = settings.data_dir / FILE
-    made = secrets.token_bytes(KEY_BYTES)
-    written = path.with_suffix(f".{os.getpid()}")
-    write_durably(written, _text(made))
-    try:
-        os.link(written, path)  # whoever comes first: the other one takes theirs
-    except FileExistsError:
-        return read_master_key(path)
-    finally:
-        written.unlink(missing_ok=True)
-    sync_folder(settings.data_dir)
-    return made
+    with _alone(settings.data_dir):
+        path = settings.data_dir / FILE
+        if path.exists():  # somebody else came first
+            return read_master_key(path)
+        made = secrets.token_bytes(KEY_BYTES)
+        written = settings.data_dir / MADE_FILE
+        write_durably(written, _text(made))
+        written.rename(path)  # at no time does another file hold the key that is in use
+        sync_folder(settings.data_dir)
+        return made
 
 
 def present_master_key(settings: Settings) -> bytes | None:
@@ -89,6 +92,17 @@ def end_rotation(data_dir: Path) -> None:
     except FileNotFoundError:  # another process finished it
         return
     sync_folder(data_dir)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """No other process makes a key in this directory meanwhile."""
+    folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _text(key: bytes) -> bytes:

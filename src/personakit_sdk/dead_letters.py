@@ -1,4 +1,4 @@
-"""Dead letters: what the service rejected, kept with its problem until somebody decides."""
+"""Dead letters: what the service rejected, kept with its problem for somebody to decide on, for 30 days."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from personakit_sdk import wire
 from personakit_sdk.device_clock import DeviceClock
 from personakit_sdk.file_lock import FileLock
 from personakit_sdk.notices import Notices
-from personakit_sdk.outbox import Outbox, Rejection, Waiting
+from personakit_sdk.outbox import DEAD_DAYS, Outbox, Rejection, Waiting
 from personakit_sdk.store import Store
 from personakit_sdk.transport import (
     NO_PROBLEM_TYPE,
@@ -37,6 +37,9 @@ SHARED_AGAIN: Final = 0.25
 PRUNE_SECONDS: Final = 3600.0
 ERASED: Final = "urn:personakit:problem:person-erased"
 """The type of the problem that an item has that is about somebody who was erased."""
+ID_OF_ERASED: Final = "urn:personakit:problem:id-of-erased"
+"""And of one under whose id something about somebody was recorded who was erased: whoever it is about may be
+there, so that it says nothing of the others of its key."""
 _PUSHING: Final = "pushing"
 _ROUNDING: Final = 0.001
 
@@ -155,13 +158,14 @@ class Delivery:
         self._heed_epoch(answer)
         fates = [(each, answer.results.get(each.id)) for each in batch]
         confirmed = [each.id for each, fate in fates if fate and fate.status in {"stored", "duplicate"}]
-        erased = [each for each, fate in fates if fate and _says_erased(fate)]
+        erased = [each for each, fate in fates if fate and _says(fate, ERASED)]
+        dropped = [each.id for each, fate in fates if fate and _says(fate, ID_OF_ERASED)]
         rejected = [
             Rejection(each.id, fate.problem or _NO_REASON)
             for each, fate in fates
-            if fate and fate.status == "rejected" and not _says_erased(fate)
+            if fate and fate.status == "rejected" and not _says(fate, ERASED, ID_OF_ERASED)
         ]
-        self._outbox.settle(confirmed, rejected, self._clock.now(), erased)
+        self._outbox.settle(confirmed, rejected, self._clock.now(), erased, dropped)
         later = {each.key for each, fate in fates if fate is None or fate.status == "retry"}
         for key in {each.key for each in batch} - later:
             self._keys.pop(key, None)
@@ -171,9 +175,9 @@ class Delivery:
         if confirmed:
             self._notices.give("delivered", f"{len(confirmed)} items are stored.", len(confirmed))
         self._report(rejected)
-        if erased:
-            detail = f"{len(erased)} items were about people who were erased; nothing of them is kept."
-            self._notices.give("erased", detail, len(erased))
+        if gone := len(erased) + len(dropped):
+            detail = f"{gone} items were about people who were erased; nothing of them is kept."
+            self._notices.give("erased", detail, gone)
 
     def _heed_epoch(self, answer: wire.PushAnswer) -> None:
         again = self._outbox.notice_epoch(answer.epoch)
@@ -252,14 +256,18 @@ class Delivery:
         now = time.monotonic()
         if now - self._pruned >= PRUNE_SECONDS:
             self._pruned = now
-            self._outbox.prune(self._clock.now())
+            if gone := self._outbox.prune(self._clock.now()):
+                detail = (
+                    f"{gone} rejected items were let go; nobody had decided on them for {DEAD_DAYS} days."
+                )
+                self._notices.give("lost", detail, gone)
 
     def _head(self) -> bytes:
         return b'{"clientId":' + msgspec.json.encode(self._client_id) + b',"items":['
 
 
-def _says_erased(fate: wire.PushResult) -> bool:
-    return fate.status == "rejected" and fate.problem is not None and fate.problem.type == ERASED
+def _says(fate: wire.PushResult, *types: str) -> bool:
+    return fate.status == "rejected" and fate.problem is not None and fate.problem.type in types
 
 
 def _said(reply: Reply) -> str:

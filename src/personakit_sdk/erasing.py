@@ -6,7 +6,7 @@ All of it works inside of the pull's transaction, on what is staged; only the fi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from personakit_sdk.store_file import write_note
@@ -63,7 +63,14 @@ def forget_merged(connection: sqlite3.Connection) -> None:
     )
 
 
-def forget_key(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
+def forget_items(connection: sqlite3.Connection, ids: Collection[str]) -> None:
+    """The service said that these were about somebody who was erased."""
+    connection.executemany("DELETE FROM items WHERE id = ?", [(id_,) for id_ in ids])
+    if ids:
+        write_note(connection, SCRUB, 1)
+
+
+def forget_keys(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
     """The service said that these are erased: nothing that it has, or will never take, is kept of them."""
     _forget(connection, keys, also_dead=True)
 

@@ -1,7 +1,7 @@
 """The outbox: what is to reach the service, in the order in which it came, until the service has it.
 
 An item is `waiting`, then `confirmed` (kept for CONFIRMED_DAYS, to be offered again to a service that was
-restored from a backup) or `dead` (rejected; kept until somebody decides).
+restored from a backup) or `dead` (rejected; kept until somebody decides, for DEAD_DAYS at most).
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from uuid import UUID
 import msgspec
 
 from personakit_sdk import wire
-from personakit_sdk.erasing import forget_key
+from personakit_sdk.erasing import SCRUB, forget_items, forget_keys
 from personakit_sdk.errors import InvalidInput, ItemTooLarge, OutboxFull, StoreDamaged
 from personakit_sdk.store import Store
+from personakit_sdk.store_file import write_note
 
 ITEM_BYTES: Final = 256 * 1024
 CONFIRMED_DAYS: Final = 7
+DEAD_DAYS: Final = 30
+"""A device is told of an erasure by what it pulled. Of somebody whom it never pulled it may keep nothing for
+ever, and a month is what the law gives for forgetting."""
 MAX_ITEMS: Final = 100_000
 MAX_BYTES: Final = 256 * 1024 * 1024
 WhenFull = Literal["raise", "drop_oldest"]
@@ -121,9 +125,11 @@ class Outbox:
         rejected: Iterable[Rejection],
         now: datetime,
         erased: Collection[Waiting] = (),
+        dropped: Collection[str] = (),
     ) -> None:
         """What the service has leaves, and what it will never take goes to the dead letters; but what is
-        about somebody who was erased goes for good, and all that is kept of them."""
+        about somebody who was erased goes for good, and all that is kept of them. What is `dropped` goes for
+        good alone."""
         at = now.timestamp()
         with self._store.writing() as connection:
             connection.executemany(
@@ -135,24 +141,27 @@ class Outbox:
                    WHERE id = ? AND state = 'waiting'""",
                 [(at, self._sealed(each), each.id) for each in rejected],
             )
-            connection.executemany("DELETE FROM items WHERE id = ?", [(each.id,) for each in erased])
-            forget_key(connection, {each.key for each in erased})
-        if erased:
+            forget_items(connection, [*dropped, *(each.id for each in erased)])
+            forget_keys(connection, {each.key for each in erased})
+        if erased or dropped:
             self._store.scrub()
 
-    def prune(self, now: datetime) -> None:
-        """Lets go of what was confirmed long ago, and of the oldest above the outbox's own limits."""
+    def prune(self, now: datetime) -> int:
+        """Lets go of what was confirmed long ago, of the oldest above the outbox's own limits, and of dead
+        letters that nobody decided on; how many those are."""
         with self._store.writing() as connection:
-            connection.execute(
-                "DELETE FROM items WHERE state = 'confirmed' AND settled_at < ?",
-                ((now - timedelta(days=CONFIRMED_DAYS)).timestamp(),),
-            )
+            _let_go(connection, "confirmed", now - timedelta(days=CONFIRMED_DAYS))
+            dead = _let_go(connection, "dead", now - timedelta(days=DEAD_DAYS))
+            if dead:
+                write_note(connection, SCRUB, 1)
             kept = _tally(connection, "confirmed")
             connection.execute(
                 """DELETE FROM items WHERE seq IN
                    (SELECT seq FROM items WHERE state = 'confirmed' ORDER BY seq LIMIT ?)""",
                 (max(0, kept.items - self._max_items),),
             )
+        self._store.scrub()
+        return dead
 
     def notice_epoch(self, epoch: UUID) -> int:
         """Takes note of whose log the service serves. When it is another than before, the service may have
@@ -272,6 +281,12 @@ def _oldest(connection: sqlite3.Connection, more: int, larger: int) -> list[int]
         found.append(seq)
         more, larger = more - 1, larger - size
     return found if more <= 0 and larger <= 0 else None
+
+
+def _let_go(connection: sqlite3.Connection, state: str, before: datetime) -> int:
+    return connection.execute(
+        "DELETE FROM items WHERE state = ? AND settled_at < ?", (state, before.timestamp())
+    ).rowcount
 
 
 def _tally(connection: sqlite3.Connection, state: str) -> Tally:

@@ -12,7 +12,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # Single values: who this client is, where the pull stands, when to push again.
         "CREATE TABLE notes (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
         # The outbox. `item` are the bytes that are sent, frozen when the item came. What is confirmed stays
-        # for a while, in case the service loses it; what was rejected stays until somebody decides.
+        # for a while, in case the service loses it; what was rejected stays for somebody to decide on.
         """CREATE TABLE items (
              seq INTEGER PRIMARY KEY,
              id TEXT NOT NULL UNIQUE,

@@ -81,7 +81,7 @@ def test_a_backup_that_is_killed_is_none(written: Service, tmp_path: Path) -> No
     now = datetime.now(UTC)
     with pytest.raises(BackupRefused, match="is not empty"):
         take_backup(written.logins.owner, MASTER_KEY, tmp_path / "log", tmp_path / "keys", now)
-    assert len(prune(tmp_path / "keys", now + timedelta(days=30))) == 1
+    assert len(prune(tmp_path / "keys", now + timedelta(days=30)).gone) == 1
 
 
 def test_a_restore_that_is_killed_serves_nobody_and_begins_anew(

@@ -9,46 +9,58 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from personakit.agents.service import Service
+from personakit.api.app import create_app
 from personakit.domain.events import PersonaDefined
 from personakit.domain.grant import Grant, granted
 from personakit.embedded import EmbeddedPostgres
-from personakit.eventlog.access import grant_key, key_of, revoke_key
+from personakit.eventlog.access import create_key, grant_key, key_of, revoke_key
 from personakit.eventlog.backup.check import BackupLocked, checked_keys, checked_log
 from personakit.eventlog.backup.manifest import FILE, BackupRefused, Manifest
 from personakit.eventlog.backup.parts import read_part, write_part
 from personakit.eventlog.backup.restore import Restored, restore
 from personakit.eventlog.backup.tables import KEYS, LEFT_OUT, Table, copy_statement, tables
 from personakit.eventlog.backup.take import take_backup
+from personakit.eventlog.codec import SealBroken, open_state
 from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import ErasureJournal
-from personakit.eventlog.intake import OfErased, Receipt
+from personakit.eventlog.intake import IdOfErased, OfErased, Receipt
 from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.people import People, persona_id
 from personakit.eventlog.person_keys import MasterKeyWrong, PersonKeys
-from personakit.eventlog.recorder import LogFormatUnknown, LogRecorder, RestoreUnfinished, open_datastore
+from personakit.eventlog.recorder import (
+    LogFormatUnknown,
+    LogRecorder,
+    RestoreUnfinished,
+    notification_of,
+    open_datastore,
+)
 from personakit.projections import builds
 from personakit.projections.verify import verify
 from personakit_sdk.errors import InvalidInput
+from personakit_sdk.rules import suggestion_id
 from tests.history import TENANT, a_little_of_everything, follow, observation, surrogate
+from tests.integration.test_erasure import ADA, CANARY, answers, has
 from tests.postgres import MASTER_KEY, create_database
 
 OTHER_MASTER_KEY = bytes(range(1, 33))
-CANARY = "canary-7f3d"
 EVENTS = "SELECT e::text AS row FROM personakit.events AS e WHERE position <= %s ORDER BY position"
 PEOPLE = "SELECT k::text AS row FROM personakit.person_keys AS k ORDER BY person"
 
@@ -270,6 +282,36 @@ def erase(service: Service, person_id: str, journal: Path) -> None:
     service.people.forget(None)
 
 
+def unsealed(service: Service) -> str:
+    """All of the log that any key of the database opens, whatever is said of it."""
+    values = {"after": 0, "stop": None, "topics": None, "limit": 100_000}
+    with service.recorder.datastore.get_connection() as connection:
+        stored = [notification_of(row) for row in connection.execute(SQL["notifications"], values)]
+    keys = service.keys.of_all({each.person for each in stored if each.person is not None})
+    found = []
+    for each in stored:
+        with suppress(SealBroken, KeyError):
+            found.append(open_state(each, None if each.person is None else keys[each.person]))
+    return b"\n".join(found).decode()
+
+
+class Asked(NamedTuple):
+    """A service that is asked, and what it is asked about besides people."""
+
+    http: TestClient[Litestar]
+    made: dict[str, str]
+
+
+def told(service: Service, pair: UUID) -> list[str]:
+    """Which questions are answered with the canary."""
+    suggestion = suggestion_id.encode(ADA, "focus", 1, "always", 1, datetime.now(UTC))
+    with TestClient(create_app(service), raise_server_exceptions=False) as client:
+        client.headers["Authorization"] = f"Bearer {create_key(service.recorder, TENANT, 'asks')}"
+        found = answers(Asked(client, {"pair": persona_id(pair), "suggestion": suggestion}))  # type: ignore[arg-type]
+    assert sum(each.startswith("200") for each in found.values()) > 10
+    return [asked for asked, answer in found.items() if has(answer)]
+
+
 def dump(database: str) -> str:
     """Every row of every table of the database, as text."""
     found = []
@@ -285,32 +327,47 @@ def dump(database: str) -> str:
 def test_who_was_erased_after_the_backup_is_nowhere_in_what_is_restored(
     busy: Service, tmp_path: Path, empty: str
 ) -> None:
-    """Nor do they come back, until they are made again on purpose; whoever shared a persona with them is left
-    in it, and everybody else is untouched."""
-    person, friend = f"{CANARY}-id", "friend"
+    """Nor do they come back, but for the ids that were made again on purpose; whoever shared a persona with
+    them is left in it, and everybody else is untouched."""
+    busy.intake.record(TENANT, [observation("again"), observation("twice")])
+    person, friend = ADA, "bob"
     busy.intake.record(TENANT, [observation(person, text=f"{CANARY} said so much"), observation(friend)])
     grant_key(busy.recorder, TENANT, "limited", granted(["read"], [person, friend], []))
     people = [surrogate(busy, each) for each in (person, friend)]
     pair = busy.personas.create(TENANT, PersonaDefined(people=tuple(people), name=f"{CANARY} and friend"))
     follow(busy)
     taken = take(busy.logins.owner, tmp_path)
-    assert CANARY in dump(busy.logins.owner)
+    assert has(dump(busy.logins.owner))
+    assert has(unsealed(busy))
+    assert told(busy, pair.persona)
     of_friend = "SELECT k::text FROM personakit.person_keys AS k WHERE person = %s"
     untouched = rows(busy.logins.owner, of_friend, people[1])
     journal = tmp_path / "erasures.jsonl"
-    erase(busy, person, journal)
+    making = People(busy.recorder, busy.appender, busy.keys, ErasureJournal(journal))
+    for each in (person, "again", "twice"):
+        erase(busy, each, journal)
+    for each in ("again", "twice"):
+        making.make_again(TENANT, each)
+    erase(busy, "twice", journal)
+    first = next(ErasureJournal(journal).read())
+    # It failed after it was written, and was asked anew.
+    ErasureJournal(journal).append(msgspec.structs.replace(first, id=uuid4()))
     done = bring(taken, empty, journals=[journal, journal])
-    assert (done.erased, done.people) == (1, len(rows(busy.logins.owner, PEOPLE)))
+    of_busy = rows(busy.logins.owner, PEOPLE)
+    assert (done.erased, done.people) == (4, len(of_busy) - 1)  # nothing was said of "again" yet
     service = Service(empty, MASTER_KEY)
     try:
-        assert CANARY not in dump(empty)
+        assert not has(dump(empty))
+        assert not has(unsealed(service))
+        assert told(service, pair.persona) == []
         assert str(pair.persona) in dump(empty)
         assert rows(empty, of_friend, people[1]) == untouched
         assert rows(empty, "SELECT people FROM personakit.api_keys WHERE name = 'limited'") == [[friend]]
         for projection in service.projections.values():
             assert verify(service.pool, projection, service.keys).clean
-        fates = service.intake.record(TENANT, [observation(person), observation(friend)])
-        assert [type(fate) for fate in fates] == [OfErased, Receipt]
+        sent = [observation(each) for each in (person, "twice", "again", friend)]
+        fates = service.intake.record(TENANT, sent)
+        assert [type(fate) for fate in fates] == [OfErased, OfErased, Receipt, Receipt]
     finally:
         service.close()
 
@@ -318,10 +375,16 @@ def test_who_was_erased_after_the_backup_is_nowhere_in_what_is_restored(
 def test_without_its_key_who_was_erased_does_not_come_back_either(
     busy: Service, tmp_path: Path, empty: str
 ) -> None:
+    """Nor does an API key of the backup name them, or the persona that was theirs alone."""
     busy.intake.record(TENANT, [observation("gone")])
+    alone = busy.personas.create(TENANT, PersonaDefined(people=(surrogate(busy, "gone"),)))
+    named = granted(["read"], ["gone", "left"], ["gone", persona_id(alone.persona)])
+    grant_key(busy.recorder, TENANT, "of the gone", named)
     taken = take(busy.logins.owner, tmp_path)
     erase(busy, "gone", tmp_path / "journal")
     assert bring(taken, empty, journals=[tmp_path / "journal"], with_keys=False).erased == 1
+    limits = "SELECT people || personas FROM personakit.api_keys WHERE name = 'of the gone'"
+    assert rows(empty, limits) == [["left"]]
     service = Service(empty, MASTER_KEY)
     try:
         assert [type(each) for each in service.intake.record(TENANT, [observation("gone")])] == [OfErased]
@@ -358,7 +421,7 @@ def test_without_keys_the_log_is_there_and_nobody_can_be_read(
         (before,) = rows(empty, "SELECT stream FROM personakit.events WHERE kind = 'observation' LIMIT 1")
         again = msgspec.structs.replace(observation("ada"), id=before)
         fates = service.intake.record(TENANT, [observation("ada"), again])
-        assert [type(each) for each in fates] == [Receipt, OfErased]  # somebody new, of whom nothing is known
+        assert [type(each) for each in fates] == [Receipt, IdOfErased]  # of somebody new, of nobody
     finally:
         service.close()
 
@@ -427,15 +490,23 @@ def test_one_changed_byte_is_refused_before_anything_is_touched(at_rest: Taken, 
 def test_a_part_that_changes_after_it_was_checked_leaves_a_database_that_says_so(
     at_rest: Taken, tmp_path: Path, empty: str
 ) -> None:
-    """And it can be restored into again."""
+    """And it can be restored into again. The same number of rows is not enough."""
     whole = tmp_path / "backup"
     shutil.copytree(at_rest.folder, whole)
     log = checked_log(whole, [MASTER_KEY], lambda *_: None)
-    path = whole / "events.copy.gz"
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(BackupRefused, match="events"):
-        restore(empty, log, None, MASTER_KEY, [], revoke_keys=False)
-    assert rows(empty, "SELECT tenant FROM personakit.tenants") == []
+    events, tenants = whole / "events.copy.gz", whole / "tenants.copy.gz"
+    for path, changed in (
+        (events, events.read_bytes()[:-9]),
+        (events, events.read_bytes() + bytes(9)),
+        (tenants, gzip.compress(gzip.decompress(tenants.read_bytes()).replace(b"Default", b"Another"))),
+        (tenants, gzip.compress(b"no row\n")),
+    ):
+        content = path.read_bytes()
+        path.write_bytes(changed)
+        with pytest.raises(BackupRefused, match=path.name):
+            restore(empty, log, None, MASTER_KEY, [], revoke_keys=False)
+        assert rows(empty, "SELECT tenant FROM personakit.tenants") == []
+        path.write_bytes(content)
     with pytest.raises(RestoreUnfinished, match="did not end"):
         Service(empty, MASTER_KEY)
     with pytest.raises(BackupRefused, match="was begun and not ended"):

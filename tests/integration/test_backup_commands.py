@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,8 +18,9 @@ from personakit.agents.service import Service
 from personakit.cli.main import personakit
 from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant
+from personakit.eventlog.backup.key_copies import name_of
 from personakit.eventlog.backup.take import take_backup
-from personakit.eventlog.erasure_journal import ErasureJournal
+from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, MadeAgain
 from personakit.projections import builds
 from tests.history import TENANT, observation
 from tests.postgres import MASTER_KEY, MASTER_KEY_TEXT, create_database, url_of
@@ -97,6 +100,31 @@ def test_copies_of_keys_go_with_the_next_backup_or_alone(place: Place) -> None:
     }
 
 
+def test_a_copy_of_keys_that_cannot_be_deleted_keeps_nothing_from_being_done(
+    place: Place, written: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is said in the end."""
+    keys = place.folder / "keys"
+    days = [datetime.now(UTC) - timedelta(days=each) for each in (33, 32, 31)]
+    stuck, *others = (name_of(day, "0123abcd") for day in days)
+    for name in (stuck, *others):
+        (keys / name).mkdir()
+    remove = shutil.rmtree
+
+    def stick(folder: Path) -> None:
+        if folder.name == stuck:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        remove(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", stick)
+    there = {"PERSONAKIT_DATABASE_URL": url_of(written.logins.owner)}
+    done = place.run("backup", place.folder / "new", "--keys", keys, "--json", **there)
+    assert (done.exit_code, msgspec.json.decode(done.stdout)["pruned"]) == (1, others)
+    assert stuck in done.stderr
+    assert (place.folder / "new/manifest.json").exists()
+    assert str(keys / stuck) in place.refused(1, "backup", "--prune", "--keys", keys)
+
+
 def test_a_backup_that_cannot_be_taken_is_one_sentence(place: Place, written: Service) -> None:
     keys = ("--keys", place.folder / "keys")
     there = {"PERSONAKIT_DATABASE_URL": url_of(written.logins.owner)}
@@ -155,6 +183,7 @@ def test_a_restore_makes_the_read_models_and_says_what_it_did(place: Place, writ
 def test_the_journals_are_read_before_and_kept_for_the_next_restore(place: Place, written: Service) -> None:
     """The service's own, where none is named; what another one says is written into it."""
     assert written.eraser.erase(TENANT, "eve") is not None
+    written.people.make_again(TENANT, "eve")
     there, own = place.folder / "there.jsonl", place.folder / "own.jsonl"
     lines = [msgspec.json.encode(each) for each in written_journal(written).read()]
     there.write_bytes(b"".join(line + b"\n" for line in lines))
@@ -163,6 +192,7 @@ def test_the_journals_are_read_before_and_kept_for_the_next_restore(place: Place
     assert done.exit_code == 0, done.output
     assert "1 people; 1 erased" in done.stdout
     assert "API keys" not in done.stdout
+    assert [type(line) for line in ErasureJournal(own).read()] == [Erasure, MadeAgain]
     assert list(ErasureJournal(own).read()) == list(written_journal(written).read())
 
 

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from eventsourcing.postgres import PostgresDatastore
 from httpx import Response
 from litestar.testing import TestClient
+from psycopg import Connection
 
 from personakit.agents.service import Service
+from personakit.api import erasures
 from personakit.api.app import create_app
+from personakit.domain.events import PersonaDefined
 from personakit.domain.grant import granted
 from personakit.eventlog.access import create_key, create_tenant, grant_key
+from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import Erasure, ErasureJournal
-from personakit.eventlog.people import persona_id
+from personakit.eventlog.intake import OfErased
+from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.people import People, persona_id
+from personakit.eventlog.person_keys import PersonErased, PersonKeys
+from personakit.eventlog.recorder import Appended, LogRecorder, open_datastore
 from personakit.projections import builds
 from personakit.projections.rebuild import rebuild
 from personakit.projections.verify import verify
+from personakit_sdk import wire
 from personakit_sdk.rules import suggestion_id
 from tests.integration.conftest import Client
 from tests.mapper_documents import mapper
@@ -32,6 +46,10 @@ from tests.postgres import MASTER_KEY
 
 TENANT = "default"
 START = datetime(2026, 3, 2, 21, 15, tzinfo=UTC)
+POOL = 20
+"""Connections of a pool of the log: four, and sixteen more for a while."""
+WHO_WAITS = """SELECT pid FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 ERASED = "urn:personakit:problem:person-erased"
 
 
@@ -97,6 +115,11 @@ def is_erased(answer: Response) -> bool:
     return (answer.status_code, answer.json()["type"]) == (410, ERASED)
 
 
+def is_of_erased(answer: Response) -> bool:
+    """Whether it says so of the id alone, and nothing of whoever the new body is about."""
+    return (answer.status_code, answer.json()["type"]) == (410, "urn:personakit:problem:id-of-erased")
+
+
 def clean(service: Service) -> bool:
     """Whether every read model is what a replay makes."""
     service.reader.wait_for_projections(service.reader.head(), 10)
@@ -128,6 +151,16 @@ def test_who_was_never_heard_of_is_not_there_to_be_erased(client: Client, journa
     assert list(ErasureJournal(journal).read()) == before
 
 
+def test_a_created_persona_is_nobody_who_could_be_erased(client: Client, service: Service) -> None:
+    record(client, "zoe", "yan")
+    pair = create(client, "zoe", "yan")
+    answer = client.delete(f"/people/{pair}")
+    assert (answer.status_code, "is no person" in answer.text) == (404, True)
+    assert service.eraser.erase(TENANT, pair) is None
+    assert client.get(f"/personas/{pair}").json()["people"] == ["zoe", "yan"]
+    assert clean(service)
+
+
 def test_what_is_written_or_asked_about_the_erased_is_refused(client: Client, service: Service) -> None:
     ids = record(client, "eve", "bob")
     pair = create(client, "eve", "bob", key="the pair")
@@ -139,7 +172,6 @@ def test_what_is_written_or_asked_about_the_erased_is_refused(client: Client, se
         client.post("/observations", json=observation("eve")),
         client.post("/observations", json=observation("eve", supersedes=ids[0])),
         client.post("/observations", json=observation("eve", ids[0])),
-        client.post("/observations", json=observation("bob", ids[0])),
         client.delete(f"/observations/{ids[0]}"),
         client.get("/observations", params={"personId": "eve"}),
         client.get("/mindscapes/eve"),
@@ -159,6 +191,7 @@ def test_what_is_written_or_asked_about_the_erased_is_refused(client: Client, se
         client.put(f"/personas/{pair}", json={"name": "x", "people": ["eve"]}),
     ]
     assert [each.status_code for each in refused if not is_erased(each)] == []
+    assert is_of_erased(client.post("/observations", json=observation("bob", ids[0])))
     batch = client.post(
         "/observations/batch", json=[observation("bob"), observation("eve"), observation("bob")]
     )
@@ -245,7 +278,7 @@ def test_made_again_on_purpose_somebody_new_has_the_id(client: Client, service: 
     reach(client, made)
     assert client.get("/mindscapes/gus").json()["traits"] == {}
     assert client.get("/observations", params={"personId": "gus"}).json()["items"] == []
-    assert is_erased(client.post("/observations", json=observation("gus", first)))
+    assert is_of_erased(client.post("/observations", json=observation("gus", first)))
     assert client.get(f"/personas/{persona}").status_code == 404
     again = client.post(
         "/personas", json={"name": "A team", "people": ["gus"]}, headers={"Idempotency-Key": "of gus"}
@@ -358,6 +391,8 @@ def test_a_process_that_has_not_heard_writes_nothing_by_the_old_key(service: Ser
     assert fresh is not None
     assert (stale.surrogate, stale.key.sealed_after) == (fresh.surrogate, 0)
     assert fresh.key.sealed_after > 0
+    said = wire.Feedback(helpful=True)
+    assert stale.key.digest(said) != fresh.key.digest(said)  # it is another one, and not only said to be
     service.keys._known[fresh.surrogate] = stale.key
     voted = {"mapperId": "focus", "ruleId": "always", "personaId": pair, "helpful": True}
     with pytest.MonkeyPatch.context() as patch:
@@ -398,3 +433,102 @@ def test_what_the_journal_has_and_the_database_has_not_is_done_at_the_next_start
     Service(database, MASTER_KEY, erasure_journal=journal).close()
     assert service.reader.head() == head
     assert clean(service)
+
+
+def test_who_erases_needs_one_connection_and_who_waits_for_it_none(
+    database: str, service: Service, client: Client, tmp_path: Path
+) -> None:
+    """The keys of the personas that may view somebody are not known, and the pool is nearly empty."""
+    people = ["sid", "tom", "uma"]
+    record(client, *people, "val", times=1)
+    for person in people:
+        create(client, person, "val")
+    with closing(open_datastore(database)) as datastore, ExitStack() as taken:
+        keys = PersonKeys(datastore.get_connection, MASTER_KEY)
+        eraser = Eraser(LogRecorder(datastore), keys, ErasureJournal(tmp_path / "journal"))
+        *_, spare = [taken.enter_context(_held(datastore)) for _ in range(POOL - 1)]
+        assert eraser.erase(TENANT, "sid") is not None
+        spare.close()
+        with service.pool.connection() as connection, ThreadPoolExecutor() as pool:
+            with connection.transaction():
+                connection.execute(SQL["hold_log"])
+                erasing = [pool.submit(eraser.erase, TENANT, person) for person in people[1:]]
+                until_waiting(connection, 1, erasing)
+                with datastore.get_connection():
+                    assert not any(each.done() for each in erasing)
+            assert all(each.result() is not None for each in erasing)
+
+
+def test_nothing_comes_in_about_somebody_while_they_are_erased(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
+    """By a process that met them before, nor by one that did not: after the keys went, before the commit."""
+    record(client, "yao", "zed")
+    yao, zed = (service.people.find(TENANT, each) for each in ("yao", "zed"))
+    assert yao is not None
+    assert zed is not None
+    stranger = People(service.recorder, service.appender, service.keys)
+    sent = msgspec.convert(observation("yao"), wire.Observation)
+    team = PersonaDefined(people=(yao.surrogate, zed.surrogate))
+    with service.pool.connection() as connection, ThreadPoolExecutor() as pool:
+        stalled = Stalled(service.recorder.datastore)
+        eraser = Eraser(stalled, service.keys, ErasureJournal(tmp_path / "journal"))
+        erasing = pool.submit(eraser.erase, TENANT, "yao")
+        assert stalled.reached.wait(10)
+        met = pool.submit(stranger.register, TENANT, ["yao"])
+        taken = pool.submit(service.intake.record, TENANT, [sent])
+        until_waiting(connection, 2, [met, taken])
+        created = pool.submit(service.personas.create, TENANT, team)
+        stalled.going.set()
+        assert erasing.result() is not None
+        assert met.result() == {}
+        assert [type(fate) for fate in taken.result()] == [OfErased]
+        with pytest.raises(PersonErased):
+            created.result()
+    service.people.forget(None)
+    assert is_erased(client.get("/mindscapes/yao"))
+    assert clean(service)
+
+
+class Stalled(LogRecorder):
+    """Appends when it is let."""
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__(datastore)
+        self.reached, self.going = threading.Event(), threading.Event()
+
+    def append(self, connection: Connection[Any], rows: Any, append_id: UUID) -> list[Appended]:
+        self.reached.set()
+        assert self.going.wait(60)
+        return super().append(connection, rows, append_id)
+
+
+def until_waiting(connection: Connection[Any], many: int, tasks: Sequence[Future[Any]]) -> None:
+    """Returns when so many wait for a lock of the database, or one of the tasks did not have to."""
+    while len(connection.execute(WHO_WAITS).fetchall()) < many and not any(task.done() for task in tasks):
+        time.sleep(0.01)
+
+
+def test_an_erasure_is_answered_when_nothing_that_is_read_has_the_person(
+    service: Service, client: Client
+) -> None:
+    record(client, "abe", "bea")
+    pair = create(client, "abe", "bea")
+    assert "abe" in client.get(f"/personas/{pair}").text
+    del client.headers["PersonaKit-Min-Position"]
+    with pytest.MonkeyPatch.context() as patch, service.pool.connection() as connection:
+        patch.setattr(erasures, "WAIT_SECONDS", 0.1)
+        with connection.transaction():  # no read model moves on
+            connection.execute("LOCK TABLE personakit.builds IN SHARE MODE")
+            early = client.delete("/people/abe")
+    assert (early.status_code, early.json()["type"]) == (503, "urn:personakit:problem:not-there-yet")
+    assert client.delete("/people/abe").status_code == 200
+    assert client.get(f"/personas/{pair}").json()["people"] == ["bea"]
+    assert clean(service)
+
+
+def _held(datastore: PostgresDatastore) -> ExitStack:
+    """A connection of the pool, until it is closed."""
+    held = ExitStack()
+    held.enter_context(datastore.get_connection())
+    return held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,18 @@ import pytest
 from personakit.agents.service import Service
 from personakit.api.key_ring import BELIEVED_SECONDS, KeyRing
 from personakit.api.rates import Rates
-from personakit.domain.grant import SCOPES
+from personakit.domain.grant import SCOPES, granted
 from personakit.domain.rate import Rate
-from personakit.eventlog.access import create_key, create_tenant, key_of, list_keys, revoke_key
+from personakit.eventlog.access import (
+    create_key,
+    create_tenant,
+    grant_key,
+    key_of,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
+from personakit.eventlog.log_sql import SQL
 from tests.integration.conftest import Client
 
 
@@ -106,6 +116,25 @@ def test_without_overlap_the_old_key_ends_at_once(client: Client) -> None:
     assert [status(client, each["secret"]) for each in (old, new)] == [401, 200]
     again = client.post(f"/keys/{old['key']['id']}/rotate", json={})
     assert (again.status_code, again.json()["type"]) == (409, "urn:personakit:problem:key-over")
+
+
+def test_a_key_that_is_rotated_during_an_erasure_names_nobody_who_was_erased(
+    service: Service, database: str
+) -> None:
+    recorder = service.recorder
+    old = grant_key(recorder, "default", "limited", granted(["read"], ["zoe", "yan"], [])).key.prefix
+    now = datetime.now(UTC)
+    struck = {"tenant": "default", "person_id": "zoe"}
+    with psycopg.connect(database) as erasing, ThreadPoolExecutor(1) as pool:
+        erasing.execute(SQL["hold_people"])
+        erasing.execute(SQL["strike_from_keys"], struck)
+        rotating = pool.submit(rotate_key, recorder, "default", old, timedelta(0), now)
+        while not erasing.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount:
+            assert not rotating.done()
+        erasing.commit()
+        limits = rotating.result().key.grant.limits
+    assert limits is not None
+    assert limits.people == {"yan"}
 
 
 def test_what_is_no_key_cannot_be_made(client: Client) -> None:

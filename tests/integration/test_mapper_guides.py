@@ -123,6 +123,12 @@ def test_a_person_is_forgotten(tmp_path: Path) -> None:
     with data_dir() as folder, installation(folder) as installed:
         installed.start()
         take(steps(FORGET), installed, tmp_path, settles=False)
+        receipt = (tmp_path / "receipt.json").read_text()
+        (tmp_path / "altered.json").write_text(receipt.replace("{", '{"more": 1, ', 1))
+        altered = Step(
+            ["people", "check-receipt", "altered.json"], 1, ["not of this service, or was altered"]
+        )
+        take([altered], installed, tmp_path)
 
 
 def test_a_mapper_explores_and_another_is_evaluated(tmp_path: Path) -> None:

@@ -159,9 +159,11 @@ def pushes(seen: Seen, service: Service, client: Client) -> None:
         seen.take("POST", push(client, first))
     seen.take("POST", push(client, observation(body={"type": "No Type", "content": {}})))
     seen.take("POST", push(client, {"kind": "observation"}))
-    push(client, observation("eva"))
+    of_eva = observation("eva")
+    push(client, of_eva)
     erase(service, "eva")
     seen.take("POST", push(client, observation("eva")))
+    seen.take("POST", push(client, {**of_eva, "key": "bob"}))
     seen.take("POST", push(client, *[observation() for _ in range(501)]))
     seen.take("POST", client.post("/sync", content=b"{", headers={"Content-Type": "application/json"}))
 

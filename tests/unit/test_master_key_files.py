@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +39,38 @@ def test_a_key_is_made_once_for_its_owner_only(settings: Settings) -> None:
     assert master_key(settings) == present_master_key(settings) == made
     assert [path.name for path in settings.data_dir.iterdir()] == [FILE]
     assert (settings.data_dir / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_all_who_make_the_first_key_at_once_have_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = secrets.token_bytes
+
+    def draw_slowly(size: int) -> bytes:
+        time.sleep(0.02)
+        return draw(size)
+
+    monkeypatch.setattr(secrets, "token_bytes", draw_slowly)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda _: master_key(settings), range(8)))) == 1
+    assert [path.name for path in settings.data_dir.iterdir()] == [FILE]
+
+
+def test_wherever_it_is_killed_no_other_file_holds_the_key_in_use(settings: Settings) -> None:
+    there: list[list[str]] = []
+
+    def look(*_: object) -> Callable[..., Any]:
+        there.append(sorted(path.name for path in settings.data_dir.iterdir()))
+        return look
+
+    tracing = sys.gettrace()
+    sys.settrace(look)  # before each line that is run
+    try:
+        master_key(settings)
+    finally:
+        sys.settrace(tracing)
+    assert [FILE] in there
+    assert not [names for names in there if FILE in names and len(names) > 1]
 
 
 def test_the_old_key_stays_in_its_place_until_the_rotation_ends(settings: Settings) -> None:

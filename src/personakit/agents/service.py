@@ -106,7 +106,7 @@ class Service:
         self.rules = TenantRules(shipped_documents())
         self._wakeups = Wakeups()
         self.appender = Appender(self.recorder, self._appended)
-        self.people = People(self.recorder, self.appender, self.keys)
+        self.people = People(self.recorder, self.appender, self.keys, journal)
         self.eraser.on_erased = self._erased
         corrections = Corrections(self.recorder, self.appender)
         self.intake = Intake(self.people, self.appender, self.keys, corrections)

@@ -91,11 +91,15 @@ def require_person(caller: ApiKey, person_id: str) -> None:
         raise _not_for_caller(person_id)
 
 
-def person_of(service: Service, caller: ApiKey, person_id: str) -> Person:
-    """The person. Raises PersonErased for one who was erased, and NotFound: for a created persona too, which
-    is none and has a key all the same."""
+def require_no_persona(person_id: str) -> None:
+    """Raises NotFound for the id of a created persona: it is no person, and has a key all the same."""
     if person_id.startswith("~"):
         raise NotFound(f"{person_id!r} is no person; GET /personas lists the personas, and whom they view.")
+
+
+def person_of(service: Service, caller: ApiKey, person_id: str) -> Person:
+    """The person. Raises PersonErased for one who was erased, and NotFound: for a created persona too."""
+    require_no_persona(person_id)
     require_person(caller, person_id)
     return _keyed(service, caller.tenant, person_id)
 

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response, Router, delete, put
 from litestar.openapi import ResponseSpec
 
-from personakit.api.answers import WAIT_SECONDS, answer, require_person, unknown
+from personakit.api.answers import WAIT_SECONDS, answer, require_no_persona, require_person, unknown
 from personakit.api.dependencies import CallerGiven, ServiceGiven
 from personakit.api.parameters import PersonIdInPath
 from personakit.api.touched import touch
@@ -29,6 +29,7 @@ def erase_person(
     and all that is kept of them besides. Created personas that viewed them begin anew without them. Asked
     again, the answer is the same receipt. What is written about them is refused (410) until they are made
     again."""
+    require_no_persona(person_id)
     require_person(caller, person_id)
     erased = service.eraser.erase(caller.tenant, person_id)
     if erased is None:

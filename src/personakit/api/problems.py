@@ -26,7 +26,7 @@ from personakit.eventlog.access import KeyOver, KeyUnknown
 from personakit.eventlog.appender import LogBusy, LogClosed, LogSlow
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.erasure_journal import ErasureJournalUnusable, NoErasureJournal
-from personakit.eventlog.intake import IdTaken, OfErased
+from personakit.eventlog.intake import IdOfErased, IdTaken, OfErased
 from personakit.eventlog.person_keys import MasterKeyRotated, PersonErased
 from personakit.eventlog.retractions import NotRecorded
 from personakit.eventlog.streams import TooContended
@@ -150,6 +150,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (NoErasureJournal, 501, "no-erasure-journal"),
     (ErasureJournalUnusable, 503, "erasure-journal-unusable"),
     (OfErased, 410, "person-erased"),
+    (IdOfErased, 410, "id-of-erased"),
     (CursorExpired, 410, "cursor-expired"),
     (EpochChanged, 410, "epoch-changed"),
     (ScopeChanged, 410, "scope-changed"),

@@ -13,12 +13,16 @@ from personakit.cli.database import database, while_connected
 from personakit.cli.options import json_option, with_settings
 from personakit.cli.progress import progress
 from personakit.config import Settings
-from personakit.eventlog.backup.key_copies import expiry
+from personakit.eventlog.backup.key_copies import Pruned, expiry
 from personakit.eventlog.backup.key_copies import prune as prune_keys
 from personakit.eventlog.backup.manifest import BackupRefused, Manifest
 from personakit.eventlog.backup.take import take_backup
 from personakit.master_key import master_key
-from personakit_sdk.errors import InvalidInput
+from personakit_sdk.errors import InvalidInput, PersonaKitError
+
+
+class CopiesStuck(PersonaKitError):
+    """Copies of keys cannot be deleted, whose time is over."""
 
 
 @click.command()
@@ -39,20 +43,25 @@ def backup(settings: Settings, folder: Path | None, keys_folder: Path, prune: bo
 
     FOLDER must be empty, or not be there. What is in it is of one moment; it is whole once it has a
     manifest.json. Copies of keys that are 30 days old are deleted; with --prune and no FOLDER, only that.
+    One that cannot be keeps no backup from being taken: it is said in the end, with exit code 1.
     """
     if (folder is None) is not prune:
         raise InvalidInput("Name the folder that the backup is to go to, or say --prune, which takes none.")
     now = datetime.now(UTC)
-    pruned = prune_keys(keys_folder, now) if keys_folder.is_dir() else []
-    told = [f"The keys of the backup {name} are deleted." for name in pruned]
+    pruned = prune_keys(keys_folder, now) if keys_folder.is_dir() else Pruned([], [])
+    told = [f"The keys of the backup {name} are deleted." for name in pruned.gone]
     taken = None
     if folder is not None:
         taken = _taken(settings, folder, keys_folder, now)
         told.append(_told(taken, folder, keys_folder))
     if as_json:
-        click.echo(msgspec.json.encode({"backup": taken, "pruned": pruned}))
-    else:
+        click.echo(msgspec.json.encode({"backup": taken, "pruned": pruned.gone}))
+    elif told or not pruned.stuck:
         click.echo("\n".join(told or ["No copy of keys is 30 days old."]))
+    if pruned.stuck:
+        raise CopiesStuck(
+            f"Copies of keys that are 30 days old are there still, delete them: {'; '.join(pruned.stuck)}."
+        )
 
 
 def _taken(settings: Settings, folder: Path, keys_folder: Path, now: datetime) -> Manifest:

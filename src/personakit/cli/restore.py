@@ -154,10 +154,10 @@ def _keep(settings: Settings, journals: Sequence[ErasureJournal]) -> None:
     """Writes what is not there yet into the service's own journal: for the next restore."""
     if settings.journal is not None:
         own = ErasureJournal(settings.journal)
-        known = {erasure.id for erasure in own.read()}
-        missing = [erasure for journal in journals for erasure in journal.read() if erasure.id not in known]
-        for erasure in {erasure.id: erasure for erasure in missing}.values():
-            own.append(erasure)
+        known = {line.id for line in own.read()}
+        missing = [line for journal in journals for line in journal.read() if line.id not in known]
+        for line in {line.id: line for line in missing}.values():
+            own.append(line)
 
 
 def _rebuild(settings: Settings, report: Report) -> None:

@@ -143,6 +143,7 @@ def rotate_key(recorder: LogRecorder, tenant: str, prefix: str, overlap: timedel
             (Fault("/overlapSeconds", "out of range"),),
         )
     with recorder.datastore.get_connection() as connection, connection.transaction():
+        connection.execute(SQL["keep_all"])  # so that none is struck between the two
         old = _found(connection, "key_of_tenant", tenant, prefix)
         values = {"tenant": tenant, "prefix": prefix, "now": now, "until": now + overlap}
         if connection.execute(SQL["rotate_key"], values).fetchone() is None:

@@ -6,6 +6,7 @@ it destroys are all keys that ever sealed anything about the person, and no even
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -21,8 +22,15 @@ from personakit.domain.persona import CoreState, evolve
 from personakit.eventlog import codec
 from personakit.eventlog.appender import NewEvent, row_of
 from personakit.eventlog.codec import SealBroken
-from personakit.eventlog.erasure_journal import Erasure, ErasureJournal, NoErasureJournal
+from personakit.eventlog.erasure_journal import (
+    Erasure,
+    ErasureJournal,
+    Line,
+    MadeAgain,
+    NoErasureJournal,
+)
 from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.people import persona_id
 from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
 from personakit.eventlog.recorder import Appended, LogRecorder, notification_of
 from personakit.eventlog.stored import LogNotification, StreamId
@@ -54,13 +62,19 @@ class Eraser:
         self._recorder = recorder
         self._keys = keys
         self._journal = journal
+        self._alone = threading.Lock()
+        """Here only one erases at a time: who waited in the database would hold a connection for it."""
         self.on_erased: Callable[[frozenset[UUID], Sequence[Appended]], None] = lambda *_: None
 
     def erase(self, tenant: str, person_id: str) -> Erased | None:
         """Erases a person. Who was erased already was: the erasure of then. None for whom nobody ever heard
-        of. Raises NoErasureJournal and ErasureJournalUnusable, and nobody was erased."""
+        of, and for a created persona, which has a key and is nobody. Raises NoErasureJournal and
+        ErasureJournalUnusable, and nobody was erased."""
+        if person_id.startswith("~"):
+            return None
         tombstone = self._keys.tombstone(tenant, person_id)
-        with self._recorder.datastore.get_connection() as connection:
+        with self._alone, self._recorder.datastore.get_connection() as connection:
+            keys = self._keys.over(connection)
             # Most of the looking is done before the locks are taken.
             known = _person(connection, tenant, person_id)
             if known is None:
@@ -68,12 +82,12 @@ class Eraser:
             if self._journal is None:
                 raise NoErasureJournal
             head = _head(connection)
-            viewing = self._viewing(connection, known, "definitions", tenant=tenant)
+            viewing = _viewing(connection, keys, known, "definitions", tenant=tenant)
             with connection.transaction():
                 self._hold(connection)
                 if _person(connection, tenant, person_id) != known:  # somebody else was quicker
                     return _before(connection, tenant, tombstone)
-                viewing |= self._viewing(connection, known, "definitions_since", tenant=tenant, after=head)
+                viewing |= _viewing(connection, keys, known, "definitions_since", tenant=tenant, after=head)
                 erasure = Erasure(
                     id=uuid4(),
                     erased_at=datetime.now(UTC),
@@ -82,13 +96,13 @@ class Eraser:
                     tombstone=tombstone.hex(),
                 )
                 self._journal.append(erasure)
-                done, appended = self._carry_out(connection, erasure)
+                done, appended = self._carry_out(connection, keys, erasure)
         self._tell(erasure, appended)
         return done
 
     def complete(self) -> int:
         """Carries out what stands in the journal and not in the database: the process ended between the two,
-        or the database is a backup that was made before. How many those are. Raises
+        or the database is a backup that was made before. How many erasures those are. Raises
         ErasureJournalUnusable."""
         if self._journal is None:
             return 0
@@ -97,20 +111,28 @@ class Eraser:
             done += self._completed(page)
         return done
 
-    def _completed(self, journalled: Sequence[Erasure]) -> int:
+    def _completed(self, journalled: Sequence[Line]) -> int:
+        done = 0
         with self._recorder.datastore.get_connection() as connection:
-            missing = _not_carried_out(connection, journalled)
-            for erasure in missing:
+            keys = self._keys.over(connection)
+            erasures = [each for each in journalled if isinstance(each, Erasure)]
+            for erasure in _not_carried_out(connection, erasures):
                 with connection.transaction():
                     self._hold(connection)
                     if not _not_carried_out(connection, [erasure]):
                         continue
-                    viewing = self._viewing(connection, erasure.person, "definitions", tenant=erasure.tenant)
+                    viewing = _viewing(connection, keys, erasure.person, "definitions", tenant=erasure.tenant)
                     all_of_them = tuple(dict.fromkeys((*erasure.surrogates, *sorted(viewing))))
                     found = msgspec.structs.replace(erasure, surrogates=all_of_them)
-                    _, appended = self._carry_out(connection, found)
+                    _, appended = self._carry_out(connection, keys, found)
                 self._tell(found, appended)
-        return len(missing)
+                done += 1
+            # Of those who were erased by lines before.
+            again = [each for each in journalled if isinstance(each, MadeAgain)]
+            people = [(person, each.made_again) for each in again for person in each.surrogates]
+            values = {"people": [person for person, _ in people], "times": [time for _, time in people]}
+            connection.execute(SQL["made_again"], values)
+        return done
 
     def _hold(self, connection: Connection[DictRow]) -> None:
         """Each lock is a statement of its own, so that what follows sees all that was committed before.
@@ -121,15 +143,18 @@ class Eraser:
         connection.execute(SQL["hold_log"])
 
     def _carry_out(
-        self, connection: Connection[DictRow], erasure: Erasure
+        self, connection: Connection[DictRow], keys: PersonKeys, erasure: Erasure
     ) -> tuple[Erased, Sequence[Appended]]:
         """All of it but the journal; the locks are held."""
         tenant, head = erasure.tenant, _head(connection)
-        left = {persona: self._left(connection, erasure, persona) for persona in erasure.personas}
+        left = {persona: _left(connection, keys, erasure, persona) for persona in erasure.personas}
         gone = [erasure.person, *(persona for persona, definition in left.items() if definition is None)]
         destroyed = connection.execute(SQL["destroy_keys"], {"tenant": tenant, "people": gone}).fetchall()
-        for row in destroyed:
-            connection.execute(SQL["strike_from_keys"], {"tenant": tenant, "person_id": row["person_id"]})
+        names = {row["person_id"] for row in destroyed}
+        if len(names) < len(gone):  # people's keys may be missing from what was restored
+            names |= {*map(persona_id, gone[1:]), *self._named(connection, erasure)}
+        for name in sorted(names):
+            connection.execute(SQL["strike_from_keys"], {"tenant": tenant, "person_id": name})
         connection.execute(SQL["end_leases_of"], {"tenant": tenant, "entities": list(erasure.surrogates)})
         new = [_next(connection, StreamId(tenant, "person", erasure.person), events.PersonErased())]
         for persona, definition in left.items():
@@ -149,59 +174,11 @@ class Eraser:
         connection.execute(SQL["tell_erased"], {"people": told})
         return msgspec.convert(erased, Erased), appended
 
-    def _viewing(self, connection: Connection[DictRow], person: UUID, query: str, **values: Any) -> set[UUID]:
-        """The created personas that view somebody or did once, by any of their definitions. One that cannot
-        be opened may have."""
-        stored = [notification_of(row) for row in connection.execute(SQL[query], values)]
-        self._keys.of_all({each.person for each in stored if each.person is not None})
-        return {each.stream_id.stream for each in stored if self._may_view(each, person)}
-
-    def _may_view(self, definition: LogNotification, person: UUID) -> bool:
-        try:
-            event = self._read(definition)
-        except SealBroken:
-            return True
-        return isinstance(event, events.PersonaDefined) and person in event.people
-
-    def _left(
-        self, connection: Connection[DictRow], erasure: Erasure, persona: UUID
-    ) -> events.PersonaDefined | None:
-        """What is left of a created persona without the person: its other people and the paths it uses. Its
-        name is not, for it may be theirs. None where nobody is left, or the persona was retired."""
-        state = CoreState()
-        try:
-            for event in self._events(connection, StreamId(erasure.tenant, "persona", persona)):
-                state = evolve(state, event)
-        except SealBroken:
-            return None
-        if state.definition is None or state.retired:
-            return None
-        rows = connection.execute(SQL["keys"], {"people": list(state.definition.people)})
-        there = {row["person"] for row in rows} - {erasure.person}
-        others = tuple(each for each in state.definition.people if each in there)
-        if not others:
-            return None
-        return events.PersonaDefined(people=others, paths=state.definition.paths, origin=ORIGIN)
-
-    def _events(self, connection: Connection[DictRow], stream: StreamId) -> Iterator[Any]:
-        """Those of a stream that can be opened still. Raises SealBroken."""
-        values = {**msgspec.structs.asdict(stream), "gt": 0, "lte": None, "limit": None}
-        for row in connection.execute(SQL["stream"], values).fetchall():
-            event = self._read(notification_of(row))
-            if event is not None:
-                yield event
-
-    def _read(self, stored: LogNotification) -> events.Event | None:
-        """The event; None for one that was erased. Raises SealBroken where the key in the database does not
-        open it: the one that this process remembers may be an earlier one."""
-        try:
-            try:
-                return codec.read(stored, self._keys)
-            except SealBroken:
-                self._keys.forget([stored.person] if stored.person else [])
-                return codec.read(stored, self._keys)
-        except PersonErased:
-            return None
+    def _named(self, connection: Connection[DictRow], erasure: Erasure) -> set[str]:
+        """The person's id, where an API key is limited to it, known by its tombstone."""
+        rows = connection.execute(SQL["ids_in_keys"], {"tenant": erasure.tenant})
+        ids: set[str] = {row["id"] for row in rows}
+        return {id_ for id_ in ids if self._keys.tombstone(erasure.tenant, id_).hex() == erasure.tombstone}
 
     def _begun_anew(
         self,
@@ -242,6 +219,67 @@ def _head(connection: Connection[DictRow]) -> int:
 def _person(connection: Connection[DictRow], tenant: str, person_id: str) -> UUID | None:
     row = connection.execute(SQL["person"], {"tenant": tenant, "person_id": person_id}).fetchone()
     return None if row is None else row["person"]
+
+
+def _viewing(
+    connection: Connection[DictRow], keys: PersonKeys, person: UUID, query: str, **values: Any
+) -> set[UUID]:
+    """The created personas that view somebody or did once, by any of their definitions. One that cannot be
+    opened may have."""
+    stored = [notification_of(row) for row in connection.execute(SQL[query], values)]
+    keys.of_all({each.person for each in stored if each.person is not None})
+    return {each.stream_id.stream for each in stored if _may_view(each, keys, person)}
+
+
+def _may_view(definition: LogNotification, keys: PersonKeys, person: UUID) -> bool:
+    try:
+        event = _read(definition, keys)
+    except SealBroken:
+        return True
+    return isinstance(event, events.PersonaDefined) and person in event.people
+
+
+def _left(
+    connection: Connection[DictRow], keys: PersonKeys, erasure: Erasure, persona: UUID
+) -> events.PersonaDefined | None:
+    """What is left of a created persona without the person: its other people and the paths it uses. Its name
+    is not, for it may be theirs. None where nobody is left, or the persona was retired."""
+    state = CoreState()
+    try:
+        for event in _events(connection, keys, StreamId(erasure.tenant, "persona", persona)):
+            state = evolve(state, event)
+    except SealBroken:
+        return None
+    if state.definition is None or state.retired:
+        return None
+    rows = connection.execute(SQL["keys"], {"people": list(state.definition.people)})
+    there = {row["person"] for row in rows} - {erasure.person}
+    others = tuple(each for each in state.definition.people if each in there)
+    if not others:
+        return None
+    return events.PersonaDefined(people=others, paths=state.definition.paths, origin=ORIGIN)
+
+
+def _events(connection: Connection[DictRow], keys: PersonKeys, stream: StreamId) -> Iterator[Any]:
+    """Those of a stream that can be opened still. Raises SealBroken."""
+    values = {**msgspec.structs.asdict(stream), "gt": 0, "lte": None, "limit": None}
+    for row in connection.execute(SQL["stream"], values).fetchall():
+        event = _read(notification_of(row), keys)
+        if event is not None:
+            yield event
+
+
+def _read(stored: LogNotification, keys: PersonKeys) -> events.Event | None:
+    """The event; None for one that was erased. Raises SealBroken where the key in the database does not open
+    it: the one that this process remembers may be an earlier one."""
+    try:
+        try:
+            return codec.read(stored, keys)
+        except SealBroken:
+            keys.forget([stored.person] if stored.person else [])
+            return codec.read(stored, keys)
+    except PersonErased:
+        return None
 
 
 def _before(connection: Connection[DictRow], tenant: str, tombstone: bytes) -> Erased | None:

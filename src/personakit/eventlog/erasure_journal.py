@@ -1,7 +1,8 @@
 """The journal of erasures: a file outside the database, a JSON line each, on the disk before the erasure is.
 
 A backup of the database that is older than an erasure brings the person back. So what was erased stands here
-as well, by random names and hashes only: `Eraser.complete` does what the database has not done yet.
+as well, by random names and hashes only, and whose id was made good again: `Eraser.complete` does what the
+database has not done yet.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -31,7 +33,7 @@ class NoErasureJournal(PersonaKitError):
 
 
 class ErasureJournalUnusable(PersonaKitError):
-    """The journal of erasures cannot be read or written; nothing was erased."""
+    """The journal of erasures cannot be read or written; nothing was done."""
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -55,7 +57,16 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.surrogates[1:]
 
 
-_decoder = msgspec.json.Decoder(Erasure)
+class MadeAgain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """That a person was made of an id, though one was erased who had it; `surrogates` are of the erased."""
+
+    id: UUID
+    made_again: datetime
+    tenant: str
+    surrogates: tuple[UUID, ...]
+
+
+Line = Erasure | MadeAgain
 
 
 class ErasureJournal:
@@ -64,17 +75,31 @@ class ErasureJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, erasure: Erasure) -> None:
-        """Returns when it is on the disk. Raises ErasureJournalUnusable."""
+    def append(self, line: Line) -> None:
+        """Returns when it is on the disk. Raises ErasureJournalUnusable, and it is not in the file."""
         with self._translated(), self._alone() as file:
             # What broke off in the middle was never on the disk as a whole, so that nothing came of it.
-            file.truncate(_whole(file))
-            file.seek(0, os.SEEK_END)
-            file.write(msgspec.json.encode(erasure) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            end = _whole(file)
+            file.truncate(end)
+            file.seek(end)
+            try:
+                _write(file, msgspec.json.encode(line) + b"\n")
+            except OSError:
+                self._take_back(file, end)
+                raise
 
-    def read(self) -> Iterator[Erasure]:
+    def _take_back(self, file: FileIO, end: int) -> None:
+        """Takes away a line that may be there as a whole, for the next start would do what it says."""
+        try:
+            file.truncate(end)
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise ErasureJournalUnusable(
+                f"The journal of erasures {self._path} cannot be used: {error.strerror}. Nothing was done "
+                "yet; but its last line may be there, and then the next start does what it says."
+            ) from error
+
+    def read(self) -> Iterator[Line]:
         """All that is in it, in its order; nothing where there is no file. A last line that broke off is
         passed over. Raises ErasureJournalUnusable for one that cannot be read."""
         if not self._path.exists():
@@ -84,9 +109,12 @@ class ErasureJournal:
                 if line.endswith(b"\n"):
                     yield self._decoded(number, line)
 
-    def _decoded(self, number: int, line: bytes) -> Erasure:
+    def _decoded(self, number: int, line: bytes) -> Line:
         try:
-            return _decoder.decode(line)
+            said = msgspec.json.decode(line, type=dict[str, Any])
+            if "madeAgain" in said:
+                return msgspec.convert(said, MadeAgain)
+            return msgspec.convert(said, Erasure)
         except msgspec.MsgspecError as error:
             raise ErasureJournalUnusable(
                 f"Line {number} of the journal of erasures {self._path} cannot be read ({error}). Somebody "
@@ -94,9 +122,10 @@ class ErasureJournal:
             ) from None
 
     @contextmanager
-    def _alone(self) -> Iterator[BinaryIO]:
+    def _alone(self) -> Iterator[FileIO]:
         new = not self._path.exists()
-        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        # Unbuffered: nothing is written when it is closed.
+        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if new:
                 self._sync_folder()
@@ -115,11 +144,18 @@ class ErasureJournal:
             yield
         except OSError as error:
             raise ErasureJournalUnusable(
-                f"The journal of erasures {self._path} cannot be used: {error.strerror}. Nothing was erased."
+                f"The journal of erasures {self._path} cannot be used: {error.strerror}. Nothing was done."
             ) from error
 
 
-def _whole(file: BinaryIO) -> int:
+def _write(file: FileIO, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def _whole(file: FileIO) -> int:
     """Where the last line ends that is there as a whole."""
     size = file.seek(0, os.SEEK_END)
     at = size

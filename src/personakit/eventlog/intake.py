@@ -36,10 +36,21 @@ class IdTaken(Refused):
 
 
 class OfErased(Refused):
-    """It is about a person who was erased, or what stands under this id is."""
+    """It is about a person who was erased."""
 
     def __init__(self, id_: UUID) -> None:
         super().__init__(id_, str(PersonErased()))
+
+
+class IdOfErased(Refused):
+    """What stands under this id was about somebody who was erased; whoever this is about may be there."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(
+            id_,
+            f"What was recorded under the id {id_} was erased with the person whom it was about, and the id "
+            "stays refused. What is about somebody else needs an id of its own.",
+        )
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -184,7 +195,7 @@ class Intake:
         try:
             first = codec.read(appended.first, self._keys)
         except PersonErased:
-            return OfErased(id_)
+            return IdOfErased(id_)
         same = (
             isinstance(first, ObservationRecorded | FeedbackReceived)
             and isinstance(new.event, ObservationRecorded | FeedbackReceived)

@@ -519,6 +519,13 @@ SELECT person FROM personakit.erased WHERE person = ANY (%(people)s)
 -- :query make_again
 UPDATE personakit.erased SET made_again = clock_timestamp()
 WHERE tenant = %(tenant)s AND tombstone = %(tombstone)s AND made_again IS NULL
+RETURNING person, made_again
+
+-- :query made_again
+-- That the ids of these people were made good again, where that is not known yet.
+UPDATE personakit.erased AS x SET made_again = a.made_again
+FROM unnest(%(people)s::uuid[], %(times)s::timestamptz[]) AS a(person, made_again)
+WHERE x.person = a.person AND x.made_again IS NULL
 
 -- :query hold_people
 -- Nobody gets a row until the end of the transaction.
@@ -575,6 +582,10 @@ WITH struck AS (
     WHERE tenant = %(tenant)s AND (%(person_id)s = ANY (people) OR %(person_id)s = ANY (personas))
     RETURNING prefix)
 SELECT pg_notify('api_keys', prefix) FROM struck
+
+-- :query ids_in_keys
+-- Whom the tenant's limited keys name.
+SELECT DISTINCT id FROM personakit.api_keys, unnest(people || personas) AS id WHERE tenant = %(tenant)s
 
 -- :query tell_erased
 SELECT pg_notify('erased', %(people)s)
@@ -654,6 +665,10 @@ WITH revoked AS (
     WHERE tenant = %(tenant)s AND prefix = %(prefix)s
     RETURNING *)
 SELECT revoked.*, pg_notify('api_keys', prefix) FROM revoked
+
+-- :query keep_all
+-- Nobody is erased until the end of the transaction.
+SELECT pg_advisory_xact_lock_shared(7165064745)
 
 -- :query rotate_key
 -- It ends at `until`, or before that if it was to end earlier.

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from personakit.domain.events import PersonRegistered
 from personakit.eventlog.appender import Appender, NewEvent, wait
+from personakit.eventlog.erasure_journal import ErasureJournal, MadeAgain
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.person_keys import Person, PersonErased, PersonKeys, unless_rotated
 from personakit.eventlog.recorder import LogRecorder
@@ -49,7 +50,14 @@ class People:
     may have ended before the event. So who was found and who is registered are remembered apart.
     """
 
-    def __init__(self, recorder: LogRecorder, appender: Appender, keys: PersonKeys) -> None:
+    def __init__(
+        self,
+        recorder: LogRecorder,
+        appender: Appender,
+        keys: PersonKeys,
+        journal: ErasureJournal | None = None,
+    ) -> None:
+        self._journal = journal
         self._recorder = recorder
         self._appender = appender
         self._keys = keys
@@ -111,11 +119,21 @@ class People:
         return {person_id: person for person_id, person in found.items() if person is not None}
 
     def make_again(self, tenant: str, person_id: str) -> Person:
-        """The person with this id, though one was erased who had it: somebody new, with another surrogate.
-        Raises PersonErased for one who is erased again meanwhile."""
+        """The person with this id, though one was erased who had it: somebody new, with another surrogate. It
+        is written to the journal first, as the erasure was. Raises PersonErased for one who is erased again
+        meanwhile, and ErasureJournalUnusable."""
         values = {"tenant": tenant, "tombstone": self._keys.tombstone(tenant, person_id)}
-        with self._recorder.datastore.get_connection() as connection:
-            connection.execute(SQL["make_again"], values)
+        with self._recorder.datastore.get_connection() as connection, connection.transaction():
+            had = connection.execute(SQL["make_again"], values).fetchall()
+            if had and self._journal is not None:
+                self._journal.append(
+                    MadeAgain(
+                        id=uuid4(),
+                        made_again=had[0]["made_again"],
+                        tenant=tenant,
+                        surrogates=tuple(row["person"] for row in had),
+                    )
+                )
         made = self.register(tenant, [person_id]).get(person_id)
         if made is None:
             raise PersonErased

@@ -11,7 +11,8 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from typing import Any
 from uuid import UUID
 
@@ -163,6 +164,14 @@ class PersonKeys:
             self._remember(added, forgotten)
             found |= added
         return found
+
+    def over(self, connection: Connection[dict[str, Any]]) -> PersonKeys:
+        """The keys for whoever holds a connection: they are looked up over it, for while it is held another
+        one may never come. They are remembered apart, for what it sees may not be committed."""
+        lent = copy(self)
+        lent._connect = lambda: nullcontext(connection)
+        lent._known, lent._lock = dict(self._known), threading.Lock()
+        return lent
 
     def forget(self, people: Iterable[UUID] | None = None) -> None:
         """Remembers the keys of these people, or all, no more: somebody was erased, or may have been."""

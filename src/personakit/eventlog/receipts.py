@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64decode, b64encode
-from binascii import Error
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -30,14 +30,16 @@ def receipt_of(erased: Erased, person_id: str, secret: bytes) -> wire.ErasureRec
     return msgspec.structs.replace(unsigned, signature=b64encode(key.sign(_signed(unsigned))).decode())
 
 
-def is_genuine(receipt: wire.ErasureReceipt, secret: bytes) -> bool:
-    """Whether this log signed the receipt, as it is."""
-    key = _key(secret)
+def is_genuine(content: bytes, secret: bytes) -> bool:
+    """Whether this log signed the receipt in a file, with every member that is in it. Raises
+    msgspec.MsgspecError where that is no JSON object."""
+    said = msgspec.json.decode(content, type=dict[str, Any])
+    signature = said.pop("signature", "")
     try:
-        key.public_key().verify(b64decode(receipt.signature, validate=True), _signed(receipt))
-    except (InvalidSignature, Error):
+        _key(secret).public_key().verify(b64decode(signature, validate=True), _encoded(said))
+    except (InvalidSignature, ValueError, TypeError):
         return False
-    return receipt.public_key == _public(key)
+    return True
 
 
 def _key(secret: bytes) -> Ed25519PrivateKey:
@@ -51,4 +53,8 @@ def _public(key: Ed25519PrivateKey) -> str:
 def _signed(receipt: wire.ErasureReceipt) -> bytes:
     said = msgspec.to_builtins(receipt)
     del said["signature"]
+    return _encoded(said)
+
+
+def _encoded(said: dict[str, Any]) -> bytes:
     return msgspec.json.encode(said, order="deterministic")

@@ -67,6 +67,8 @@ def _result(fate: Fate, position: int) -> Body:
             return {"status": fate, "problem": problem(422, "invalid-input")}
         case "erased":
             return {"status": "rejected", "problem": problem(410, "person-erased")}
+        case "id-of-erased":
+            return {"status": "rejected", "problem": problem(410, fate)}
         case "retry":
             return {"status": fate, "problem": problem(503, "busy")}
         case _:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 Name = Annotated[str, Meta(pattern=r"^[a-z]+(-[0-9]+)?$")]
 """Of an item: what `as` says, and with `times` that and a number: `a-1`, `a-2` …"""
 Entity = Annotated[str, Meta(pattern=r"^(mapper|persona)/~?[a-z]+$")]
-Fate = Literal["stored", "duplicate", "rejected", "erased", "retry", "absent"]
+Fate = Literal["stored", "duplicate", "rejected", "erased", "id-of-erased", "retry", "absent"]
 Refusal = Literal[
     "expired",
     "not-cached",

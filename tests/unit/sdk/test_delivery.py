@@ -9,9 +9,13 @@ from uuid import uuid4
 
 import pytest
 
+from personakit_sdk import wire
 from personakit_sdk.dead_letters import DeadLetters
+from personakit_sdk.outbox import Rejection
 from tests.sync_service import SyncService, cut, html, ids, lost, omit, status
 from tests.unit.sdk.conftest import NOW, Sender, item
+
+NO_GOOD = wire.Problem(type="t", title="No", status=422, detail="It is no good.")
 
 
 def by_key(items: list[dict[str, object]]) -> dict[object, list[object]]:
@@ -223,6 +227,17 @@ def test_confirmed_items_are_kept_for_seven_days_and_no_more_than_fit(
     assert sender.outbox.tally("confirmed").items == 5
     sender.outbox.prune(NOW.replace(year=2100))
     assert sender.outbox.tally("confirmed").items == 0
+
+
+def test_a_dead_letter_that_nobody_decides_on_is_let_go_and_that_is_said(sender: Sender) -> None:
+    old, young = item(), item()
+    sender.put(old, young)
+    for letter, days in ((old, 31), (young, 29)):
+        at = sender.delivery._clock.now() - timedelta(days=days)
+        sender.outbox.settle([], [Rejection(str(letter.id), NO_GOOD)], at)
+    sender.delivery.run()
+    assert [letter.id for letter in DeadLetters(sender.store)] == [young.id]
+    assert [(notice.kind, notice.count) for notice in sender.told] == [("lost", 1)]
 
 
 def test_a_request_is_held_to_its_limits(double: SyncService, sender: Sender) -> None:

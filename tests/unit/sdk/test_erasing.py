@@ -218,3 +218,37 @@ def test_what_is_merely_out_of_sight_keeps_its_dead_letters(tmp_path: Path) -> N
     assert outbox.tally("dead").items == 1
     outbox.settle([], [], NOW, [Waiting("none", "~r", b"")])
     assert outbox.tally("dead").items == 0
+
+
+def test_an_item_under_an_id_of_the_erased_goes_alone(tmp_path: Path) -> None:
+    """Whom it is about is there: what was rejected and confirmed of theirs says nothing of the erased."""
+    path = tmp_path / "store.db"
+    outbox = Outbox(Store(path))
+    dead, confirmed, refused = item(key="wim"), item(key="wim"), item(key="wim", content={"said": CANARY})
+    for each in (dead, confirmed, refused):
+        outbox.put(each, NOW)
+    outbox.settle([str(confirmed.id)], [Rejection(str(dead.id), PROBLEM)], NOW)
+    outbox.settle([], [], NOW, dropped=[str(refused.id)])
+    assert [outbox.tally(state).items for state in ("waiting", "confirmed", "dead")] == [0, 1, 1]
+    assert str(refused.id).encode() not in raw(path)
+
+
+@pytest.mark.parametrize("mode", ["WAL", "TRUNCATE"])
+def test_of_whom_the_cache_never_had_nothing_is_kept_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Nobody can tell such a store of an erasure: no `ref` that it knows is theirs."""
+    monkeypatch.setattr(store_file, "journal_mode", lambda: mode)
+    path = tmp_path / "store.db"
+    store = Store(path)
+    cache, outbox = Cache(store), Outbox(store)
+    cache.apply(page([put("bob", 1, "rb")]), None, NOW, full=True)
+    dead, confirmed = (item(key="ada", content={"said": CANARY * 50}) for _ in range(2))
+    for each in (dead, confirmed):
+        outbox.put(each, NOW)
+    outbox.settle([str(confirmed.id)], [Rejection(str(dead.id), PROBLEM)], NOW)
+    cache.apply(page([gone("ra", 7)]), None, NOW, full=False)
+    assert outbox.prune(NOW + timedelta(days=29)) == 0
+    assert [outbox.tally(state).items for state in ("confirmed", "dead")] == [0, 1]
+    assert outbox.prune(NOW + timedelta(days=31)) == 1
+    assert CANARY.encode() not in raw(path)

@@ -62,13 +62,14 @@ def check_receipt(settings: Settings, file: Path) -> None:
 
     Needs the database. Exit code 1 when it did not.
     """
+    content = file.read_bytes()
     try:
-        receipt = msgspec.json.decode(file.read_bytes(), type=ErasureReceipt)
+        receipt = msgspec.json.decode(content, type=ErasureReceipt)
     except msgspec.MsgspecError as error:
         raise InvalidInput(f"{file} is no receipt: {error}.") from None
     with opened(settings, 1) as log, log.recorder.datastore.get_connection() as connection:
         row = connection.execute(SQL["identity"]).fetchone()
-    if row is None or not is_genuine(receipt, bytes(row["secret"])):
+    if row is None or not is_genuine(content, bytes(row["secret"])):
         click.echo("The receipt is not of this service, or was altered.")
         raise click.exceptions.Exit(1)
     click.echo(f"The receipt is genuine: {receipt.person_id} was erased at {receipt.erased_at.isoformat()}.")

@@ -9,7 +9,7 @@ import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from personakit.eventlog.backup.manifest import FILE
 
@@ -30,19 +30,29 @@ def expiry(taken_at: datetime) -> datetime:
     return taken_at + KEPT
 
 
-def prune(keys_folder: Path, now: datetime) -> list[str]:
-    """Deletes the copies whose time is over, and what backups that were broken off left; their names. What
-    has the name of no backup is left alone."""
-    gone = []
+class Pruned(NamedTuple):
+    """The names of the copies that are deleted, and why others are not whose time is over too."""
+
+    gone: list[str]
+    stuck: list[str]
+
+
+def prune(keys_folder: Path, now: datetime) -> Pruned:
+    """Deletes the copies whose time is over, and what backups that were broken off left. What has the name of
+    no backup is left alone."""
+    gone, stuck = [], []
     for folder in sorted(path for path in keys_folder.iterdir() if path.is_dir()):
         taken_at = _taken_at(folder.name)
         if taken_at is None:
             continue
         kept = KEPT if (folder / FILE).exists() else BROKEN_OFF_AFTER
         if now >= taken_at + kept:
-            shutil.rmtree(folder)
-            gone.append(folder.name)
-    return gone
+            try:
+                shutil.rmtree(folder)
+                gone.append(folder.name)
+            except OSError as error:
+                stuck.append(str(error))
+    return Pruned(gone, stuck)
 
 
 def _taken_at(name: str) -> datetime | None:

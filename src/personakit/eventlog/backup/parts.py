@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import psycopg
 from psycopg import Connection, sql
 
 from personakit.eventlog.backup.manifest import BackupRefused, Manifest, Part
@@ -22,20 +24,40 @@ Report = Callable[[str, int, int | None], None]
 
 
 class _Hashed:
-    """A file that knows the length and the SHA-256 of what was written to it."""
+    """A file that knows the length and the SHA-256 of what was written to it, or read from it, in order."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.hash = hashlib.sha256()
+        self._hash = hashlib.sha256()
         self.length = 0
 
+    @property
+    def sha256(self) -> str:
+        """Of all so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
     def write(self, content: bytes) -> int:
-        self.hash.update(content)
-        self.length += len(content)
+        self._take(content)
         return self._file.write(content)
+
+    def read(self, size: int = CHUNK, /) -> bytes:
+        content = self._file.read(size)
+        self._take(content)
+        return content
 
     def flush(self) -> None:
         self._file.flush()
+
+    def seek(self, *_: object) -> int:
+        """Not possible: what was hashed was."""
+        raise io.UnsupportedOperation
+
+    def seekable(self) -> bool:
+        return False
+
+    def _take(self, content: bytes) -> None:
+        self._hash.update(content)
+        self.length += len(content)
 
 
 def write_part(connection: Connection[Any], table: Table, folder: Path, report: Report) -> Part:
@@ -57,37 +79,33 @@ def write_part(connection: Connection[Any], table: Table, folder: Path, report: 
         file=path.name,
         rows=rows,
         bytes=hashed.length,
-        sha256=hashed.hash.hexdigest(),
+        sha256=hashed.sha256,
     )
 
 
 def check_parts(folder: Path, manifest: Manifest, report: Report) -> None:
     """Raises BackupRefused where a part is missing, or is not what was written."""
     for part in manifest.parts:
-        found, length = hashlib.sha256(), 0
         try:
             with (folder / part.file).open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    found.update(chunk)
-                    length += len(chunk)
-                    report(f"checking {part.table}", length, part.bytes)
+                hashed = _Hashed(file)
+                while hashed.read():
+                    report(f"checking {part.table}", hashed.length, part.bytes)
         except OSError as error:
             raise BackupRefused(f"{folder / part.file} cannot be read: {error.strerror}.") from None
-        if (length, found.hexdigest()) != (part.bytes, part.sha256):
-            raise BackupRefused(
-                f"{folder / part.file} is damaged: it is not what was written (its SHA-256 differs). Nothing "
-                "was restored; use another copy of this backup, or another backup."
-            )
+        _require_same(hashed, folder, part)
 
 
 def read_part(
     connection: Connection[Any], statement: sql.Composed, folder: Path, part: Part, report: Report
 ) -> None:
-    """Copies a part into a table. Raises BackupRefused when the file changed since it was checked."""
+    """Copies a part into a table. Raises BackupRefused when the file changed since it was checked: end the
+    transaction then, for its rows are in the table."""
     rows = 0
     try:
         with (
-            gzip.open(folder / part.file, "rb") as packed,
+            (folder / part.file).open("rb") as file,
+            gzip.GzipFile(fileobj=(hashed := _Hashed(file)), mode="rb") as packed,
             connection.cursor() as cursor,
             cursor.copy(statement) as copy,
         ):
@@ -95,10 +113,17 @@ def read_part(
                 copy.write(chunk)
                 rows += chunk.count(b"\n")
                 report(part.table, rows, part.rows)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, psycopg.DataError, psycopg.IntegrityError) as error:
         raise BackupRefused(f"{folder / part.file} cannot be read: {error}.") from None
-    if rows != part.rows:
-        raise BackupRefused(f"{folder / part.file} has {rows:,} rows, where {part.rows:,} were written.")
+    _require_same(hashed, folder, part)
+
+
+def _require_same(hashed: _Hashed, folder: Path, part: Part) -> None:
+    if (hashed.length, hashed.sha256) != (part.bytes, part.sha256):
+        raise BackupRefused(
+            f"{folder / part.file} is damaged: it is not what was written (its SHA-256 differs). Nothing "
+            "was restored; use another copy of this backup, or another backup."
+        )
 
 
 def _copied(connection: Connection[Any], table: Table) -> Iterator[bytes]:
