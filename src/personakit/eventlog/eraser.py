@@ -106,9 +106,9 @@ class Eraser:
 
     def _completed(self, journalled: Sequence[Erasure]) -> int:
         with self._recorder.datastore.get_connection() as connection:
-            keys = self._keys.over(connection)
             missing = _not_carried_out(connection, journalled)
             for erasure in missing:
+                keys = self._keys.over(connection)  # without those that the one before replaced
                 with connection.transaction():
                     self._hold(connection)
                     if not _not_carried_out(connection, [erasure]):
