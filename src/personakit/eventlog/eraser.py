@@ -114,9 +114,9 @@ class Eraser:
     def _completed(self, journalled: Sequence[Line]) -> int:
         done = 0
         with self._recorder.datastore.get_connection() as connection:
-            keys = self._keys.over(connection)
             erasures = [each for each in journalled if isinstance(each, Erasure)]
             for erasure in _not_carried_out(connection, erasures):
+                keys = self._keys.over(connection)  # without those that the one before replaced
                 with connection.transaction():
                     self._hold(connection)
                     if not _not_carried_out(connection, [erasure]):
