@@ -27,6 +27,7 @@ from psycopg.rows import DictRow, dict_row
 import personakit.api
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.eventlog import recorder
 from personakit.eventlog.access import create_key
 from personakit.eventlog.log_sql import SQL as LOG
 from personakit.eventlog.recorder import make_log
@@ -248,6 +249,16 @@ def test_what_forgets_the_tenant_in_an_operational_table_finds_no_more(shared: S
     with mock.patch.dict(LOG, {query: OF_A_TENANT.sub("true", LOG[query])}):
         assert rows() == expected
         assert not shared.recorder.rows_of("", query, person_id="ada", **asked)
+
+
+def test_what_reads_an_operational_table_has_an_end(shared: Service) -> None:
+    with (
+        mock.patch.object(recorder, "STATEMENT_SECONDS", 0.1),
+        mock.patch.dict(LOG, {"endless": "SELECT pg_sleep(9)"}),
+        pytest.raises(psycopg.errors.QueryCanceled),
+    ):
+        shared.recorder.rows_of(TENANT, "endless")
+    assert shared.recorder.rows_of(TENANT, "keys_of_tenant", after="", limit=1)
 
 
 def plan_of(

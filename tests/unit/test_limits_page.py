@@ -22,7 +22,7 @@ from personakit.domain.grant import MOST_NAMED
 from personakit.domain.rate import BURST_SECONDS
 from personakit.eventlog import appender
 from personakit.eventlog.answers import WAIT_SECONDS
-from personakit.projections.read import STATEMENT_SECONDS
+from personakit.eventlog.recorder import STATEMENT_SECONDS
 from personakit_sdk.rules.limits import Limits
 from personakit_sdk.storable import MAX_DEPTH
 

@@ -36,6 +36,10 @@ without an end it would stay away after an outage for as long as that took. When
 who asks for a connection makes it try anew, at once."""
 
 
+STATEMENT_SECONDS = 60
+"""How long one statement of a read may take; then whoever waits for it is told to come again."""
+
+
 class LogFormatUnknown(PersonaKitError):
     """The database holds a log that this release cannot read."""
 
@@ -140,7 +144,8 @@ class LogRecorder(PostgresApplicationRecorder):
         """The rows of a named query about one tenant, whose rows alone are there for it: in one round trip,
         which is one transaction, in which the tenant is named before."""
         with self._lend_reading() as connection, connection.pipeline():
-            connection.execute(SQL["name_tenant"], {"tenant": tenant})
+            naming = {"tenant": tenant, "timeout": f"{STATEMENT_SECONDS}s"}
+            connection.execute(SQL["name_tenant"], naming)
             return connection.execute(SQL[query], {"tenant": tenant, **values}).fetchall()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ARG002 - the library's signature
