@@ -107,7 +107,8 @@ class LogRecorder(PostgresApplicationRecorder):
     """
 
     def __init__(self, datastore: PostgresDatastore, reading: Lend | None = None) -> None:
-        """`reading` lends connections of the reader; without it the login asks about one tenant, too."""
+        """`reading` lends connections of the reader, to whoever holds one of another pool already; without it
+        the login asks about one tenant, too."""
         super().__init__(datastore, events_table_name="events")
         self._lend_reading = reading or datastore.get_connection
 
@@ -229,9 +230,9 @@ class LogRecorder(PostgresApplicationRecorder):
     ) -> Sequence[LogNotification]:
         """The events of one stream, by version; `originator_id` is `str()` of a StreamId."""
         stream = StreamId.parse(str(originator_id))
-        values = {**msgspec.structs.asdict(stream), "gt": gt or 0, "lte": lte, "limit": limit}
-        with self.datastore.get_connection() as connection:
-            rows = connection.execute(SQL["stream_backwards" if desc else "stream"], values).fetchall()
+        query = "stream_backwards" if desc else "stream"
+        named = {"kind": stream.kind, "stream": stream.stream}
+        rows = self.rows_of(stream.tenant, query, **named, gt=gt or 0, lte=lte, limit=limit)
         return [notification_of(row) for row in rows]
 
     def select_notifications(
