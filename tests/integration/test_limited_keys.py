@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personakit.agents.service import Service
-from personakit.api import scopes
 from personakit.domain.grant import OF_ALL, SCOPES, granted
 from personakit.eventlog.access import grant_key
 from personakit_sdk.rules import suggestion_id
@@ -23,6 +22,7 @@ from tests.integration.test_authorisation import (
     PLACES,
     START,
     SUGGESTION,
+    TAKES,
     call,
     mapper,
     observation,
@@ -32,7 +32,7 @@ from tests.integration.test_authorisation import (
 SECRET = "bobsword"
 """Stands in all that is told of bob, and of him alone."""
 MAY = [scope for scope in SCOPES if scope not in OF_ALL]
-OF_LIMITED = [each for each in CALLS if scopes.NEEDED[each] & set(MAY)]
+OF_LIMITED = [each for each in CALLS if TAKES[each] & set(MAY)]
 GHOST = "ghost"
 
 
