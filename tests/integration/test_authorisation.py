@@ -379,14 +379,32 @@ def owned(client: Client, secrets: Secrets) -> dict[str, str]:
         "mapperId": "focus",
         "documentId": "counted",
         "createdId": str(persona),
+        "personId": "ada",
     }
 
 
-def events_of(service: Service, tenant: str) -> int:
-    counted = "SELECT count(*) AS events FROM personakit.events WHERE tenant = %s"
+BY_AGENTS = (
+    "MindscapeUpdated",
+    "DerivationCompleted",
+    "PersonaCoreGenerated",
+    "PersonaWeightsAdjusted",
+    "TraitTrustAdjusted",
+)
+"""Events that follow from what a tenant did before, whenever an agent comes to it."""
+_HOLDINGS = """
+SELECT 'events' AS what, count(*) AS n FROM personakit.events
+WHERE tenant = %(tenant)s AND NOT split_part(topic, '.', 1) = ANY (%(agents)s)
+UNION ALL SELECT 'people', count(*) FROM personakit.person_keys WHERE tenant = %(tenant)s
+UNION ALL SELECT 'keys', count(*) FROM personakit.api_keys
+WHERE tenant = %(tenant)s AND revoked_at IS NULL AND overlap_until IS NULL
+"""
+
+
+def holdings(service: Service, tenant: str) -> dict[str, int]:
+    """How much there is of a tenant, but for what agents add by themselves."""
     with service.recorder.datastore.get_connection() as connection:
-        row = connection.execute(counted, (tenant,)).fetchone()
-    return 0 if row is None else int(row["events"])
+        rows = connection.execute(_HOLDINGS, {"tenant": tenant, "agents": list(BY_AGENTS)}).fetchall()
+    return {row["what"]: row["n"] for row in rows}
 
 
 @pytest.mark.parametrize("operation", sorted(CALLS.keys() - OF_ITS_OWN))
@@ -394,8 +412,10 @@ def test_a_key_of_another_tenant_finds_nothing_or_an_empty_list(
     service: Service, client: Client, foreign: str, owned: dict[str, str], operation: str
 ) -> None:
     created = {"personaId": owned["createdId"]} if operation in ("redefinePersona", "retirePersona") else {}
+    before = holdings(service, "default")
     answer = call(client, operation, foreign, lambda sent: [*sent[:2], sent[2] | owned | created])
-    assert events_of(service, "birch") == 0
+    assert holdings(service, "default") == before
+    assert holdings(service, "birch")["events"] == 0
     assert CANARY not in answer.text
     assert owned["keyId"] not in answer.text or answer.status_code == 404
     if answer.status_code != 404:
