@@ -31,6 +31,8 @@ from personakit_sdk.wire import KeyScope
 from tests.integration.conftest import Client
 
 CANARY = "canary5b1e"
+HIDDEN = "hidden9c4d"
+"""Stands in what is believed of ada, and in what she said before: for those who may read it."""
 START = datetime(2026, 3, 2, 21, 15, tzinfo=UTC)
 ADA = {"personId": "ada"}
 
@@ -253,6 +255,9 @@ def ada(client: Client) -> None:
     recorded = client.post("/observations/batch", json=[observation("ada") for _ in range(3)])
     position = recorded.headers["PersonaKit-Position"]
     assert client.get("/mindscapes/ada", headers={"PersonaKit-Min-Position": position}).json()["traits"]
+    pin, said = {"value": HIDDEN, "reason": HIDDEN}, {"purposes": [CANARY, HIDDEN], "reason": HIDDEN}
+    assert HIDDEN in client.put("/mindscapes/ada/traits/told.hidden", json=pin).text
+    assert HIDDEN in client.put("/people/ada/consent", json=said).text
 
 
 def call(
@@ -329,6 +334,7 @@ def test_a_key_may_do_what_its_scope_says_and_nothing_else(
 ) -> None:
     answer = call(client, operation, secrets.of_scope(scope))
     assert answer.status_code < 500, answer.text
+    assert scope in {"read", "map"} or HIDDEN not in answer.text
     if scope in TAKES[operation]:
         assert answer.status_code not in (401, 403), answer.text
     else:
