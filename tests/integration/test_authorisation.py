@@ -344,6 +344,17 @@ def test_a_key_may_do_what_its_scope_says_and_nothing_else(
         assert CANARY not in answer.text
 
 
+def test_whoever_defines_a_persona_and_may_not_read_is_told_nothing_that_it_shows(
+    client: Client, secrets: Secrets
+) -> None:
+    body = {"name": "again", "people": ["ada"]}
+    path = f"/personas/{client.post('/personas', json={'people': ['ada']}).json()['id']}"
+    told = client.put(path, json=body, headers={"Authorization": f"Bearer {secrets.of_scope('admin')}"})
+    assert (told.status_code, told.json()["name"], told.json()["core"]["traits"]) == (200, "again", {})
+    assert HIDDEN not in told.text
+    assert HIDDEN in client.put(path, json=body).text
+
+
 @pytest.mark.parametrize("why", ["revoked", "expired", "unknown", "none"])
 @pytest.mark.parametrize("operation", CALLS)
 def test_a_key_that_opens_nothing_opens_no_route(
