@@ -45,8 +45,9 @@ def appender(recorder: LogRecorder) -> Iterator[Appender]:
 
 
 @pytest.fixture(scope="module")
-def service(database: str) -> Iterator[Service]:
-    with Service(database, MASTER_KEY) as service:
+def service(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    journal = tmp_path_factory.mktemp("erasures") / "erasures.jsonl"
+    with Service(database, MASTER_KEY, erasure_journal=journal) as service:
         create_tenant(service.recorder, "default", "Default")
         service.mappers.publish_shipped("default")
         yield service

@@ -24,6 +24,7 @@ from personakit.eventlog.access import create_tenant, grant_key, key_of
 from personakit.eventlog.audit import CLI, SOMEBODY, Asked, Audit, Audited
 from personakit.eventlog.eraser import Eraser
 from personakit.eventlog.erasure_journal import ErasureJournal
+from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.recorder import LogRecorder
 from tests.integration.conftest import Client
 from tests.integration.test_authorisation import CALLS, ROUTES, call, mapper, observation, traits
@@ -233,6 +234,27 @@ def test_the_audit_is_asked_by_person_key_and_operation_page_after_page(
     of_one = client.get("/audit", params=asked | {"operation": "getPersona", "limit": 9}).json()["items"]
     assert {each["operation"] for each in of_one} == {"getPersona"}
     assert client.get("/audit", params={"personId": "nobody"}).status_code == 404
+
+
+def test_what_is_rare_is_found_without_looking_through_all(recorder: LogRecorder) -> None:
+    tenant, who = f"long-{uuid4().hex[:12]}", ("key", "operation")
+    create_tenant(recorder, tenant, "Long")
+    asked = {"tenant": tenant, "before": NEWEST, "since": datetime(2020, 1, 1, tzinfo=UTC), "limit": 50}
+    with recorder.datastore.get_connection() as connection:
+        connection.execute(_MANY, (tenant,))
+        connection.execute("ANALYZE personakit.audit")
+        cursor = psycopg.ClientCursor(connection)
+        for column in who:
+            given = asked | dict.fromkeys(who) | {column: "nothing"}
+            plan = str(cursor.execute(f"EXPLAIN {SQL['audit']}".encode(), given).fetchall())
+            assert f"audit_by_{column}" in plan
+
+
+_MANY = """
+INSERT INTO personakit.audit (tenant, person, key, operation, status, hour, times, first_at, last_at)
+SELECT %s, gen_random_uuid(), 'pk_often', 'getPersona', 200, now(), 1, now(), now()
+FROM generate_series(1, 5000)
+"""
 
 
 def test_rows_of_the_erased_name_nobody(service: Service, client: Client, database: str) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from types import FrameType
 from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
 
 from personakit.agents.service import Service
+from personakit.api import key_ring
 from personakit.api.key_ring import BELIEVED_SECONDS, KeyRing
 from personakit.api.rates import Rates
 from personakit.domain.grant import SCOPES, granted
 from personakit.domain.rate import Rate
 from personakit.eventlog.access import (
+    ApiKey,
     create_key,
     create_tenant,
     grant_key,
@@ -27,6 +33,7 @@ from personakit.eventlog.access import (
     rotate_key,
 )
 from personakit.eventlog.log_sql import SQL
+from personakit.eventlog.recorder import LogRecorder
 from tests.integration.conftest import Client
 
 
@@ -231,21 +238,44 @@ def test_a_ring_whose_connection_is_cut_listens_again(service: Service, ring: Ke
     assert not asked(ring, secret)
 
 
-def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(
-    service: Service, ring: KeyRing
-) -> None:
+def lines_after(read: Callable[[], bool], hear: Callable[[], None], moment: int) -> Callable[..., Any]:
+    """Traces `_look_up`: before the line of this number, of those that run once the key was read, `hear` is
+    called."""
+    lines = count()
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if frame.f_code is not KeyRing._look_up.__code__:
+            return None
+        if event == "line" and read() and next(lines) == moment:
+            hear()
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("moment", [-1, 0, 1, 2, 3])
+def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(service: Service, moment: int) -> None:
+    """Whenever that is heard of: while the key is read (-1), or before any line that runs after it."""
     secret = create_key(service.recorder, "default", "raced")
-    until_believed(ring, secret)
+    ring, heard, before = opened(service), [], sys.gettrace()
 
-    async def race() -> None:
-        ring._forget()
-        looking = asyncio.create_task(ring._look_up(secret))
-        await asyncio.sleep(0)  # it has noted what was heard of, and asks
-        ring._forget()  # of a revocation that came after it was read
-        await looking
+    def hear() -> None:
+        heard.append(ring._forget())
 
-    asyncio.run(race())
-    assert secret not in ring._known
+    def key(recorder: LogRecorder, secret: str) -> ApiKey | None:
+        found = key_of(recorder, secret)
+        read.append(hear() if moment < 0 else None)
+        return found
+
+    read: list[None] = []
+    sys.settrace(lines_after(lambda: bool(read), hear, moment))
+    try:
+        with mock.patch.object(key_ring, "key_of", key):
+            assert asked(ring, secret)
+    finally:
+        sys.settrace(before)
+    assert (secret in ring._known) is (not heard)
+    assert heard or moment > 1
 
 
 def test_when_a_key_was_used_is_written_once_and_never_set_back(service: Service) -> None:

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personakit.agents.service import Service
-from personakit.api import scopes
 from personakit.domain.grant import OF_ALL, SCOPES, granted
 from personakit.eventlog.access import grant_key
 from personakit_sdk.rules import suggestion_id
@@ -23,6 +22,7 @@ from tests.integration.test_authorisation import (
     PLACES,
     START,
     SUGGESTION,
+    TAKES,
     call,
     mapper,
     observation,
@@ -32,8 +32,9 @@ from tests.integration.test_authorisation import (
 SECRET = "bobsword"
 """Stands in all that is told of bob, and of him alone."""
 MAY = [scope for scope in SCOPES if scope not in OF_ALL]
-OF_LIMITED = [each for each in CALLS if scopes.NEEDED[each] & set(MAY)]
+OF_LIMITED = [each for each in CALLS if TAKES[each] & set(MAY)]
 GHOST = "ghost"
+GOING = [str(CALLS[each].places["personId"]) for each in ("erasePerson", "makePerson")]
 
 
 class World(NamedTuple):
@@ -76,9 +77,12 @@ def world(service: Service, client: Client) -> World:
 
 
 def renamed(value: Any, id_: str, observed: str) -> Any:
-    """A request about somebody else, wherever it names whom it is about."""
+    """A request about somebody else, wherever it names whom it is about; about ada, who is needed yet, only
+    where it does not take her away."""
     suggestion = suggestion_id.encode(id_, "focus", 1, "always", 1, suggestion_id.decode(SUGGESTION).at)
-    text = json.dumps(value).replace('"ada"', json.dumps(id_)).replace(SUGGESTION, suggestion)
+    text = json.dumps(value).replace(SUGGESTION, suggestion)
+    for name in ("ada", *(() if id_ == "ada" else GOING)):
+        text = text.replace(json.dumps(name), json.dumps(id_))
     return json.loads(text.replace(PLACES["observationId"], observed))
 
 
@@ -90,7 +94,8 @@ def names_somebody(operation: str) -> bool:
     """Whether the request of an operation says whom it is about."""
     made = CALLS[operation]
     body = made.body() if callable(made.body) else made.body
-    path = {name: PLACES[name] for name in PLACES if name in made.path(operation)}
+    places = PLACES | dict(made.places)
+    path = {name: places[name] for name in places if name in made.path(operation)}
     request = [dict(made.query), body, path]
     return renamed(request, GHOST, str(uuid4())) != request
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 import string
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,13 +28,15 @@ from litestar.testing import TestClient
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
-from personakit.eventlog.access import create_key, create_tenant
+from personakit.domain.grant import OF_ALL, SCOPES, granted
+from personakit.eventlog.access import create_key, create_tenant, grant_key
+from personakit.eventlog.log_sql import SQL as LOG
 from personakit.projections.read import Reader
 from personakit.projections.sql import Projection
 from tests.integration.conftest import Client
-from tests.integration.test_authorisation import CALLS, PLACES, ROUTES
+from tests.integration.test_authorisation import CALLS, PLACES, ROUTES, holdings
 from tests.integration.test_isolation import mapper, traits_document
-from tests.integration.test_roles import OF_A_TENANT
+from tests.integration.test_roles import BEHIND, OF_A_TENANT
 
 START: Final = datetime(2026, 3, 2, 21, 15, tzinfo=UTC)
 PEOPLE: Final = ("ada", "bo", "cy")
@@ -41,8 +44,6 @@ MAPPERS: Final = ("focus", "rest")
 NAMES: Final = uuid5(UUID(int=0), "two tenants")
 OPEN: Final = ("/metrics", "/health/ready", "/health/live", "/openapi.json", "/docs", "/schemas/mapper.json")
 READ_FIRST: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-BY_AGENTS: Final = ("MindscapeUpdated", "DerivationCompleted", "PersonaCoreGenerated")
-"""Events that follow from what a tenant did before, whenever an agent comes to it."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24,}")
 
 
@@ -75,14 +76,23 @@ class Member:
             for kind in ("persona", "observation", "suggestion", "exposure", "cursor", "tag", "retry")
         }
 
-    def send(self, sent: Sent) -> Response:
+    def send(self, sent: Sent, key: str = "") -> Response:
         return self._client.request(
             sent.method,
             sent.path,
             params=dict(sent.query),
             json=sent.body,
-            headers={"Authorization": f"Bearer {self._key}", **sent.headers},
+            headers={"Authorization": f"Bearer {key or self._key}", **sent.headers},
         )
+
+    def limited_to(self, people: list[str], personas: list[str]) -> str:
+        """A key of this tenant's, limited to whomever it is."""
+        grant = granted([scope for scope in SCOPES if scope not in OF_ALL], people, personas)
+        return grant_key(self._service.recorder, self.tenant, self.canary, grant).secret
+
+    def gave(self, sent: Sent) -> bool:
+        """Whether a request bears something that the service told this one."""
+        return any(sent.names(each) for kind in self.seen.values() for each in kind)
 
     def post(self, path: str, body: Any, **headers: str) -> Response:
         return self.send(Sent("POST", path, body=body, headers=headers))
@@ -109,19 +119,6 @@ class Member:
         return {self.canary, self.tenant, *surrogates, *(each.replace("-", "") for each in surrogates)} | {
             row["prefix"] for row in keys
         }
-
-    def holdings(self) -> list[tuple[str, int]]:
-        """How much there is of the tenant, but for what agents add by themselves."""
-        with self._service.recorder.datastore.get_connection() as connection:
-            rows = connection.execute(
-                "SELECT 'events' AS what, count(*) AS n FROM personakit.events"
-                " WHERE tenant = %(tenant)s AND NOT split_part(topic, '.', 1) = ANY (%(agents)s)"
-                " UNION ALL SELECT 'people', count(*) FROM personakit.person_keys WHERE tenant = %(tenant)s"
-                " UNION ALL SELECT 'keys', count(*) FROM personakit.api_keys"
-                " WHERE tenant = %(tenant)s AND revoked_at IS NULL AND overlap_until IS NULL ORDER BY 1",
-                {"tenant": self.tenant, "agents": list(BY_AGENTS)},
-            ).fetchall()
-        return [(row["what"], row["n"]) for row in rows]
 
 
 # What they do. Each takes a small number, by which both mean the same names.
@@ -224,8 +221,10 @@ Histories = list[tuple[int, Callable[[Member, int], None], int]]
 HISTORIES = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from(ACTIONS), st.integers(0, 5)), min_size=6, max_size=20
 )
-BEGINNING: Final = [(observe, 0), (observe, 3), (publish, 0), (pull, 0), (ask, 0)]
+BEGINNING: Final = [(observe, 0), (observe, 3), (observe, 1), (publish, 0), (pull, 0), (ask, 0)]
 """With this both begin, so that there is something that could be told."""
+ERASED: Final = "bo"
+"""Each erases their own, at the end of what is asked."""
 
 
 # What they are asked afterwards.
@@ -253,6 +252,7 @@ def requests(other: Member) -> Iterator[Sent]:
         made = CALLS[operation]
         for names in (shared_names(other), others_ids(other)):
             filled = PLACES | dict(made.places) | names
+            filled |= {"personId": ERASED} if operation == "erasePerson" else {}
             query = {**made.query}
             if method == "GET":
                 query |= {"explain": "true", "detailLevel": "deep_dive"}
@@ -261,6 +261,8 @@ def requests(other: Member) -> Iterator[Sent]:
             yield Sent(method, re.sub(r"\{(\w+)\}", lambda at: filled[at[1]], path), query, body)  # noqa: B023
     yield from (Sent("GET", path) for path in OPEN)
     yield from tokens(other)
+    yield from bodies(other)
+    yield from pages(other)
 
 
 def tokens(other: Member) -> Iterator[Sent]:
@@ -282,6 +284,46 @@ def tokens(other: Member) -> Iterator[Sent]:
     yield Sent("GET", "/mindscapes/ada", {"asOf": "999999999"})
     yield Sent("GET", "/mindscapes/ada", {"asOf": datetime.now(UTC).isoformat()})
     yield Sent("GET", "/personas/ada", {"asOf": datetime.now(UTC).isoformat()})
+
+
+def bodies(other: Member) -> Iterator[Sent]:
+    """Requests that name in their bodies what is the other one's."""
+    ids = others_ids(other)
+    persona, told, mine = ids["personaId"], ids["observationId"], observation("mine", 0)
+    corrected = mine | {"id": str(uuid4()), "supersedes": told}
+    voted = {"mapperId": "focus", "ruleId": "always", "helpful": True}
+    yield Sent("POST", "/map-persona", body={"mapperId": "focus", "personaId": persona, "explain": True})
+    yield Sent("POST", "/feedback", body=voted | {"personaId": persona})
+    yield Sent("POST", "/observations/batch", body=[corrected, mine | {"id": told}])
+    yield Sent("POST", "/personas", body={"name": "mine", "people": [persona, "cy"]})
+    yield Sent("POST", "/keys", body={"name": "mine", "scopes": ["read"], "personas": [persona]})
+    body = {name: corrected[name] for name in ("type", "content", "supersedes")}
+    items = [("observation", "ada", body), ("observation", persona, body), ("feedback", persona, voted)]
+    pushed = [
+        {
+            "id": str(uuid4()),
+            "kind": kind,
+            "key": key,
+            "occurredAt": START.isoformat(),
+            "schema": 1,
+            "body": body,
+        }
+        for kind, key, body in items
+    ]
+    yield Sent("POST", "/sync", body={"clientId": "mine", "items": pushed})
+
+
+def pages(other: Member) -> Iterator[Sent]:
+    """The rest of each of the other one's lists, from where its first page ends."""
+    for operation in CALLS:
+        method, path = ROUTES[operation]
+        if method == "GET":
+            filled = PLACES | shared_names(other)
+            first = Sent("GET", re.sub(r"\{(\w+)\}", lambda at: filled[at[1]], path), CALLS[operation].query)  # noqa: B023
+            page = other.send(first._replace(query={**first.query, "limit": "1"}))
+            after = page.json().get("next") if page.status_code == 200 else None
+            if after is not None:
+                yield first._replace(query={**first.query, "limit": "500", "after": after})
 
 
 def told(answer: Response) -> str:
@@ -308,21 +350,37 @@ class Leak(NamedTuple):
 
 def leaks(asking: Member, other: Member) -> Iterator[Leak]:
     """What of the other's is told to the one who asks: as themselves, then, where it is read, after the other
-    one asked the same."""
+    one asked the same, and by a key that is limited to what is the other's."""
     secrets = other.secrets()
+    persona = others_ids(other)["personaId"]
+    limited = asking.limited_to(["ada"], [persona])
+    may_say = {"/metrics": {other.tenant}, "/keys": {persona[1:], persona[1:].replace("-", "")}}
     for sent in list(requests(other)):
         answers = [asking.send(sent)]
         if sent.method == "GET":
             other.send(sent)
             answers.append(asking.send(sent))
+            if other.gave(sent):
+                answers.append(asking.send(sent, limited))
         for answer in answers:
             said = told(answer)
-            known = {other.tenant} if sent.path == "/metrics" else set()
+            known = may_say.get(sent.path, set())
             yield from (
                 Leak(sent, answer.status_code, secret)
                 for secret in secrets - known
                 if secret in said and not sent.names(secret)
             )
+
+
+def told_while_waiting(asking: Member, other: Member) -> str:
+    """What a pull is told that waits for changes while the other one makes some."""
+    pull(asking, 4)
+    waiting = Sent("GET", "/sync", {"since": asking.last("cursor", ""), "wait": "1"})
+    later = threading.Timer(0.2, lambda: (observe(other, 9), regenerate(other, 0)))
+    later.start()
+    answer = asking.send(waiting)
+    later.join()
+    return told(answer)
 
 
 def act(service: Service, members: tuple[Member, Member], history: Histories) -> None:
@@ -349,9 +407,11 @@ def check(service: Service, client: Client, history: Histories) -> None:
     for who in members:  # what is looked for is there to be found, by whom it belongs to
         assert who.canary in told(who.send(Sent("GET", "/mappers")))
     for asking, other in (members, members[::-1]):
-        before = other.holdings()
+        before = holdings(service, other.tenant)
         assert list(leaks(asking, other)) == []
-        assert other.holdings() == before
+        assert holdings(service, other.tenant) == before
+    said, secrets = told_while_waiting(*members), members[1].secrets()
+    assert not [secret for secret in secrets if secret in said]
 
 
 def bounded(examples: int) -> settings:
@@ -415,7 +475,8 @@ def paths(found: Iterable[Leak]) -> set[str]:
 
 def test_the_database_keeps_apart_what_every_query_forgets_to(service: Service) -> None:
     wall = Reader(service._writing, forgetful(service.projections), reading=service._reading)
-    with reading(service, wall) as client:
+    of_the_log = {query: OF_A_TENANT.sub("true", LOG[query]) for query in {*BEHIND} - {"person", "erased"}}
+    with reading(service, wall) as client, mock.patch.dict(LOG, of_the_log):
         assert planted(service, client) == []
 
 

@@ -54,8 +54,10 @@ from personakit.projections.freshness import Freshness, FreshnessListener
 from personakit.projections.read import Reader
 from personakit.projections.sql import load_projections
 
-WRITING, READING, OWNING = (1, 12), (3, 20), (0, 8)
-"""How many connections each role holds here beside the log's own, and has at most. Tables are made seldom."""
+WRITING, READING, BESIDE, OWNING = (1, 12), (3, 20), (1, 12), (0, 8)
+"""How many connections each role holds here beside the log's own, and has at most. Tables are made seldom.
+Those of the reader that are for single questions are apart: whoever asks one may hold a snapshot, and would
+wait for others who do the same."""
 USED_SECONDS = 20.0
 HEARD_SECONDS = 1.0
 SEND_AGAIN_SECONDS = 0.1
@@ -94,7 +96,8 @@ class Service:
         self._redis_url = redis_url
         make_log(self.logins)
         self._reading = open_pool(self.logins.reader, *READING)
-        self.recorder = LogRecorder(open_datastore(self.logins.writer), self._reading.connection)
+        self._beside = open_pool(self.logins.reader, *BESIDE)
+        self.recorder = LogRecorder(open_datastore(self.logins.writer), self._beside.connection)
         self.audit = Audit(self.recorder, audit_days)
         self.keys = PersonKeys(self.recorder.datastore.get_connection, master_key)
         journal = None if erasure_journal is None else ErasureJournal(erasure_journal)
@@ -204,7 +207,7 @@ class Service:
         self.appender.close()
         self.streams.conflicts.keep()
         self.audit.keep()
-        for pool in (self._reading, self._writing, self.pool):
+        for pool in (self._reading, self._beside, self._writing, self.pool):
             pool.close()
         self.recorder.datastore.close()
 

@@ -74,7 +74,8 @@ def change_consent(
 ) -> Response[wire.Consent]:
     """Say all that a person consents to: what is not named is withdrawn. The answer is sent when no mapping
     goes by what was before; devices hear of it with their next pull. The same again does nothing. Somebody
-    who is not known yet is from here on, so that consent can be asked for before anything is observed."""
+    who is not known yet is from here on, so that consent can be asked for before anything is observed. A key
+    without `read` is not told who said what before."""
     _require_id(person_id)
     require_person(caller, person_id)
     sent = bodies.decode_item(body, wire.ChangeConsent)
@@ -139,7 +140,7 @@ def _shown(
         person_id=person_id,
         purposes=last.purposes if last else [],
         version=last.version if last else 0,
-        history=list(reversed(told)),
+        history=list(reversed(told)) if caller.grant.may_read else [],
     )
     return answer(shown, position, headers={"ETag": quoted(str(shown.version))})
 

@@ -10,7 +10,7 @@ from litestar.params import RawBody
 
 from personakit.agents.service import Service
 from personakit.api import bodies
-from personakit.api.answers import WAIT_SECONDS, person_of
+from personakit.api.answers import WAIT_SECONDS, answer, person_of
 from personakit.api.dependencies import CallerGiven, OriginGiven, ServiceGiven
 from personakit.api.evidence import get_evidence
 from personakit.api.mindscapes import get_mindscape, list_versions, show
@@ -43,7 +43,8 @@ def pin_trait(
     body: RawBody,
 ) -> Response[wire.Mindscape]:
     """Say what a trait is. It is certain, and shown from now on whatever is derived at its path; what is
-    derived is shown beside it, with whether it contradicts."""
+    derived is shown beside it, with whether it contradicts. A key without `read` is told the version alone,
+    and none of the traits."""
     _require_path(path)
     sent = bodies.decode_item(body, wire.PinTrait)
     size = len(msgspec.json.encode(sent.value))
@@ -73,7 +74,8 @@ def unpin_trait(
     path: TraitPathInPath,
     reason: ReasonNeeded,
 ) -> Response[wire.Mindscape]:
-    """Let what is derived be shown again; 404 for a trait that is not pinned."""
+    """Let what is derived be shown again; 404 for a trait that is not pinned. A key without `read` is told
+    the version alone, and none of the traits."""
     person = person_of(service, caller, person_id).surrogate
     said = bodies.storable(reason, "reason")
     position = service.curator.unpin(caller.tenant, person, path, said, origin)
@@ -84,7 +86,13 @@ def _shown(
     service: Service, caller: ApiKey, person_id: str, position: int | None
 ) -> Response[wire.Mindscape]:
     service.until_shown(position or service.reader.head(), WAIT_SECONDS)
-    return show(service, caller, person_id, datetime.now(UTC), cached=False)
+    shown = show(service, caller, person_id, datetime.now(UTC), cached=False)
+    return shown if caller.grant.may_read else _untold(shown.content)
+
+
+def _untold(shown: wire.Mindscape) -> Response[wire.Mindscape]:
+    """For a key that may not read: nothing of what is believed."""
+    return answer(msgspec.structs.replace(shown, traits={}, pins={}, derived_through={}), shown.position)
 
 
 def _require_path(path: str) -> None:

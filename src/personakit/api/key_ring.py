@@ -45,7 +45,6 @@ class KeyRing:
         self._familiar: set[str] = set()
         self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="keys")
         self._known: dict[str, ApiKey] = {}
-        self._heard = 0
         self._believed_until = 0.0
         self._used: dict[str, datetime] = {}
         self._closing = threading.Event()
@@ -90,16 +89,16 @@ class KeyRing:
         return key
 
     async def _look_up(self, secret: str) -> ApiKey | None:
-        heard = self._heard
+        # What is heard of meanwhile may be that this very key is revoked, after it was read. Whenever it is
+        # heard, another dictionary takes the place of this one.
+        known = self._known
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._lookups, key_of, self._service.recorder, secret)
-        # What was heard of meanwhile may be that this very key is revoked, after it was read.
-        if found is not None and heard == self._heard:
-            self._known[secret] = found
+        if found is not None:
+            known[secret] = found
         return found
 
     def _forget(self) -> None:
-        self._heard += 1
         self._known = {}
 
     def _run(self) -> None:

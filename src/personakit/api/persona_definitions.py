@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 from litestar import Response, Router, delete, get, post, put
 from litestar.openapi import ResponseSpec
 from litestar.params import RawBody
@@ -86,13 +87,14 @@ def create_persona(
     key: IdempotencyKey = None,
 ) -> Response[wire.Persona]:
     """Create a persona of one or more people: 201, its id begins with `~`. The same again with the same
-    Idempotency-Key: 200 and the persona that was created first, as it is now."""
+    Idempotency-Key: 200 and the persona that was created first, as it is now. A key without `read` is told
+    nothing of its traits."""
     defined = _defined(service, caller, body, origin)
     id_ = None if key is None else id_of_key(caller.tenant, key)
     created = service.personas.create(caller.tenant, defined, id_)
     service.until_shown(created.position, WAIT_SECONDS)
     status = 201 if created.new else 200
-    return show(service, caller, id_of(created.persona), datetime.now(UTC), cached=False, status=status)
+    return _told(service, caller, id_of(created.persona), status)
 
 
 @put(
@@ -109,11 +111,12 @@ def redefine_persona(
     persona_id: PersonaIdInPath,
     body: RawBody,
 ) -> Response[wire.Persona]:
-    """Give a created persona another definition. Its core is stale from then on."""
+    """Give a created persona another definition. Its core is stale from then on. A key without `read` is told
+    nothing of its traits."""
     persona = _created(service, caller, persona_id)
     position = service.personas.redefine(caller.tenant, persona, _defined(service, caller, body, origin))
     service.until_shown(position or service.reader.head(), WAIT_SECONDS)
-    return show(service, caller, persona_id, datetime.now(UTC), cached=False)
+    return _told(service, caller, persona_id)
 
 
 @delete(
@@ -138,6 +141,23 @@ def retire_persona(
         raise no_persona(persona_id)
     service.until_shown(position, WAIT_SECONDS)
     return answer(wire.PersonaRetired(id=persona_id, position=position), position)
+
+
+def _told(service: Service, caller: ApiKey, persona_id: str, status: int = 200) -> Response[wire.Persona]:
+    """The persona; for a key that may not read, without anything that it shows of its people."""
+    shown = show(service, caller, persona_id, datetime.now(UTC), cached=False, status=status)
+    if caller.grant.may_read:
+        return shown
+    persona = shown.content
+    bare = msgspec.structs.replace(
+        persona,
+        core=msgspec.structs.replace(persona.core, traits={}, summary=""),
+        overlay={},
+        changed_traits=[],
+        learned={},
+        consented_to=[],
+    )
+    return answer(bare, persona.position, status)
 
 
 def _created(service: Service, caller: ApiKey, persona_id: str) -> UUID:

@@ -35,6 +35,11 @@ class Grant(msgspec.Struct, frozen=True):
     scopes: frozenset[KeyScope] = frozenset(SCOPES)
     limits: Limits | None = None
 
+    @property
+    def may_read(self) -> bool:
+        """Whether it may be told what is known, beside what it changes."""
+        return "read" in self.scopes
+
     def has_person(self, person_id: str) -> bool:
         """Whether it opens all of a person: observations, mindscape and own persona."""
         return self.limits is None or person_id in self.limits.people

@@ -180,6 +180,7 @@ CREATE TABLE IF NOT EXISTS personakit.audit (
 ) WITH (fillfactor = 80);  -- the counts of a row change for an hour, and no index has them
 CREATE UNIQUE INDEX IF NOT EXISTS audit_page ON personakit.audit (tenant, id);
 CREATE INDEX IF NOT EXISTS audit_by_key ON personakit.audit (tenant, key, id);
+CREATE INDEX IF NOT EXISTS audit_by_operation ON personakit.audit (tenant, operation, id);
 CREATE INDEX IF NOT EXISTS audit_hours ON personakit.audit USING brin (hour);
 
 -- How often work met a version conflict, and was re-applied. An older release counted for all tenants
@@ -458,8 +459,8 @@ SELECT coalesce((SELECT position FROM personakit.events WHERE position <= low
 FROM search WHERE low = high
 
 -- :query name_tenant
--- Whose rows the reader sees until the transaction ends.
-SELECT set_config('personakit.tenant', %(tenant)s, true)
+-- Whose rows the reader sees until the transaction ends, and how long a statement of it may take.
+SELECT set_config('personakit.tenant', %(tenant)s, true), set_config('statement_timeout', %(timeout)s, true)
 
 -- :query identity
 SELECT epoch, secret FROM personakit.log_identity

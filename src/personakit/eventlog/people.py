@@ -93,9 +93,8 @@ class People:
     def erased(self, tenant: str, person_id: str) -> list[UUID]:
         """The surrogates that a person of this id had, of whom nothing is left: the newest first, whether or
         not there is one again."""
-        values = {"tenant": tenant, "tombstone": self._keys.tombstone(tenant, person_id)}
-        with self._recorder.datastore.get_connection() as connection:
-            return [row["person"] for row in connection.execute(SQL["erased"], values).fetchall()]
+        tombstone = self._keys.tombstone(tenant, person_id)
+        return [row["person"] for row in self._recorder.rows_of(tenant, "erased", tombstone=tombstone)]
 
     def forget(self, surrogates: Collection[UUID] | None) -> None:
         """Remembers these people, or all, no more, nor their keys: somebody was erased, or may have been."""
@@ -190,9 +189,7 @@ class People:
             connection.execute(SQL["add_people"], values)
 
     def _select(self, tenant: str, person_ids: Sequence[str]) -> dict[str, Person]:
-        values = {"tenant": tenant, "person_ids": person_ids}
-        with self._recorder.datastore.get_connection() as connection:
-            rows = connection.execute(SQL["people"], values).fetchall()
+        rows = self._recorder.rows_of(tenant, "people", person_ids=list(person_ids))
         surrogates: dict[str, UUID] = {row["person_id"]: row["person"] for row in rows}
         keys = self._keys.of_all(surrogates.values())
         return {

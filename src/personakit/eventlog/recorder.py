@@ -36,6 +36,10 @@ without an end it would stay away after an outage for as long as that took. When
 who asks for a connection makes it try anew, at once."""
 
 
+STATEMENT_SECONDS = 60
+"""How long one statement of a read may take; then whoever waits for it is told to come again."""
+
+
 class LogFormatUnknown(PersonaKitError):
     """The database holds a log that this release cannot read."""
 
@@ -103,7 +107,8 @@ class LogRecorder(PostgresApplicationRecorder):
     """
 
     def __init__(self, datastore: PostgresDatastore, reading: Lend | None = None) -> None:
-        """`reading` lends connections of the reader; without it the login asks about one tenant, too."""
+        """`reading` lends connections of the reader, to whoever holds one of another pool already; without it
+        the login asks about one tenant, too."""
         super().__init__(datastore, events_table_name="events")
         self._lend_reading = reading or datastore.get_connection
 
@@ -140,7 +145,8 @@ class LogRecorder(PostgresApplicationRecorder):
         """The rows of a named query about one tenant, whose rows alone are there for it: in one round trip,
         which is one transaction, in which the tenant is named before."""
         with self._lend_reading() as connection, connection.pipeline():
-            connection.execute(SQL["name_tenant"], {"tenant": tenant})
+            naming = {"tenant": tenant, "timeout": f"{STATEMENT_SECONDS}s"}
+            connection.execute(SQL["name_tenant"], naming)
             return connection.execute(SQL[query], {"tenant": tenant, **values}).fetchall()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ARG002 - the library's signature
@@ -224,9 +230,9 @@ class LogRecorder(PostgresApplicationRecorder):
     ) -> Sequence[LogNotification]:
         """The events of one stream, by version; `originator_id` is `str()` of a StreamId."""
         stream = StreamId.parse(str(originator_id))
-        values = {**msgspec.structs.asdict(stream), "gt": gt or 0, "lte": lte, "limit": limit}
-        with self.datastore.get_connection() as connection:
-            rows = connection.execute(SQL["stream_backwards" if desc else "stream"], values).fetchall()
+        query = "stream_backwards" if desc else "stream"
+        named = {"kind": stream.kind, "stream": stream.stream}
+        rows = self.rows_of(stream.tenant, query, **named, gt=gt or 0, lte=lte, limit=limit)
         return [notification_of(row) for row in rows]
 
     def select_notifications(

@@ -13,13 +13,12 @@ from psycopg.rows import DictRow
 from psycopg.types.json import set_json_loads
 
 from personakit.eventlog.log_sql import SQL as LOG
+from personakit.eventlog.recorder import STATEMENT_SECONDS
 from personakit.projections.builds import BuildState, Pool, states
 from personakit.projections.sql import Projection
 from personakit_sdk.errors import PersonaKitError
 
 POLL_SECONDS = 0.005
-STATEMENT_SECONDS = 60
-"""How long one statement of a read may take; then whoever waits for it is told to come again."""
 
 # Sets the search path to the builds that are active, says how far each had come, and names the tenant whose
 # rows the reader sees: one statement, so that both are seen in the snapshot that the queries after it read
