@@ -230,6 +230,22 @@ def test_who_is_not_known_yet_may_be_asked_first_and_nonsense_is_refused(
     assert refused.status_code == 422
 
 
+def test_the_answer_to_a_change_says_where_the_change_stands(
+    service: Service, client: Client, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the log has grown by then."""
+    change = service.consents.change
+
+    def changed(*asked: Any, **more: Any) -> int | None:
+        position = change(*asked, **more)
+        observe(client, headers, "bob")
+        return position
+
+    monkeypatch.setattr(service.consents, "change", changed)
+    answer = consent(client, headers, "ada", "wellbeing")
+    assert answer.headers["PersonaKit-Position"] == str(answer.json()["history"][0]["position"])
+
+
 def test_a_limited_key_speaks_for_its_own_people_only(service: Service, client: Client) -> None:
     tenant = f"t{uuid4().hex[:12]}"
     headers = opened(service, tenant, client)

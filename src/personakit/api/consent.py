@@ -79,9 +79,9 @@ def change_consent(
     require_person(caller, person_id)
     sent = bodies.decode_item(body, wire.ChangeConsent)
     by = Provenance(origin, sent.reason)
-    service.consents.change(caller.tenant, person_id, sent.purposes, by, if_match=tags_in(if_match))
+    said = service.consents.change(caller.tenant, person_id, sent.purposes, by, if_match=tags_in(if_match))
     person = person_of(service, caller, person_id).surrogate
-    position = service.reader.head()
+    position = said or service.reader.head()
     service.until_shown(position, WAIT_SECONDS)
     return _shown(service, caller, person_id, person, position)
 
@@ -110,8 +110,8 @@ def set_policy(
     """Map only for purposes that people have consented to (`required`), or whatever they consented to
     (`off`, as it is until somebody sets it). The answer is sent when no mapping goes by what was before."""
     sent = bodies.decode_item(body, wire.SetConsentPolicy)
-    service.consents.set_policy(tenant, sent.policy, Provenance(origin, sent.reason))
-    service.until_shown(service.reader.head(), WAIT_SECONDS)
+    position = service.consents.set_policy(tenant, sent.policy, Provenance(origin, sent.reason))
+    service.until_shown(position or service.reader.head(), WAIT_SECONDS)
     return _policy(service, tenant)
 
 
