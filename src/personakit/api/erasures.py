@@ -25,10 +25,10 @@ from personakit_sdk.errors import Fault, InvalidInput
 def erase_person(
     service: ServiceGiven, caller: CallerGiven, person_id: PersonIdInPath
 ) -> Response[wire.ErasureReceipt]:
-    """Destroy the person's key, so that nothing in the log or a backup of it says anything of them any more,
-    and all that is kept of them besides. Created personas that viewed them begin anew without them. Asked
-    again, the answer is the same receipt. What is written about them is refused (410) until they are made
-    again."""
+    """Destroy the person's key, so that nothing in the log says anything of them any more, and all that is
+    kept of them besides; a backup of before says nothing of them once the copies of keys that go with it are
+    30 days old, or deleted. Created personas that viewed them begin anew without them. Asked again, the
+    answer is the same receipt. What is written about them is refused (410) until they are made again."""
     require_person(caller, person_id)
     erased = service.eraser.erase(caller.tenant, person_id)
     if erased is None:

@@ -36,8 +36,9 @@ from personakit_sdk.wire import ErasureReceipt
 def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_json: bool) -> None:
     """Forget a person, for good, and print the receipt.
 
-    Their key is destroyed, so that nothing in the log or in a backup of it says anything of them any more.
-    Nothing brings it back. Who was erased before is told by the same receipt.
+    Their key is destroyed, so that nothing in the log says anything of them any more, nor in a backup of it
+    once the copies of keys that go with it are 30 days old, or deleted. Nothing brings it back. Who was erased
+    before is told by the same receipt.
     """
     if not yes:
         click.confirm(f"Erase {person} for good? Nothing brings them back.", abort=True, err=True)
