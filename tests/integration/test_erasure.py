@@ -396,7 +396,10 @@ def go_in_and_be_erased(site: Site) -> None:
     assert CANARY.encode() not in b"".join(each.read_bytes() for each in site.store.parent.glob("store.db*"))
     again, retired = send_again(site), f"DELETE /personas/{site.made['retired']}"
     assert f"PUT /people/{ADA}/consent" in again
-    assert {asked for asked, status in again.items() if status != 410} == {"POST /observations/batch", retired}
+    assert {asked for asked, status in again.items() if status != 410} == {
+        "POST /observations/batch",
+        retired,
+    }
     assert again[retired] == 404
     time.sleep(3)  # a sweep, and whatever was on its way
     assert [where for where, said in answers(site).items() if has(said)] == []

@@ -103,8 +103,14 @@ def erased(file: Path, meanwhile: Callable[[], object]) -> tuple[list[str], Resu
     """What the service was asked, and how a command ended that erases somebody."""
     asked: list[str] = []
     said = {
-        **{"id": str(UUID(int=1)), "personId": "ann", "erasedAt": SINCE, "position": 7},
-        **{"epoch": str(UUID(int=2)), "personas": [], "publicKey": "p", "signature": "s"},
+        "id": str(UUID(int=1)),
+        "personId": "ann",
+        "erasedAt": SINCE,
+        "position": 7,
+        "epoch": str(UUID(int=2)),
+        "personas": [],
+        "publicKey": "p",
+        "signature": "s",
     }
 
     def respond(handler, _: int) -> None:

@@ -37,14 +37,14 @@ def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_j
     """Forget a person, for good, and print the receipt.
 
     Their key is destroyed, so that nothing in the log says anything of them any more, nor in a backup of it
-    once the copies of keys that go with it are 30 days old, or deleted. Nothing brings it back. Who was erased
-    before is told by the same receipt.
+    once the copies of keys that go with it are 30 days old, or deleted. Nothing brings it back. Who was
+    erased before is told by the same receipt.
     """
     if not yes:
         click.confirm(f"Erase {person} for good? Nothing brings them back.", abort=True, err=True)
     kept: AbstractContextManager[BinaryIO | None] = nullcontext() if kept_at is None else own_file(kept_at)
     reply: Reply | None = None
-    try:  # a receipt may be given once only: the file is there before it, and it is told whatever becomes of it
+    try:  # a receipt may be given once only: so the file is there first, and whatever becomes of it, it is told
         with kept as file:
             reply = connect(settings).request("DELETE", f"/people/{quote(person, safe='')}", idempotent=True)
             if file is not None:
