@@ -44,7 +44,7 @@ def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_j
         click.confirm(f"Erase {person} for good? Nothing brings them back.", abort=True, err=True)
     kept: AbstractContextManager[BinaryIO | None] = nullcontext() if kept_at is None else own_file(kept_at)
     reply: Reply | None = None
-    try:  # a receipt may be given once only: so the file is there first, and whatever becomes of it, it is told
+    try:  # a receipt may be given once only: the file is there first, and it is told whatever becomes of that
         with kept as file:
             reply = connect(settings).request("DELETE", f"/people/{quote(person, safe='')}", idempotent=True)
             if file is not None:
