@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from personakit_sdk.errors import PersonaKitError
 
@@ -39,10 +40,10 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     whose keys die too; `tombstone` is the keyed hash of their id, in hexadecimal (`PersonKeys.tombstone`)."""
 
     id: UUID
-    erased_at: datetime
-    tenant: str
-    surrogates: tuple[UUID, ...]
-    tombstone: str
+    erased_at: Annotated[datetime, Meta(tz=True)]
+    tenant: Annotated[str, Meta(pattern=r"^[^\x00]+\Z")]
+    surrogates: Annotated[tuple[UUID, ...], Meta(min_length=1)]
+    tombstone: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
     @property
     def person(self) -> UUID:
@@ -87,7 +88,7 @@ class ErasureJournal:
     def _decoded(self, number: int, line: bytes) -> Erasure:
         try:
             return _decoder.decode(line)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ErasureJournalUnusable(
                 f"Line {number} of the journal of erasures {self._path} cannot be read ({error}). Somebody "
                 "may be here who was erased: mend the line from a copy, or take it away if it is none."
