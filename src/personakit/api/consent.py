@@ -72,9 +72,10 @@ def change_consent(
     body: RawBody,
     if_match: _IfMatch = None,
 ) -> Response[wire.Consent]:
-    """Say all that a person consents to: what is not named is withdrawn. The answer is sent when no mapping
-    goes by what was before; devices hear of it with their next pull. The same again does nothing. Somebody
-    who is not known yet is from here on, so that consent can be asked for before anything is observed."""
+    """Say all that a person consents to: what is not named is withdrawn. When it is answered no mapping of
+    that process goes by what was before; of others, an answer whose `PersonaKit-Position` is this one's or
+    above reflects it. Devices hear of it with their next pull. The same again does nothing. Somebody who is
+    not known yet is from here on, so that consent can be asked for before anything is observed."""
     _require_id(person_id)
     require_person(caller, person_id)
     sent = bodies.decode_item(body, wire.ChangeConsent)
@@ -108,7 +109,8 @@ def set_policy(
     service: ServiceGiven, tenant: TenantGiven, origin: OriginGiven, body: RawBody
 ) -> Response[wire.ConsentPolicy]:
     """Map only for purposes that people have consented to (`required`), or whatever they consented to
-    (`off`, as it is until somebody sets it). The answer is sent when no mapping goes by what was before."""
+    (`off`, as it is until somebody sets it). When it is answered no mapping of that process goes by what was
+    before; of others, an answer whose `PersonaKit-Position` is this one's or above reflects it."""
     sent = bodies.decode_item(body, wire.SetConsentPolicy)
     position = service.consents.set_policy(tenant, sent.policy, Provenance(origin, sent.reason))
     service.until_shown(position or service.reader.head(), WAIT_SECONDS)

@@ -51,7 +51,7 @@ def make_person(
 ) -> Response[wire.MadePerson]:
     """Let a person be known before anything is recorded about them, though one who had the id was erased.
     Nothing of theirs comes back. Only this makes an erased person's id good again; others are known from
-    their first observation on."""
+    their first observation on, or from what is said of their consent."""
     require_person(caller, person_id)
     _require_id(person_id)
     there = service.people.find(caller.tenant, person_id) is not None

@@ -27,8 +27,8 @@ from personakit_sdk import wire
 def list_people(
     service: ServiceGiven, caller: CallerGiven, after: PageAfterId = "", limit: PageLimit = None
 ) -> Response[wire.PersonList]:
-    """The people of whom something was recorded, by id, with since when they are known; those alone whom the
-    key may see."""
+    """The people who are known (something was recorded about them, or they were made, or asked for consent),
+    by id, with since when; those alone whom the key may see."""
     size, limits = page_size(limit), caller.grant.limits
     people = None if limits is None else sorted(limits.people)
     rows = listed(service.recorder, caller.tenant, people, after, size)
