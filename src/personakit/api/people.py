@@ -48,8 +48,8 @@ def export_person(
     service: ServiceGiven, caller: CallerGiven, person_id: PersonIdInPath
 ) -> Response[wire.PersonExport]:
     """Everything that is held about a person, as of one position of the log, which all read models have
-    reached. The answer is made while it is sent, so that its size has no bound; one that is cut off is no
-    JSON, and is to be asked for again."""
+    reached; and who read or changed it, up to now. The answer is made while it is sent, so that its size has
+    no bound; one that is cut off is no JSON, and is to be asked for again."""
     person = person_of(service, caller, person_id).surrogate
     service.reader.wait_for_projections(service.reader.head(), WAIT_SECONDS)
     made = export(service, caller, person_id, person, datetime.now(UTC))
