@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything a target needs it sets up itself: only python3 (3.11 or newer),
 # make and git have to be on the machine.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types layers soak faults schemathesis fuzz bench audit lock clean
+.PHONY: help run test check lint format types layers soak faults overload schemathesis fuzz bench audit lock clean
 
 PYTHON ?= python3
 # Tests wait more than they compute: for processes to start and end, for what was killed to be taken over.

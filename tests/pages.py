@@ -13,6 +13,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+PK = (
+    'pk() { curl -s -H "Authorization: Bearer $PERSONAKIT_API_KEY" '
+    '-H "Content-Type: ${kind:-application/json}" "$@"; }'
+)
+"""What is run here as `pk`; a page has to tell its readers the same."""
 _COMMAND = r"(?:again )?(?:kind=\S+ )?pk .*"
 TIMES = 4
 """How often `again` does it."""
@@ -31,6 +36,7 @@ class Page:
 
     def __init__(self, name: str) -> None:
         self._text = (HOW_TO / name).read_text(encoding="utf-8")
+        assert f"\n{PK}\n" in self._text, f"{name} does not say what pk is"
         found = re.findall(r"^```yaml (\S+)\n(.*?)^```", self._text, re.MULTILINE | re.DOTALL)
         self._files: dict[str, str] = dict(found)
 

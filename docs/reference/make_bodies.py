@@ -22,14 +22,19 @@ fields may be added, so ignore those you do not know. The routes are at `/docs` 
 
 
 def page() -> str:
-    """The whole page, in the order of the module."""
-    structs = [
+    """The whole page."""
+    return "\n".join([HEAD, *map(_section, _structs())])
+
+
+def _structs() -> list[type[msgspec.Struct]]:
+    """Those of the module, then those of the rule engine that they have parts of."""
+    found = [
         value
         for value in vars(wire).values()
-        if isinstance(value, type) and issubclass(value, wire.Request | wire.Answer | wire.SyncedTrait)
+        if isinstance(value, type) and issubclass(value, msgspec.Struct)
     ]
-    own = [struct for struct in structs if struct not in (wire.Request, wire.Answer)]
-    return "\n".join([HEAD, *map(_section, own)])
+    structs = [struct for struct in found if struct not in (wire.Request, wire.Answer, wire.TraitFact)]
+    return sorted(structs, key=lambda struct: struct.__module__ != wire.__name__)
 
 
 def _section(struct: type[msgspec.Struct]) -> str:
@@ -40,7 +45,7 @@ def _section(struct: type[msgspec.Struct]) -> str:
         f"| `{name}` | {_type(field)} | {_yes(name in required)} | {field.get('description', '')} |"
         for name, field in schema["properties"].items()
     ]
-    side = "sent" if issubclass(struct, wire.Request) else "answered"
+    side = _side(struct)
     need = "required" if side == "sent" else "always there"
     table = [f"| field | type | {need} | |", "|---|---|---|---|"]
     text = (struct.__doc__ or "").replace("\n    ", "\n")
@@ -68,7 +73,12 @@ def _yes(said: bool) -> str:
 
 
 def _link(name: str) -> str:
-    return f"[{name}](#{name.lower()}-answered)" if hasattr(wire, name) else f"`{name}`"
+    struct = getattr(wire, name, None)
+    return f"[{name}](#{name.lower()}-{_side(struct)})" if struct in _structs() else f"`{name}`"
+
+
+def _side(struct: type[msgspec.Struct]) -> str:
+    return "sent" if issubclass(struct, wire.Request) else "answered"
 
 
 if __name__ == "__main__":

@@ -191,7 +191,8 @@ def _data_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:
-    return Path(environ[name]) if environ.get(name) else None
+    """An absolute one, so that it stays the same file wherever the process comes to stand."""
+    return Path(environ[name]).expanduser().absolute() if environ.get(name) else None
 
 
 def _port(text: str) -> int:

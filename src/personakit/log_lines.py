@@ -7,6 +7,8 @@ So of one that nobody foresaw its kind and its place are written, and not its wo
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import traceback
 from typing import Any
 
@@ -22,10 +24,19 @@ class Discreet(logging.Formatter):
 
 
 def begin_logging() -> None:
-    """Writes warnings and worse to standard error."""
+    """Writes warnings and worse to standard error, and exceptions that nothing caught: there, in a thread, or
+    while something was cleared away."""
     handler = logging.StreamHandler()
     handler.setFormatter(Discreet(FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    sys.excepthook = lambda _kind, error, _trace: _uncaught(error)
+    sys.unraisablehook = lambda unraisable: _uncaught(unraisable.exc_value)
+    threading.excepthook = lambda of_thread: _uncaught(of_thread.exc_value)
+
+
+def _uncaught(error: BaseException | None) -> None:
+    if not isinstance(error, SystemExit):  # with which a thread may end
+        sys.stderr.write("\n".join([*_lines(error), ""]))
 
 
 def _lines(error: BaseException | None) -> list[str]:

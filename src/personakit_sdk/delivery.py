@@ -250,7 +250,8 @@ class Delivery:
 
     def _report(self, rejected: Sequence[Rejection]) -> None:
         for each in rejected:
-            self._notices.give("rejected", f"{each.id} was rejected: {each.problem.detail}", 1)
+            logged = f"{each.id} was rejected: {each.problem.type}"
+            self._notices.give("rejected", f"{each.id} was rejected: {each.problem.detail}", 1, logged=logged)
 
     def _prune(self) -> None:
         now = time.monotonic()

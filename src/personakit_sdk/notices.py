@@ -1,4 +1,5 @@
-"""Notices: what goes on between a client and its service, told to the application and to the log."""
+"""Notices: what goes on between a client and its service, told to the application and, without what the
+service says of somebody, to the log."""
 
 from __future__ import annotations
 
@@ -45,9 +46,11 @@ class Notices:
     def __init__(self, on_event: OnEvent | None = None) -> None:
         self._on_event = on_event
 
-    def give(self, kind: NoticeKind, detail: str, count: int = 0) -> None:
-        """Tells it. What the application's callback raises is logged, and stops nothing."""
-        logger.log(logging.DEBUG if kind in _QUIET else logging.WARNING, "%s: %s", kind, detail)
+    def give(self, kind: NoticeKind, detail: str, count: int = 0, *, logged: str | None = None) -> None:
+        """Tells it. `logged` is what the log says instead of a detail in which the service may name somebody.
+        What the application's callback raises is logged, and stops nothing."""
+        level = logging.DEBUG if kind in _QUIET else logging.WARNING
+        logger.log(level, "%s: %s", kind, detail if logged is None else logged)
         if self._on_event is None:
             return
         try:

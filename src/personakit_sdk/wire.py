@@ -698,12 +698,13 @@ class AuditList(Answer, frozen=True, kw_only=True):
 
 
 class PersonExport(Answer, frozen=True, kw_only=True):
-    """Everything that is held about a person, as of a position of the log.
+    """Everything that is held about a person; all but `audit` as of a position of the log.
 
     `events` are all that the log says about them and about the created personas that never viewed anybody
     else: observations (those too that were retracted), feedback, each version of the mindscape, pins, trust,
-    cores, learned weights and what was paid. `mindscape` and `persona` are what that comes to. `audit` is who
-    read or changed their data, up to now. The document is whole only if it ends: what was cut off is no JSON.
+    consent, cores, learned weights and what was paid. `mindscape` and `persona` are what that comes to.
+    `audit` is who read or changed their data, up to now. The document is whole only if it ends: what was cut
+    off is no JSON.
     """
 
     format: int

@@ -10,6 +10,7 @@ from typing import Final
 from personakit_sdk import forking
 from personakit_sdk.errors import PersonaKitError
 from personakit_sdk.notices import Notices, logger
+from personakit_sdk.transport import NO_PROBLEM_TYPE, ServiceError
 
 IDLE_SECONDS: Final = 5.0
 """How often it is looked without being woken: another process may have left something, and died."""
@@ -97,7 +98,7 @@ class Worker:
             wait = self._step()
         except PersonaKitError as error:
             if not self._stopping:
-                self._notices.give("failed", str(error))
+                self._notices.give("failed", str(error), logged=_discreet(error))
             return self._backed_off(getattr(error, "retry_after", 0.0))
         except Exception:  # noqa: BLE001 - unforeseen, so told in full; to end here would end all deliveries
             logger.exception("The thread %s failed, and tries again", self._name)
@@ -109,3 +110,10 @@ class Worker:
         ceiling = min(HIGHEST_CEILING, FIRST_CEILING * 2.0 ** min(self._failures, 20))
         self._failures += 1
         return asked or random.random() * ceiling  # noqa: S311 - no secret
+
+
+def _discreet(error: PersonaKitError) -> str | None:
+    """What the log says of it, where the service said it."""
+    if isinstance(error, ServiceError) and error.type != NO_PROBLEM_TYPE:
+        return f"The service answered {error.status}: {error.type}"
+    return None

@@ -10,11 +10,11 @@ import traceback
 from itertools import cycle
 from random import SystemRandom
 
-from tests.fuzz import bodies, documents, imports
+from tests.fuzz import bodies, documents, imports, kept_files
 from tests.fuzz.target import TARGETS
 
 INPUTS = 50
-assert bodies, (documents, imports)
+assert bodies, (documents, imports, kept_files)
 
 
 def main() -> int:
@@ -29,8 +29,10 @@ def main() -> int:
     print(f"{len(chosen)} targets, from seed {number} on.")
     deadline, inputs, failed = time.monotonic() + asked.seconds, 0, set[str]()
     for name in cycle(chosen):
-        if time.monotonic() > deadline or name in failed:
+        if time.monotonic() > deadline or failed.issuperset(chosen):
             break
+        if name in failed:
+            continue
         if not _holds(name, number):
             failed.add(name)
         inputs += INPUTS

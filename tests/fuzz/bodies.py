@@ -94,12 +94,20 @@ SENT: Final[dict[type[msgspec.Struct], dict[str, Any]]] = {
     wire.Observation: OBSERVATION,
     wire.Feedback: FEEDBACK,
     wire.MapPersona: MAP,
+    wire.Push: PUSH,
+    wire.PushItem: PUSH["items"][0],
     wire.PinTrait: {"value": [1, {"a": 2}], "reason": "so", "volatility": "low"},
     wire.DefinePersona: {"name": "Team", "people": ["ada"], "uses": ["work.*"]},
     wire.CreateKey: {"name": "k", "scopes": ["read"], "people": ["ada"], "expiresAt": "2027-03-02T09:00:00Z"},
+    wire.KeyRate: {"requests": 5.0, "items": 50},
+    wire.RotateKey: {"overlapSeconds": 60},
+    wire.RuleWeight: {"weight": 1.5, "change": 0.5, "reason": "so"},
     wire.AdjustWeights: {"action": "freeze", "rules": ["r"], "reason": "so", "weights": {"r": 1.5}},
+    wire.ChangeConsent: {"purposes": ["wellbeing"], "reason": "so"},
+    wire.SetConsentPolicy: {"policy": "required", "reason": "so"},
 }
-KINDS: Final = sorted(SENT, key=lambda struct: struct.__name__)
+"""Of every body a whole one."""
+KINDS: Final = [each for each in wire.Request.__subclasses__() if each.__module__ == wire.__name__]
 PIECES: Final = (*'[]{}",:1- ', "\n", '{"a":', "[[", "e9", "\\u0000", "\\ud800")
 SERVICE: Final = cast("Service", SimpleNamespace(secret=SECRET, epoch=EPOCH, past=SimpleNamespace()))
 SCOPE: Final = Scope("default", (), None)

@@ -230,6 +230,22 @@ def test_who_is_not_known_yet_may_be_asked_first_and_nonsense_is_refused(
     assert refused.status_code == 422
 
 
+def test_the_answer_to_a_change_says_where_the_change_stands(
+    service: Service, client: Client, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the log has grown by then."""
+    change = service.consents.change
+
+    def changed(*asked: Any, **more: Any) -> int | None:
+        position = change(*asked, **more)
+        observe(client, headers, "bob")
+        return position
+
+    monkeypatch.setattr(service.consents, "change", changed)
+    answer = consent(client, headers, "ada", "wellbeing")
+    assert answer.headers["PersonaKit-Position"] == str(answer.json()["history"][0]["position"])
+
+
 def test_a_limited_key_speaks_for_its_own_people_only(service: Service, client: Client) -> None:
     tenant = f"t{uuid4().hex[:12]}"
     headers = opened(service, tenant, client)
@@ -399,7 +415,7 @@ def command(*arguments: str, group: str = "people") -> str:
 
 
 @pytest.mark.usefixtures("through")
-def test_the_command_line_shows_and_changes_it() -> None:
+def test_the_command_line_shows_and_changes_it(client: Client, headers: dict[str, str]) -> None:
     assert command("consent", "ada") == "ada was never said to consent to anything.\n"
     assert "ada consents to learning, wellbeing." in command(
         "consent", "ada", "--allow", "wellbeing", "--allow", "learning", "--reason", "on paper"
@@ -410,6 +426,9 @@ def test_the_command_line_shows_and_changes_it() -> None:
     shown = msgspec.json.decode(command("consent", "ada", "--json"))
     assert (shown["version"], shown["purposes"]) == (2, ["wellbeing", "work_planning"])
     assert "nobody consents to wellbeing." in command("consent", "nobody", "--allow", "wellbeing")
+    unknown = CliRunner().invoke(personakit, ["people", "consent", "noone", "--withdraw", "wellbeing"])
+    assert unknown.exit_code == 1
+    assert client.get("/people/noone/consent", headers=headers).status_code == 404
     assert command("consent-policy").startswith("Consent is off")
     required = command("consent-policy", "required", "--reason", "the law")
     assert "(key: app" not in required
@@ -443,6 +462,8 @@ def test_the_command_line_explains_what_is_withheld(
     assert said in command("explain", str(file), "--person", "ada", group="mappers")
     file.write_bytes(msgspec.json.encode(document("draft", ["learning"])))
     assert "consented" not in command("explain", str(file), "--person", "ada", group="mappers")
+    file.write_bytes(msgspec.json.encode(document("draft", [])))
+    assert "does not say what it is for" in command("explain", str(file), "--person", "ada", group="mappers")
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,13 @@ class Site:
             base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=60
         )
         self.made: dict[str, str] = {}
+        self.sent: list[tuple[str, str, dict[str, Any]]] = []
 
     def call(self, method: str, path: str, *statuses: int, **sent: Any) -> httpx.Response:
         """The answer, which must have one of the statuses; what is read next reflects it."""
         answer = self.http.request(method, path, **sent)
         assert answer.status_code in (statuses or (200, 201)), answer.text
+        self.sent.append((method, path, sent))
         if method != "GET" and "PersonaKit-Position" in answer.headers:
             self.http.headers["PersonaKit-Min-Position"] = answer.headers["PersonaKit-Position"]
         return answer
@@ -292,6 +294,18 @@ def questions(site: Site) -> Iterator[tuple[str, dict[str, str]]]:
             yield filled, {name: value or who for name, value in query.items()}
 
 
+def send_again(site: Site) -> dict[str, int]:
+    """All that was written about Ada once more, and what is answered. Not the key, which names whom its
+    author likes, nor what is about the persona that went on for Bob."""
+    found = {}
+    for method, path, sent in site.sent.copy():
+        said = json.dumps([path, sent])
+        hers = CANARY in said or site.made["suggestion"] in said
+        if method != "GET" and path != "/keys" and hers and site.made["shared"] not in said[:200]:
+            found[f"{method} {path}"] = site.http.request(method, path, **sent).status_code
+    return found
+
+
 def answers(site: Site) -> dict[str, str]:
     """What each of them is answered, headers and all."""
     found = {}
@@ -399,6 +413,13 @@ def go_in_and_be_erased(site: Site) -> None:
         assert len(kit.dead_letters) == 0
         assert kit.status().outbox.waiting == 0
     assert CANARY.encode() not in b"".join(each.read_bytes() for each in site.store.parent.glob("store.db*"))
+    again, retired = send_again(site), f"DELETE /personas/{site.made['retired']}"
+    assert f"PUT /people/{ADA}/consent" in again
+    assert {asked for asked, status in again.items() if status != 410} == {
+        "POST /observations/batch",
+        retired,
+    }
+    assert again[retired] == 404
     assert [where for where, said in answers(site).items() if has(said)] == []
     assert [line for line in dump(site).splitlines() if has(line)] == []
     assert of_bob(site, str(at)) == bob

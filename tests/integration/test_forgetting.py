@@ -179,6 +179,8 @@ def test_what_is_written_or_asked_about_the_erased_is_refused(client: Client, se
         client.get("/mindscapes/eve/history"),
         client.put("/mindscapes/eve/traits/diet", json={"value": "vegan", "reason": "told"}),
         client.delete("/mindscapes/eve/traits/diet", params={"reason": "told"}),
+        client.get("/people/eve/consent"),
+        client.put("/people/eve/consent", json={"purposes": ["learning"]}),
         client.get("/personas/eve"),
         client.post("/personas/eve/regenerate"),
         client.get("/map-persona", params={"personaId": "eve", "mapperId": "focus"}),

@@ -22,6 +22,7 @@ from personakit.domain.mindscape import Mindscape
 from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.corrections import SupersedesNothing
 from personakit.eventlog.intake import IdTaken, Receipt
+from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.retractions import NotRecorded
 from personakit.projections.verify import verify
 from personakit_sdk import wire
@@ -314,6 +315,24 @@ def test_those_that_cannot_be_retracted_hold_up_no_others(quiet: Service) -> Non
         connection.execute("DELETE FROM personakit.person_keys WHERE person_id = 'gone'")
     assert quiet.expiry.sweep(later, at_once=2) == 1
     assert traits(quiet, "stays") == {}
+
+
+def test_who_is_erased_in_the_middle_of_it_holds_up_no_others(
+    quiet: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = datetime(2095, 1, 1, tzinfo=UTC)
+    for number, person in enumerate(("kept", "erased", "other")):
+        at = ends + timedelta(seconds=number)
+        record(quiet, msgspec.structs.replace(observation(person, number), expires_at=at))
+    gone, of = surrogate(quiet, "erased"), quiet.keys.of
+
+    def gone_since(person: UUID) -> Any:
+        if person == gone:
+            raise PersonErased
+        return of(person)
+
+    monkeypatch.setattr(quiet.keys, "of", gone_since)
+    assert quiet.expiry.sweep(ends + timedelta(seconds=9)) == 2
 
 
 def test_the_agents_retract_what_has_expired(database: str) -> None:

@@ -35,15 +35,27 @@ def test_an_exception_is_told_by_kind_and_place_with_what_it_came_from() -> None
 
 def test_a_process_that_began_to_log_writes_no_words_of_an_exception() -> None:
     program = f"""
-import logging
+import logging, threading
 from personakit.log_lines import begin_logging
 begin_logging()
+class Gone:
+    def __del__(self):
+        raise LookupError("{CANARY}")
+def fail():
+    raise ZeroDivisionError("{CANARY}")
 try:
     {{}}["{CANARY}"]
 except KeyError:
     logging.getLogger("dramatiq").exception("An actor failed")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Gone()
+raise OSError("{CANARY}")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
     assert done.stderr.startswith("ERROR dramatiq: An actor failed\n")
-    assert "KeyError" in done.stderr
+    for kind in ("KeyError", "ZeroDivisionError", "LookupError", "OSError"):
+        assert f"builtins.{kind} (what it says is not written)" in done.stderr
     assert CANARY not in done.stderr.replace(program.strip(), "")

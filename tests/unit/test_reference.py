@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 import runpy
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def test_the_page_of_the_bodies_is_the_one_that_the_code_makes() -> None:
     assert (REFERENCE / "bodies.md").read_text(encoding="utf-8") == made
     assert "## Observation (sent)" in made
     assert "## MapAnswer (answered)" in made
+    headings = re.findall(r"^## (\w+) \((\w+)\)$", made, re.MULTILINE)
+    assert set(re.findall(r"\]\(#([\w-]+)\)", made)) <= {f"{name.lower()}-{side}" for name, side in headings}
 
 
 def test_the_page_of_the_commands_is_the_one_that_their_help_makes() -> None:

@@ -19,6 +19,7 @@ from personakit.domain.consent import (
 from personakit.domain.events import ConsentChanged, ConsentPolicyChanged
 from personakit.domain.publishing import Provenance
 from personakit.eventlog.people import People
+from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.stored import StreamId
 from personakit.eventlog.streams import Loaded, Streams
 from personakit.projections.read import Reader, Snapshot
@@ -47,7 +48,10 @@ class Consents:
         """Lets a person consent to these purposes and no others; somebody who is not known yet is from here
         on. The event's position, or None where it was said already. Raises PreconditionFailed, PersonErased.
         """
-        person = self._people.register(tenant, [person_id])[person_id].surrogate
+        registered = self._people.register(tenant, [person_id]).get(person_id)
+        if registered is None:
+            raise PersonErased
+        person = registered.surrogate
 
         def decide(state: Consent) -> ConsentChanged | None:
             return change(state, purposes, by, if_match=if_match)

@@ -127,7 +127,7 @@ def unknown(person_id: str) -> NotFound:
     """That nobody ever heard of such a person."""
     return NotFound(
         f"Nothing is known of {person_id!r}; a person is known from their first observation on "
-        "(POST /observations)."
+        "(POST /observations), or from PUT /people/{id} or /people/{id}/consent."
     )
 
 

@@ -72,17 +72,18 @@ def change_consent(
     body: RawBody,
     if_match: _IfMatch = None,
 ) -> Response[wire.Consent]:
-    """Say all that a person consents to: what is not named is withdrawn. The answer is sent when no mapping
-    goes by what was before; devices hear of it with their next pull. The same again does nothing. Somebody
-    who is not known yet is from here on, so that consent can be asked for before anything is observed. A key
-    without `read` is not told who said what before."""
+    """Say all that a person consents to: what is not named is withdrawn. When it is answered no mapping of
+    that process goes by what was before; of others, an answer whose `PersonaKit-Position` is this one's or
+    above reflects it. Devices hear of it with their next pull. The same again does nothing. Somebody who is
+    not known yet is from here on, so that consent can be asked for before anything is observed. A key without
+    `read` is not told who said what before."""
     _require_id(person_id)
     require_person(caller, person_id)
     sent = bodies.decode_item(body, wire.ChangeConsent)
     by = Provenance(origin, sent.reason)
-    service.consents.change(caller.tenant, person_id, sent.purposes, by, if_match=tags_in(if_match))
+    said = service.consents.change(caller.tenant, person_id, sent.purposes, by, if_match=tags_in(if_match))
     person = person_of(service, caller, person_id).surrogate
-    position = service.reader.head()
+    position = said or service.reader.head()
     service.until_shown(position, WAIT_SECONDS)
     return _shown(service, caller, person_id, person, position)
 
@@ -109,10 +110,11 @@ def set_policy(
     service: ServiceGiven, tenant: TenantGiven, origin: OriginGiven, body: RawBody
 ) -> Response[wire.ConsentPolicy]:
     """Map only for purposes that people have consented to (`required`), or whatever they consented to
-    (`off`, as it is until somebody sets it). The answer is sent when no mapping goes by what was before."""
+    (`off`, as it is until somebody sets it). When it is answered no mapping of that process goes by what was
+    before; of others, an answer whose `PersonaKit-Position` is this one's or above reflects it."""
     sent = bodies.decode_item(body, wire.SetConsentPolicy)
-    service.consents.set_policy(tenant, sent.policy, Provenance(origin, sent.reason))
-    service.until_shown(service.reader.head(), WAIT_SECONDS)
+    position = service.consents.set_policy(tenant, sent.policy, Provenance(origin, sent.reason))
+    service.until_shown(position or service.reader.head(), WAIT_SECONDS)
     return _policy(service, tenant)
 
 

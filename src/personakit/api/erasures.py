@@ -25,10 +25,10 @@ from personakit_sdk.errors import Fault, InvalidInput
 def erase_person(
     service: ServiceGiven, caller: CallerGiven, person_id: PersonIdInPath
 ) -> Response[wire.ErasureReceipt]:
-    """Destroy the person's key, so that nothing in the log or a backup of it says anything of them any more,
-    and all that is kept of them besides. Created personas that viewed them begin anew without them. Asked
-    again, the answer is the same receipt. What is written about them is refused (410) until they are made
-    again."""
+    """Destroy the person's key, so that nothing in the log says anything of them any more, and all that is
+    kept of them besides; a backup of before says nothing of them once the copies of keys that go with it are
+    30 days old, or deleted. Created personas that viewed them begin anew without them. Asked again, the
+    answer is the same receipt. What is written about them is refused (410) until they are made again."""
     require_no_persona(person_id)
     require_person(caller, person_id)
     erased = service.eraser.erase(caller.tenant, person_id)
@@ -52,7 +52,7 @@ def make_person(
 ) -> Response[wire.MadePerson]:
     """Let a person be known before anything is recorded about them, though one who had the id was erased.
     Nothing of theirs comes back. Only this makes an erased person's id good again; others are known from
-    their first observation on."""
+    their first observation on, or from what is said of their consent."""
     require_person(caller, person_id)
     _require_id(person_id)
     there = service.people.find(caller.tenant, person_id) is not None

@@ -28,8 +28,8 @@ from personakit_sdk import wire
 def list_people(
     service: ServiceGiven, caller: CallerGiven, after: PageAfterId = "", limit: PageLimit = None
 ) -> Response[wire.PersonList]:
-    """The people of whom something was recorded, by id, with since when they are known; those alone whom the
-    key may see."""
+    """The people who are known (something was recorded about them, or they were made, or asked for consent),
+    by id, with since when; those alone whom the key may see."""
     size, limits = page_size(limit), caller.grant.limits
     people = None if limits is None else sorted(limits.people)
     rows = listed(service.recorder, caller.tenant, people, after, size)
@@ -49,8 +49,8 @@ def export_person(
     service: ServiceGiven, caller: CallerGiven, person_id: PersonIdInPath, state: State
 ) -> Response[wire.PersonExport]:
     """Everything that is held about a person, as of one position of the log, which all read models have
-    reached. The answer is made while it is sent, so that its size has no bound; one that is cut off is no
-    JSON, and is to be asked for again."""
+    reached; and who read or changed it, up to now. The answer is made while it is sent, so that its size has
+    no bound; one that is cut off is no JSON, and is to be asked for again."""
     person = person_of(service, caller, person_id).surrogate
     service.reader.wait_for_projections(service.reader.head(), WAIT_SECONDS)
     made = export(service, caller, person_id, person, datetime.now(UTC))

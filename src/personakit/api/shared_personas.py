@@ -42,7 +42,8 @@ def created_personas(service: Service, snapshot: Snapshot, caller: ApiKey, perso
             if seen.people == {person}:
                 created.alone.append(persona)
             elif _is_there(snapshot, caller, persona):
-                topics = snapshot.log_rows("topics_about", person=persona, through=snapshot.position)
+                asked = {"tenant": tenant, "person": persona, "through": snapshot.position}
+                topics = snapshot.log_rows("topics_about", **asked)
                 created.shared.append(seen.told(persona, {each["topic"]: each["events"] for each in topics}))
     return created
 

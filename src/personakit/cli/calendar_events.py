@@ -104,18 +104,33 @@ def _occurrences(series: list[Event], zone: tzinfo | None, now: datetime) -> lis
     for event in sorted(series, key=lambda event: (event.RECURRENCE_ID is not None, event.sequence)):
         if event.RECURRENCE_ID is None:
             held = starts(event, zone, now)
-            found = {at.astimezone(UTC): _occurrence(event, at, at, zone) for at in held}
+            found = dict(_repeated(event, held, zone))
         else:
             planned = instant(event.RECURRENCE_ID, zone)
             found[planned.astimezone(UTC)] = _occurrence(event, planned, instant(event.start, zone), zone)
     return list(found.values())
 
 
+def _repeated(
+    event: Event, held: list[datetime], zone: tzinfo | None
+) -> Iterator[tuple[datetime, Occurrence]]:
+    """An event at each of these times, which says the same of all: it is read once."""
+    if not held:
+        return
+    one = _occurrence(event, held[0], held[0], zone)
+    for at in held:
+        yield at.astimezone(UTC), msgspec.structs.replace(one, planned=at, start=_told(at, zone))
+
+
+def _told(start: datetime, zone: tzinfo | None) -> datetime:
+    return start.astimezone(zone) if zone and start.tzname() == "UTC" else start
+
+
 def _occurrence(event: Event, planned: datetime, start: datetime, zone: tzinfo | None) -> Occurrence:
     return Occurrence(
         uid=str(event.uid),
         planned=planned,
-        start=start.astimezone(zone) if zone and start.tzname() == "UTC" else start,
+        start=_told(start, zone),
         duration=_duration(event, zone),
         all_day=not isinstance(event.start, datetime),
         recurring="RRULE" in event or "RDATE" in event or "RECURRENCE-ID" in event,

@@ -16,6 +16,8 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """What took place before is left out, as with commits: a date below this is mostly a mistake."""
 MOST_REPEATS = 20_000
 """Times that one rule is followed: each day for 54 years."""
+GREGORIAN = 1583
+"""The first whole year of the calendar; a rule that never matches is looked for in all years since."""
 CYCLE = 400
 """Years after which the Gregorian calendar begins again; Easter does not, which no rule of RFC 5545 names."""
 TOO_OFTEN = frozenset({"SECONDLY", "MINUTELY", "HOURLY"})
@@ -59,6 +61,10 @@ def _repeats(rule: vRecur, first: datetime, until: datetime) -> Iterator[datetim
         raise ValueError("it repeats every hour or more often, which no meeting does")
     if "BYEASTER" in rule:
         raise ValueError("it repeats by Easter, which RFC 5545 does not know")
+    if min(rule.get("INTERVAL", (1,))) < 1:
+        raise ValueError("it repeats at an interval below 1, which is for ever at once")
+    if first.year < GREGORIAN:
+        raise ValueError("it repeats from before 1583 on, when the calendar of RFC 5545 began")
     zone = first.tzinfo
     end = min([until, *(_last_instant(limit, zone) for limit in rule.get("UNTIL", ()))])
     # UNTIL may be given in another zone than the wall's: it is applied to instants, not by dateutil.

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from personakit_sdk.errors import PersonaKitError
 
@@ -41,10 +42,10 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     whose keys die too; `tombstone` is the keyed hash of their id, in hexadecimal (`PersonKeys.tombstone`)."""
 
     id: UUID
-    erased_at: datetime
-    tenant: str
-    surrogates: tuple[UUID, ...]
-    tombstone: str
+    erased_at: Annotated[datetime, Meta(tz=True)]
+    tenant: Annotated[str, Meta(pattern=r"^[^\x00]+\Z")]
+    surrogates: Annotated[tuple[UUID, ...], Meta(min_length=1)]
+    tombstone: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
     @property
     def person(self) -> UUID:
@@ -61,9 +62,9 @@ class MadeAgain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """That a person was made of an id, though one was erased who had it; `surrogates` are of the erased."""
 
     id: UUID
-    made_again: datetime
-    tenant: str
-    surrogates: tuple[UUID, ...]
+    made_again: Annotated[datetime, Meta(tz=True)]
+    tenant: Annotated[str, Meta(pattern=r"^[^\x00]+\Z")]
+    surrogates: Annotated[tuple[UUID, ...], Meta(min_length=1)]
 
 
 Line = Erasure | MadeAgain
@@ -112,10 +113,8 @@ class ErasureJournal:
     def _decoded(self, number: int, line: bytes) -> Line:
         try:
             said = msgspec.json.decode(line, type=dict[str, Any])
-            if "madeAgain" in said:
-                return msgspec.convert(said, MadeAgain)
-            return msgspec.convert(said, Erasure)
-        except msgspec.MsgspecError as error:
+            return msgspec.convert(said, MadeAgain if "madeAgain" in said else Erasure)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ErasureJournalUnusable(
                 f"Line {number} of the journal of erasures {self._path} cannot be read ({error}). Somebody "
                 "may be here who was erased: mend the line from a copy, or take it away if it is none."

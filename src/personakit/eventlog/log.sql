@@ -430,7 +430,7 @@ LIMIT %(span)s
 -- :query topics_about
 -- How many events of each topic there are about a created persona, of which nothing is observed, up to a position.
 SELECT topic, count(*) AS events FROM personakit.events
-WHERE person = %(person)s AND kind <> 'observation' AND position <= %(through)s
+WHERE tenant = %(tenant)s AND person = %(person)s AND kind <> 'observation' AND position <= %(through)s
 GROUP BY topic ORDER BY topic
 
 -- :query head
@@ -618,7 +618,7 @@ SELECT created_at FROM personakit.person_keys WHERE tenant = %(tenant)s AND pers
 
 -- :query alive
 -- Of how many of these the key is there.
-SELECT count(*) AS people FROM personakit.person_keys WHERE person = ANY (%(people)s)
+SELECT count(*) AS people FROM personakit.person_keys WHERE tenant = %(tenant)s AND person = ANY (%(people)s)
 
 -- :query keys
 SELECT tenant, person, key, sealed_after FROM personakit.person_keys WHERE person = ANY (%(people)s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -82,12 +83,11 @@ class Retractions:
         """Retracts observations whose time is over; how many were not retracted before."""
         event = ObservationRetracted(cause="expired")
         alive = self._keys.of_all({each.person for each in those})
-        offered = [
-            self._appender.append([each.retracted(event, self._keys)])
-            for each in those
-            if each.person in alive
-        ]
-        expired = 0
+        offered, expired = [], 0
+        for each in those:
+            if each.person in alive:
+                with suppress(PersonErased):  # since it was looked
+                    offered.append(self._appender.append([each.retracted(event, self._keys)]))
         for future in offered:
             try:
                 expired += sum(1 for each in wait(future) if not each.duplicate)

@@ -45,7 +45,7 @@ def _page(
 ) -> list[dict[str, Any]]:
     whose = {"tenant": tenant, "person": people[0], "people": list(people)}
     with reader.snapshot(tenant) as snapshot:
-        (there,) = snapshot.log_rows("alive", people=list(people))
+        (there,) = snapshot.log_rows("alive", tenant=tenant, people=list(people))
         if there["people"] < len(people):
             raise PersonErased
         return snapshot.rows("observations.history", after=after, through=through, limit=PAGE, **whose)

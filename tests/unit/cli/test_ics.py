@@ -178,6 +178,23 @@ def test_the_newest_version_of_an_event_counts() -> None:
     assert starts(new, old, older) == ["2026-03-16T11:00:00+00:00"]
 
 
+@pytest.mark.parametrize(
+    ("start", "rule", "reason"),
+    [
+        ("DTSTART:00010101T000000Z", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "before 1583"),
+        ("DTSTART:20260101T000000Z", "FREQ=YEARLY;INTERVAL=0;BYMONTH=2;BYMONTHDAY=30", "interval below 1"),
+    ],
+)
+def test_a_rule_that_would_be_followed_for_long_is_refused(start: str, rule: str, reason: str) -> None:
+    (said,) = bad(event(start, f"RRULE:{rule}"))
+    assert reason in said
+
+
+def test_a_birthday_without_a_year_is_taken() -> None:
+    """Some programs put it into 1604."""
+    assert len(starts(event("DTSTART:16040526T000000Z", "RRULE:FREQ=YEARLY"))) == 37
+
+
 def test_a_rule_without_an_end_is_bounded() -> None:
     assert len(starts(event("DTSTART:20260525T000000Z", "RRULE:FREQ=DAILY"))) == 8
     always = event("DTSTART:19900101T000000Z", "RRULE:FREQ=DAILY")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -95,3 +97,47 @@ def test_a_file_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     done = exported(WHOLE, len(WHOLE), tmp_path / "nowhere" / "ann.json")
     assert done.exit_code == 2
     assert "cannot be written" in done.stderr
+
+
+def erased(file: Path, meanwhile: Callable[[], object]) -> tuple[list[str], Result]:
+    """What the service was asked, and how a command ended that erases somebody."""
+    asked: list[str] = []
+    said = {
+        "id": str(UUID(int=1)),
+        "personId": "ann",
+        "erasedAt": SINCE,
+        "position": 7,
+        "epoch": str(UUID(int=2)),
+        "personas": [],
+        "publicKey": "p",
+        "signature": "s",
+    }
+
+    def respond(handler, _: int) -> None:
+        asked.append(f"{handler.command} {handler.path}")
+        meanwhile()
+        content = msgspec.json.encode(said)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    with answering(respond) as (url, _):
+        environ = {"PERSONAKIT_URL": url, "PERSONAKIT_API_KEY": "pk_test"}
+        arguments = ["people", "erase", "ann", "--yes", "--receipt", str(file)]
+        return asked, CliRunner().invoke(personakit, arguments, env=environ, prog_name="personakit")
+
+
+def test_nobody_is_erased_whose_receipt_cannot_be_kept(tmp_path: Path) -> None:
+    asked, result = erased(tmp_path / "nowhere" / "receipt.json", lambda: None)
+    assert "cannot be written" in result.output
+    assert asked == []
+
+
+def test_a_receipt_that_is_lost_on_the_disk_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "receipt.json"
+    asked, result = erased(file, file.mkdir)
+    assert asked == ["DELETE /people/ann"]
+    assert result.exit_code != 0
+    assert "ann was erased at" in result.stdout
+    assert "signed s" in result.stdout

@@ -208,6 +208,22 @@ def test_what_goes_wrong_in_a_callback_is_logged_and_stops_nothing(
     assert "on_event failed at a notice of kind 'delivered'" in caplog.text
 
 
+def test_the_log_does_not_say_what_the_service_says_of_somebody(
+    double: SyncService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Notice] = []
+    double.reject = lambda _: "nothing is known of 'ada-lovelace'"
+    with PersonaKit(
+        double.url, FIRST_KEY, store=tmp_path / "s.db", background=False, on_event=told.append
+    ) as kit:
+        item = kit.observe("ada-lovelace", "check_in", {})
+        assert kit.flush()
+    (line,) = (record.getMessage() for record in caplog.records if "rejected" in record.getMessage())
+    assert line.startswith(f"rejected: {item} was rejected: ")
+    assert "ada-lovelace" not in caplog.text
+    assert "ada-lovelace" in next(notice.detail for notice in told if notice.kind == "rejected")
+
+
 def test_closing_sends_what_was_just_told(double: SyncService, tmp_path: Path) -> None:
     kit = PersonaKit(double.url, FIRST_KEY, store=tmp_path / "s.db")
     for n in range(5):

@@ -17,7 +17,6 @@ from personakit_sdk.errors import DocumentInvalid, Fault, InvalidInput
 from personakit_sdk.mapping import withheld_of
 from personakit_sdk.rules import Decision, Facts, Plan, TraitFact, evaluate
 from personakit_sdk.rules.clock import find_zone
-from personakit_sdk.rules.document import purposes_of
 from personakit_sdk.rules.evaluate import explanation_of
 from personakit_sdk.rules.explain import Explanation
 from personakit_sdk.rules.inline_case import read_case
@@ -94,7 +93,7 @@ def by_persona(settings: Settings, file: str, person: str, asked: Asked) -> Expl
     own = persona.learned.get(plan.mapper_id, {})
     learned = combined(_learned(settings, plan.mapper_id), own, plan.document["feedback_settings"])
     explained = _explained(plan, person, at, _decide(plan, facts, person, asked.limit, learned))
-    withheld = withheld_of(plan, "required", persona.consented_to) if purposes_of(plan.document) else None
+    withheld = withheld_of(plan, "required", persona.consented_to)
     remarks = [f"{withheld.reason} Where consent is required nothing is mapped."] if withheld else []
     return msgspec.structs.replace(explained, remarks=remarks if asked.at is None else [*remarks, _AS_OF_NOW])
 

@@ -60,7 +60,11 @@ def consent(
     as_json: bool,
 ) -> None:
     """Show what the person ID consents to, who told of it and when; with --allow or --withdraw, change it:
-    what is not named stays as it is, whoever else changes it meanwhile."""
+    what is not named stays as it is, whoever else changes it meanwhile.
+
+    It takes a key with read, and to change it one with observe too. --allow makes somebody known who is not
+    yet; where there is only something to withdraw, nobody is made.
+    """
     if both := sorted(set(allow) & set(withdraw)):
         raise InvalidInput(f"{both[0]!r} is both to be allowed and to be withdrawn; name it once.")
     service = connect(settings)
@@ -109,7 +113,7 @@ def _changed(
     tries: int = _TRIES,
 ) -> Reply:
     """The answer to the change, made on what stood before, as often as that is another by then."""
-    before = _read(service, person)
+    before = _read(service, person, known=not allow)
     purposes = sorted({*(before.purposes if before else ()), *allow} - {*withdraw})
     body = ChangeConsent(purposes=purposes, reason=reason)
     headers = {"If-Match": f'"{before.version if before else 0}"'}
@@ -121,12 +125,12 @@ def _changed(
     return _changed(service, person, allow, withdraw, reason, tries - 1)
 
 
-def _read(service: Transport, person: str) -> Consent | None:
-    """What stands; None for somebody who is not known yet."""
+def _read(service: Transport, person: str, *, known: bool) -> Consent | None:
+    """What stands; None for somebody who is not known yet, unless they have to be."""
     try:
         return service.request("GET", f"/people/{person}/consent").decode(Consent)
     except ServiceError as error:
-        if error.status != _UNKNOWN:
+        if known or error.status != _UNKNOWN:
             raise
         return None
 

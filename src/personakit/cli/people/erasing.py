@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 import click
@@ -16,6 +18,7 @@ from personakit.config import Settings
 from personakit.eventlog.log_sql import SQL
 from personakit.eventlog.receipts import is_genuine
 from personakit_sdk.errors import InvalidInput
+from personakit_sdk.transport import Reply
 from personakit_sdk.wire import ErasureReceipt
 
 
@@ -33,19 +36,29 @@ from personakit_sdk.wire import ErasureReceipt
 def erase(settings: Settings, person: str, yes: bool, kept_at: Path | None, as_json: bool) -> None:
     """Forget a person, for good, and print the receipt.
 
-    Their key is destroyed, so that nothing in the log or in a backup of it says anything of them any more.
-    Nothing brings it back. Who was erased before is told by the same receipt.
+    Their key is destroyed, so that nothing in the log says anything of them any more, nor in a backup of it
+    once the copies of keys that go with it are 30 days old, or deleted. Nothing brings it back. Who was
+    erased before is told by the same receipt.
     """
     if not yes:
         click.confirm(f"Erase {person} for good? Nothing brings them back.", abort=True, err=True)
-    reply = connect(settings).request("DELETE", f"/people/{quote(person, safe='')}", idempotent=True)
-    receipt = reply.decode(ErasureReceipt)
-    if kept_at is not None:
-        with own_file(kept_at) as file:
-            file.write(reply.body)
+    kept: AbstractContextManager[BinaryIO | None] = nullcontext() if kept_at is None else own_file(kept_at)
+    reply: Reply | None = None
+    try:  # a receipt may be given once only: the file is there first, and it is told whatever becomes of that
+        with kept as file:
+            reply = connect(settings).request("DELETE", f"/people/{quote(person, safe='')}", idempotent=True)
+            if file is not None:
+                file.write(reply.body)
+    finally:
+        if reply is not None:
+            _tell(reply, as_json)
+
+
+def _tell(reply: Reply, as_json: bool) -> None:
     if as_json:
         click.echo(reply.body)
         return
+    receipt = reply.decode(ErasureReceipt)
     click.echo(
         f"{receipt.person_id} was erased at {receipt.erased_at.isoformat()}, position {receipt.position}."
     )

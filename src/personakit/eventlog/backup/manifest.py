@@ -12,10 +12,11 @@ import hmac
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from personakit.eventlog.wrapping import MasterKey
 from personakit.private_files import sync_folder, write_durably
@@ -52,8 +53,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
     format: int
     kind: Kind
     backup: str
-    taken_at: datetime
-    expires_at: datetime | None
+    taken_at: Annotated[datetime, Meta(tz=True)]
+    expires_at: Annotated[datetime, Meta(tz=True)] | None
     release: str
     log_format: int
     epoch: UUID
@@ -120,13 +121,13 @@ def _same(said: str, known: str) -> bool:
 def _decoded(text: bytes, folder: Path) -> Manifest:
     try:
         said = msgspec.json.decode(text)
-        if isinstance(said, dict) and said.get("format") not in {None, FORMAT}:
+        if isinstance(said, dict) and said.get("format") not in (None, FORMAT):
             raise BackupRefused(
                 f"{folder} has format {said['format']} of backups, and this release reads format {FORMAT}: "
                 "another release wrote it. Use that one."
             )
         manifest = _decoder.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BackupRefused(f"{folder / FILE} is damaged: {error}.") from None
     strange = [part.file for part in manifest.parts if not _PART.fullmatch(part.file)]
     if strange:
