@@ -113,7 +113,9 @@ class ErasureJournal:
     def _decoded(self, number: int, line: bytes) -> Line:
         try:
             said = msgspec.json.decode(line, type=dict[str, Any])
-            return msgspec.convert(said, MadeAgain if "madeAgain" in said else Erasure)
+            if "madeAgain" in said:
+                return msgspec.convert(said, MadeAgain)
+            return msgspec.convert(said, Erasure)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ErasureJournalUnusable(
                 f"Line {number} of the journal of erasures {self._path} cannot be read ({error}). Somebody "
