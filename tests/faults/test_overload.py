@@ -19,7 +19,8 @@ def test_when_more_is_asked_than_can_be_answered_health_is_and_what_is_accepted_
     told = str(outcome)
     assert not outcome.broken, told
     assert outcome.load.accepted, told
-    assert outcome.load.statuses[503] > 0, told
+    # More was asked than it could do: some were told so, or there was not even a connection to ask over.
+    assert outcome.load.statuses[503] + outcome.load.unsent > 0, told
     assert len(outcome.health.seconds["/health/ready"]) >= 2, told
     assert all(outcome.nuisances[kind] for kind in ("garbage", "half_closed", "reset", "guess")), told
     assert set(outcome.nuisances) <= set(KINDS), told
