@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from litestar import Response, Router, get
-from litestar.datastructures import State
+from litestar.datastructures import ResponseHeader, State
 
 from personakit.api.answers import (
     POSITION,
@@ -39,10 +40,16 @@ def list_people(
     return answer(page, service.position)
 
 
+_FILE: Final = ResponseHeader(
+    name="Content-Disposition", description="What a browser calls the file", documentation_only=True
+)
+
+
 @get(
     "/{personId:str}/export",
     sync_to_thread=True,
     operation_id="exportPerson",
+    response_headers=[_FILE],
     summary="Export all that is held about a person",
 )
 def export_person(

@@ -152,8 +152,8 @@ def ordered(fact: Fact, name: str, node: Node, notes: Notes) -> Truth:
     constant = node.value
     if isinstance(constant, str):
         return _ordered_as_text(fact, name, node, notes)
-    number = number_of(constant)
-    if not check_constant(node) or number is None:
+    number = number_of(constant) if check_constant(node) else None
+    if number is None:
         return False
     notes.add(SPELLINGS, node.pointer)
     holds = _COMPARE[name]
