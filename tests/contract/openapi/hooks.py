@@ -22,6 +22,7 @@ OF_EVERY_ANSWER = {
     "connection",
     "content-type",
     "content-length",
+    "transfer-encoding",
     "date",
     "server",
     "allow",

@@ -6,6 +6,7 @@ A fact that is missing counts as null where a function does not say otherwise.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -41,14 +42,16 @@ def is_scalar(value: Any) -> bool:
 
 
 def number_of(value: Any) -> float | None:
-    """ToNumber of a constant; None for NaN and for texts that only JavaScript takes for a number."""
+    """ToNumber of a constant; None for NaN, for what is beyond all numbers, and for texts that only
+    JavaScript takes for a number."""
     match value:
         case None | False | "":
             return 0
         case True:
             return 1
         case str():
-            return float(value) if _DECIMAL.fullmatch(value) else None
+            number = float(value) if _DECIMAL.fullmatch(value) else math.nan
+            return number if math.isfinite(number) else None
         case _:
             return float(value)
 
@@ -171,7 +174,8 @@ def is_real(value: Any) -> bool:
 
 def _ordered_as_text(fact: Fact, name: str, node: Node, notes: Notes) -> Truth:
     text: str = node.value
-    if number_of(text) is not None or _OTHER_NUMBER.fullmatch(text.strip()) or text != text.strip():
+    is_number = not text or _DECIMAL.fullmatch(text) or _OTHER_NUMBER.fullmatch(text.strip())
+    if is_number or text != text.strip():
         node.fault(
             f"JavaScript orders {text!r} as text beside texts and as a number beside numbers, and here it is "
             "always a number; write the number itself"
