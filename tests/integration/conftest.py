@@ -8,18 +8,33 @@ from collections.abc import Iterator
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from psycopg.conninfo import conninfo_to_dict
 
 from personakit.agents.service import Service
 from personakit.api.app import create_app
+from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_key, create_tenant
 from personakit.eventlog.appender import Appender
 from personakit.eventlog.person_keys import PersonKeys
 from personakit.eventlog.recorder import LogRecorder, open_datastore
 from personakit.projections.follow import Followers
 from tests.messages_api import MessagesApi, messages_api
-from tests.postgres import MASTER_KEY
+from tests.postgres import MASTER_KEY, create_database
 
 Client = TestClient[Litestar]
+
+
+@pytest.fixture(scope="module")
+def databases(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Databases with an empty log and read models, each a copy of the first."""
+
+    def copies() -> Iterator[str]:
+        first = create_database(postgres)
+        Service(first, MASTER_KEY).close()
+        while True:
+            yield create_database(postgres, str(conninfo_to_dict(first)["dbname"]))
+
+    return copies()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from personakit.embedded import EmbeddedPostgres, PostgresUnavailable
+from personakit.embedded import EmbeddedPostgres, PostgresUnavailable, server
 from personakit.embedded.account import Account, account_for
 from personakit.embedded.binaries import find_binaries
 from personakit.embedded.directories import LONGEST_SOCKET_PATH, Directories
@@ -336,6 +336,19 @@ def test_a_cluster_of_another_version_is_left_alone(directory: Path) -> None:
     (cluster / "PG_VERSION").write_text("9\n")
     with pytest.raises(PostgresUnavailable, match="PostgreSQL 9, which made the existing database, was not"):
         embedded(directory).start()
+
+
+def test_who_looks_after_a_server_and_is_cut_off_does_not_stop_it(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(_: str) -> None:
+        raise psycopg.OperationalError("terminating connection")
+
+    with embedded(made) as postgres, monkeypatch.context() as patched:
+        patched.setattr(server, "_create_database", cut)
+        with pytest.raises(psycopg.OperationalError, match="terminating"):
+            postgres.start()
+        assert answers(postgres)
 
 
 def test_a_refused_start_quotes_the_log_and_frees_the_directory(made: Path) -> None:

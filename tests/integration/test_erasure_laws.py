@@ -18,18 +18,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
-from psycopg.conninfo import conninfo_to_dict
 
 from personakit.agents.service import Service
 from personakit.domain.events import Event, PersonaCoreGenerated, PersonaDefined
-from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.person_keys import PersonErased
 from personakit.eventlog.retractions import NotRecorded
 from personakit.projections.follow import Followers
 from tests.integration.test_exactness import NAMES, TENANTS, Histories, indexes, names, tenants
-from tests.postgres import MASTER_KEY, create_database
+from tests.postgres import MASTER_KEY
 
 
 class Erasures(Histories):
@@ -140,19 +138,6 @@ class Erasures(Histories):
         except PersonErased:
             assert new.person is not None
             assert new.person.surrogate in self.erased
-
-
-@pytest.fixture(scope="module")
-def databases(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """Databases with an empty log and read models, each a copy of the first."""
-
-    def copies() -> Iterator[str]:
-        first = create_database(postgres)
-        Service(first, MASTER_KEY).close()
-        while True:
-            yield create_database(postgres, str(conninfo_to_dict(first)["dbname"]))
-
-    return copies()
 
 
 @pytest.mark.timeout(300)

@@ -26,7 +26,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from personakit.agents.consents import policy_stream
 from personakit.agents.mappers import mapper_stream
@@ -59,7 +58,6 @@ from personakit.domain.mapper import MapperState, evolve
 from personakit.domain.own_traits import OwnTraits
 from personakit.domain.own_traits import evolve as evolve_traits
 from personakit.domain.traits import Trait
-from personakit.embedded import EmbeddedPostgres
 from personakit.eventlog.access import create_tenant
 from personakit.eventlog.appender import NewEvent
 from personakit.eventlog.person_keys import Person
@@ -74,7 +72,7 @@ from personakit.shipped import projections_dir
 from personakit_sdk import wire
 from tests.history import MODEL_USE
 from tests.people import somebody
-from tests.postgres import MASTER_KEY, create_database
+from tests.postgres import MASTER_KEY
 
 TENANTS = ("default", "other")
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -559,19 +557,6 @@ class Histories(RuleBasedStateMachine):
 
     def _write(self, new: NewEvent) -> None:
         self.service.appender.append([new]).result(10)
-
-
-@pytest.fixture(scope="module")
-def databases(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """Databases with an empty log and read models, each a copy of the first."""
-
-    def copies() -> Iterator[str]:
-        first = create_database(postgres)
-        Service(first, MASTER_KEY).close()
-        while True:
-            yield create_database(postgres, str(conninfo_to_dict(first)["dbname"]))
-
-    return copies()
 
 
 @pytest.mark.timeout(300)

@@ -84,10 +84,12 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Return when the database answers: started, taken over or attached to. May be called again.
+        """Return when the database answers: started, taken over or attached to. May be called again, and
+        stops no server then that it served before, for only a connection may have been cut.
 
-        Raises PostgresUnavailable with what to change.
+        Raises PostgresUnavailable with what to change, and psycopg.OperationalError.
         """
+        served = self._postmaster is not None
         account = account_for(self._where.cluster)
         make_data_dir(self._where.data_dir, account)
         try:
@@ -95,7 +97,8 @@ class EmbeddedPostgres:
                 self._serve(account)
             _create_database(self.conninfo)
         except BaseException:
-            self.stop()
+            if not served:
+                self.stop()
             raise
 
     def stop(self) -> None:
