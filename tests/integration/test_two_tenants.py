@@ -432,8 +432,9 @@ def test_no_answer_to_a_tenant_says_anything_of_another(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 @given(HISTORIES)
-@bounded(100)
+@bounded(30)
 def test_no_answer_to_a_tenant_says_anything_of_another_for_long(
     service: Service, client: Client, history: Histories
 ) -> None:
