@@ -4,7 +4,7 @@
 .PHONY: help run test check lint format types layers soak faults overload schemathesis fuzz bench audit lock clean
 
 PYTHON ?= python3
-# Tests wait more than they compute: for processes to start and end, for what was killed to be taken over.
+# One more than a small machine has cores: some tests wait, for what was killed to be taken over.
 WORKERS ?= 3
 # A process that starts without bytecode compiles all it imports: 3.1 s of CPU for the service rather than 1.3 s.
 unexport PYTHONDONTWRITEBYTECODE
